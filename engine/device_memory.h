@@ -1,0 +1,16 @@
+// The few things the engine asks of a device that are not kernels: memory, copies, streams.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/memory.h"
+
+namespace gestalt {
+
+void* system_allocate(size_t bytes, Device);  // null when there is none
+void system_release(void* memory, size_t bytes, Device) noexcept;
+// Copies on `stream_of(either cuda side)`; a copy to the host has arrived when this returns.
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);
+void synchronize(Device);  // waits until all work on the device is done
+
+}  // namespace gestalt

@@ -1,0 +1,19 @@
+// Element-by-element ops and sums.
+#pragma once
+
+#include "engine/tensor.h"
+
+namespace gestalt {
+
+Tensor add(const Tensor& a, const Tensor& b);       // equal shapes and dtypes
+Tensor subtract(const Tensor& a, const Tensor& b);
+Tensor multiply(const Tensor& a, const Tensor& b);
+Tensor scale(const Tensor& x, double factor);
+Tensor add_row(const Tensor& x, const Tensor& row);  // x (…, D) + row (D); row f32 where x is bf16
+Tensor relu(const Tensor& x);
+Tensor gelu(const Tensor& x);       // exact, with erf
+Tensor gelu_tanh(const Tensor& x);  // GPT-2's form
+Tensor sum(const Tensor& x);        // → (1), accumulator's dtype
+Tensor mean(const Tensor& x);       // → (1)
+
+}  // namespace gestalt

@@ -1,0 +1,179 @@
+// Flat element-by-element kernels on the CPU.
+#include "kernels/elementwise.h"
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/cpu/parallel.h"
+
+namespace gestalt::kernels::cpu {
+namespace {
+
+constexpr int64_t grain = 16384;  // elements below which a second thread costs more than it brings
+
+template <class F>
+void dispatch_any(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::u8: return f(uint8_t{});
+    case DType::i32: return f(int32_t{});
+    default: return dispatch_float(dtype, f);
+  }
+}
+
+}  // namespace
+
+void run(const Fill& k, Stream) {
+  dispatch_any(k.y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    T* y = k.y.as<T>();
+    const T value = static_cast<T>(static_cast<Accumulator<T>>(k.value));
+    parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
+  });
+}
+
+void run(const Convert& k, Stream) {
+  if (k.x.dtype == k.y.dtype) {
+    const int64_t size = size_of(k.x.dtype);
+    parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
+      std::memcpy(static_cast<char*>(k.y.data) + begin * size, static_cast<const char*>(k.x.data) + begin * size,
+                  (end - begin) * size);
+    });
+    return;
+  }
+  dispatch_any(k.x.dtype, [&](auto from) {
+    dispatch_float(k.y.dtype, [&](auto to) {
+      using X = decltype(from);
+      using Y = decltype(to);
+      const X* x = k.x.as<X>();
+      Y* y = k.y.as<Y>();
+      parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) y[i] = static_cast<Y>(static_cast<Accumulator<Y>>(x[i]));
+      });
+    });
+  });
+}
+
+void run(const Combine& k, Stream) {
+  dispatch_float(k.y.dtype, [&](auto ty) {
+    dispatch_float(k.a.dtype, [&](auto ta) {
+      dispatch_float(k.b.dtype, [&](auto tb) {
+        using Y = decltype(ty);
+        using S = Accumulator<Y>;
+        const auto* a = k.a.as<decltype(ta)>();
+        const auto* b = k.b.as<decltype(tb)>();
+        Y* y = k.y.as<Y>();
+        const S sa = static_cast<S>(k.a_scale), sb = static_cast<S>(k.b_scale);
+        parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+          for (int64_t i = begin; i < end; ++i)
+            y[i] = static_cast<Y>(sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]));
+        });
+      });
+    });
+  });
+}
+
+void run(const Multiply& k, Stream) {
+  dispatch_float(k.y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T *a = k.a.as<T>(), *b = k.b.as<T>();
+    T* y = k.y.as<T>();
+    parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(static_cast<S>(a[i]) * static_cast<S>(b[i]));
+    });
+  });
+}
+
+void run(const Pointwise& k, Stream) {
+  dispatch_float(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T* x = k.x.as<T>();
+    T* y = k.y.as<T>();
+    dispatch_formula(k.formula, [&](auto formula) {
+      parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(formula.f(static_cast<Accumulator<T>>(x[i])));
+      });
+    });
+  });
+}
+
+void run(const PointwiseBackward& k, Stream) {
+  dispatch_float(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T *x = k.x.as<T>(), *dy = k.dy.as<T>();
+    T* dx = k.dx.as<T>();
+    dispatch_formula(k.formula, [&](auto formula) {
+      parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i)
+          dx[i] = static_cast<T>(static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])));
+      });
+    });
+  });
+}
+
+void run(const Sum& k, Stream) {
+  dispatch_float(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T* x = k.x.as<T>();
+    constexpr int64_t chunk = 4096;  // fixed, so that the order of the sum does not depend on the threads
+    std::vector<double> partial((k.count + chunk - 1) / chunk);
+    parallel_ranges(static_cast<int64_t>(partial.size()), 4, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c) {
+        double sum = 0;
+        const int64_t last = std::min(k.count, (c + 1) * chunk);
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = c * chunk; i < last; ++i) sum += static_cast<Accumulator<T>>(x[i]);
+        partial[c] = sum;
+      }
+    });
+    double total = 0;
+    for (double p : partial) total += p;
+    dispatch_float(k.y.dtype, [&](auto out) {
+      using Y = decltype(out);
+      k.y.as<Y>()[0] = static_cast<Y>(static_cast<Accumulator<Y>>(total * k.scale));
+    });
+  });
+}
+
+void run(const ColumnSum& k, Stream) {
+  dispatch_float(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T* x = k.x.as<T>();
+    S* y = k.y.as<S>();
+    // Each thread owns a strip of columns and walks all rows: no sums to join, whatever the number of threads.
+    parallel_ranges(k.columns, 16, [&](int64_t begin, int64_t end) {
+      std::fill(y + begin, y + end, S(0));
+      for (int64_t i = 0; i < k.rows; ++i) {
+        const T* row = x + i * k.columns;
+#pragma omp simd
+        for (int64_t j = begin; j < end; ++j) y[j] += static_cast<S>(row[j]);
+      }
+    });
+  });
+}
+
+void run(const AddRow& k, Stream) {
+  dispatch_float(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T* x = k.x.as<T>();
+    const S* row = k.row.as<S>();
+    T* y = k.y.as<T>();
+    parallel_ranges(k.rows, std::max<int64_t>(1, grain / std::max<int64_t>(1, k.columns)),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i)
+#pragma omp simd
+                        for (int64_t j = 0; j < k.columns; ++j)
+                          y[i * k.columns + j] =
+                              static_cast<T>(static_cast<S>(x[i * k.columns + j]) + row[j]);
+                    });
+  });
+}
+
+}  // namespace gestalt::kernels::cpu

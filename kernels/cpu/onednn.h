@@ -1,0 +1,17 @@
+// The one place that knows oneDNN: shapes in, a cached primitive out. Works with oneDNN 2.6 and 3.x.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include "kernels/conv.h"
+#include "kernels/product.h"
+
+namespace gestalt::kernels::cpu::onednn {
+
+// These take f32 and bf16; f64 is the caller's business.
+void product(const Product&);
+void conv_forward(const Conv&);
+void conv_backward_input(const ConvBackwardInput&);
+void conv_backward_weights(const ConvBackwardWeights&);
+
+}  // namespace gestalt::kernels::cpu::onednn

@@ -1,0 +1,63 @@
+// The one door to a kernel: chooses the device, and is the place for profiler ranges and synchronous debugging.
+//
+// A kernel is an argument struct followed by GESTALT_KERNEL(Name). Each backend defines `run(const Name&, Stream)` in
+// the file of the same name under cpu/ and cuda/; a forgotten one is a link error that names it.
+#pragma once
+
+#include "kernels/memory.h"
+
+#ifndef GESTALT_WITH_CUDA
+#define GESTALT_WITH_CUDA 0
+#endif
+
+#if GESTALT_WITH_CUDA
+#define GESTALT_RUN_CUDA(args, stream) cuda::run(args, stream)
+#else
+#define GESTALT_RUN_CUDA(args, stream) no_cuda(kernel_name(args))
+#endif
+
+#define GESTALT_KERNEL(Args)                                                \
+  namespace cpu {                                                           \
+  void run(const Args&, Stream);                                            \
+  }                                                                         \
+  namespace cuda {                                                          \
+  void run(const Args&, Stream);                                            \
+  }                                                                         \
+  inline const char* kernel_name(const Args&) { return #Args; }             \
+  inline void run_on_cpu(const Args& k, Stream s) { cpu::run(k, s); }       \
+  inline void run_on_cuda(const Args& k, [[maybe_unused]] Stream s) { GESTALT_RUN_CUDA(k, s); }
+
+namespace gestalt::kernels {
+
+constexpr bool built_with_cuda = GESTALT_WITH_CUDA;
+
+#if GESTALT_WITH_CUDA
+namespace cuda {
+// Opens a profiler range named after the kernel, and closes it; with GESTALT_SYNC=1 waits and checks for errors.
+class LaunchScope {
+ public:
+  LaunchScope(const char* kernel, Stream stream);
+  ~LaunchScope() noexcept(false);
+
+ private:
+  const char* kernel_;
+  Stream stream_;
+};
+}  // namespace cuda
+#endif
+
+[[noreturn]] inline void no_cuda(const char* kernel) {
+  fail("[{}] got device cuda, but this build has none; configure with -DGESTALT_CUDA=ON", kernel);
+}
+
+// Runs the kernel on the stream's device.
+template <class Args>
+void launch(const Args& args, Stream stream) {
+  if (stream.device == Device::cpu) return run_on_cpu(args, stream);
+#if GESTALT_WITH_CUDA
+  cuda::LaunchScope scope(kernel_name(args), stream);
+#endif
+  run_on_cuda(args, stream);
+}
+
+}  // namespace gestalt::kernels
