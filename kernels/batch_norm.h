@@ -1,0 +1,55 @@
+// Batch normalisation over the rows of a (rows, channels) matrix, fused with a residual addition and ReLU.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels {
+
+// How the reductions over rows are split. The split depends on the sizes only, so results do not depend on threads.
+// Where there are few channels, `fold` rows are read as one wide row, so that loops over channels stay long.
+struct BatchNormSplit {
+  int64_t rows, channels;
+
+  int64_t fold() const { return channels >= 64 || channels == 0 ? 1 : 64 / channels; }
+  int64_t width() const { return channels * fold(); }
+  int64_t wide_rows() const { return (rows + fold() - 1) / fold(); }  // the last may be partly filled
+  int64_t chunk() const {                                             // wide rows summed without a join
+    const int64_t even = (wide_rows() + 63) / 64;
+    return even < 16 ? 16 : (even > 1024 ? 1024 : even);
+  }
+  int64_t chunks() const { return (wide_rows() + chunk() - 1) / chunk(); }
+  int64_t partial_count() const { return chunks() * 2 * width(); }
+};
+
+// y = relu(gamma · (x − mean) · inv_std + beta + residual); Ioffe and Szegedy 2015.
+// Training: mean and biased variance of the batch; running statistics move by `momentum` towards the mean and the
+// unbiased variance. Evaluation: mean and variance are the running ones, which are only read.
+struct BatchNorm {
+  In x;                           // (rows, channels)
+  In residual;                    // like x, or null
+  In gamma, beta;                 // (channels), the accumulator's dtype, as are all statistics
+  Out running_mean, running_var;  // (channels)
+  Out y;                          // like x
+  Out mean, inv_std;              // (channels), what backward needs
+  Out partial;                    // scratch of BatchNormSplit::partial_count() accumulators; null in evaluation
+  int64_t rows, channels;
+  double eps, momentum;
+  bool relu, training;
+};
+GESTALT_KERNEL(BatchNorm)
+
+// Gradients of BatchNorm. x̂ is recomputed from x, mean and inv_std; the ReLU's mask is y > 0.
+struct BatchNormBackward {
+  In x, dy;
+  In y;  // the forward result, or null without ReLU
+  In gamma, mean, inv_std;
+  Out dx;             // or null
+  Out dresidual;      // dy under the mask, or null
+  Out dgamma, dbeta;  // (channels)
+  Out partial;        // scratch as in BatchNorm
+  int64_t rows, channels;
+  bool training;
+};
+GESTALT_KERNEL(BatchNormBackward)
+
+}  // namespace gestalt::kernels
