@@ -1,0 +1,84 @@
+// A small register-blocked matrix product for kernels that use a tile of products at once and then forget it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace gestalt::kernels::cpu {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64, tile_rows = 8;
+#elif defined(__AVX__)
+constexpr int vector_bytes = 32, tile_rows = 4;
+#else
+constexpr int vector_bytes = 16, tile_rows = 4;
+#endif
+
+// One SIMD register of T, as GCC's and clang's vector extension has it.
+template <class T>
+struct Simd;
+template <>
+struct Simd<float> {
+  typedef float Vector __attribute__((vector_size(vector_bytes)));
+};
+template <>
+struct Simd<double> {
+  typedef double Vector __attribute__((vector_size(vector_bytes)));
+};
+
+// Columns that one call of micro_product makes.
+template <class T>
+constexpr int tile_columns = 2 * vector_bytes / static_cast<int>(sizeof(T));
+
+// c (tile_rows, tile_columns) = or += a (tile_rows, k) · b (k, tile_columns), row strides lda, ldb, ldc.
+template <class T, bool accumulate>
+inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restrict__ b, int64_t ldb, int64_t k,
+                          T* __restrict__ c, int64_t ldc) {
+  using Vector = typename Simd<T>::Vector;
+  constexpr int lanes = tile_columns<T> / 2;
+  Vector sum[tile_rows][2] = {};
+  for (int64_t l = 0; l < k; ++l) {
+    Vector b0, b1;
+    std::memcpy(&b0, b + l * ldb, sizeof(Vector));
+    std::memcpy(&b1, b + l * ldb + lanes, sizeof(Vector));
+#pragma GCC unroll 8
+    for (int r = 0; r < tile_rows; ++r) {
+      const T factor = a[r * lda + l];
+      sum[r][0] += factor * b0;
+      sum[r][1] += factor * b1;
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < tile_rows; ++r)
+    for (int v = 0; v < 2; ++v) {
+      T* at = c + r * ldc + v * lanes;
+      Vector old = {};
+      if constexpr (accumulate) std::memcpy(&old, at, sizeof(Vector));
+      old += sum[r][v];
+      std::memcpy(at, &old, sizeof(Vector));
+    }
+}
+
+// The same for m rows and n columns, multiples of tile_rows and tile_columns. Where `panels` holds, b lies as panels of
+// tile_columns columns, each (k, tile_columns), one after another, and ldb is not used.
+template <class T, bool accumulate, bool panels>
+inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k, T* c,
+                         int64_t ldc) {
+  constexpr int64_t width = tile_columns<T>;
+  for (int64_t j = 0; j < n; j += width)
+    for (int64_t i = 0; i < m; i += tile_rows)
+      micro_product<T, accumulate>(a + i * lda, lda, panels ? b + j * k : b + j, panels ? width : ldb, k,
+                                   c + i * ldc + j, ldc);
+}
+
+// Lays rows [0, count) of x (stride ldx, k columns) out as panels of columns: what tile_product takes as b to make
+// x·xᵀ. `count` is a multiple of tile_columns.
+template <class T>
+inline void make_panels(const T* x, int64_t ldx, int64_t count, int64_t k, T* panels) {
+  constexpr int64_t width = tile_columns<T>;
+  for (int64_t j = 0; j < count; j += width)
+    for (int64_t l = 0; l < k; ++l)
+      for (int64_t c = 0; c < width; ++c) panels[j * k + l * width + c] = x[(j + c) * ldx + l];
+}
+
+}  // namespace gestalt::kernels::cpu
