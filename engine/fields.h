@@ -20,7 +20,27 @@ class Fields {
                           const std::vector<std::string>& choices = {}) = 0;
 };
 
-// The candidate with the fewest edits from `name`, for "did you mean"; empty if none is near.
+// Collects the names of the fields it visits.
+class FieldNames : public Fields {
+ public:
+  void operator()(const char* name, bool&, const char*) override { names.push_back(name); }
+  void operator()(const char* name, int64_t&, const char*) override { names.push_back(name); }
+  void operator()(const char* name, double&, const char*) override { names.push_back(name); }
+  void operator()(const char* name, std::string&, const char*, const std::vector<std::string>&) override {
+    names.push_back(name);
+  }
+
+  std::vector<std::string> names;  // in visiting order
+};
+
+// The candidate with the fewest edits (insert, delete, replace, swap neighbours) from `name`, for "did you mean"; if
+// none is near, the first that begins with it; empty if there is neither.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
+
+// "; did you mean 'lr'?" for a message about the unknown `name`, or "; expected one of …" when nothing is near.
+std::string suggestion(const std::string& name, const std::vector<std::string>& candidates);
+
+// Throws Error unless `value` is one of `choices`; empty choices allow everything.
+void check_choice(const std::string& name, const std::string& value, const std::vector<std::string>& choices);
 
 }  // namespace gestalt
