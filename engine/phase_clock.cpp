@@ -1,0 +1,36 @@
+// Where the time of a step goes: switching phases and reading the totals.
+#include "engine/phase_clock.h"
+
+#include <algorithm>
+
+#include "kernels/check.h"
+
+namespace gestalt {
+
+PhaseClock::PhaseClock(std::vector<std::string> names) : names_(std::move(names)), seconds_(names_.size(), 0.0) {}
+
+void PhaseClock::enter(size_t phase) {
+  check(phase < names_.size(), "[phase clock] got phase {}, expected one of {}", phase, names_.size());
+  const Clock::time_point now = Clock::now();
+  if (current_ != none) seconds_[current_] += std::chrono::duration<double>(now - entered_).count();
+  current_ = phase;
+  entered_ = now;
+}
+
+void PhaseClock::leave() {
+  if (current_ == none) return;
+  seconds_[current_] += std::chrono::duration<double>(Clock::now() - entered_).count();
+  current_ = none;
+}
+
+double PhaseClock::milliseconds_per_step(size_t phase) const {
+  return steps_ > 0 ? seconds_.at(phase) * 1e3 / static_cast<double>(steps_) : 0.0;
+}
+
+void PhaseClock::reset() {
+  leave();
+  std::fill(seconds_.begin(), seconds_.end(), 0.0);
+  steps_ = 0;
+}
+
+}  // namespace gestalt
