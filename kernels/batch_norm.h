@@ -10,12 +10,12 @@ namespace gestalt::kernels {
 struct BatchNormSplit {
   int64_t rows, channels;
 
-  int64_t fold() const { return channels >= 64 || channels == 0 ? 1 : 64 / channels; }
+  int64_t fold() const { return channels >= 256 || channels == 0 ? 1 : 256 / channels; }
   int64_t width() const { return channels * fold(); }
   int64_t wide_rows() const { return (rows + fold() - 1) / fold(); }  // the last may be partly filled
   int64_t chunk() const {                                             // wide rows summed without a join
     const int64_t even = (wide_rows() + 63) / 64;
-    return even < 16 ? 16 : (even > 1024 ? 1024 : even);
+    return even < 32 ? 32 : (even > 512 ? 512 : even);
   }
   int64_t chunks() const { return (wide_rows() + chunk() - 1) / chunk(); }
   int64_t partial_count() const { return chunks() * 2 * width(); }

@@ -22,14 +22,20 @@ struct BFloat16 {
   uint16_t bits;
 
   BFloat16() = default;
-  GESTALT_HOST_DEVICE BFloat16(float value) {
+  GESTALT_HOST_DEVICE BFloat16(float value) : bits(round(value)) {}
+  GESTALT_HOST_DEVICE static uint16_t round(float value) {
     const uint32_t wide = std::bit_cast<uint32_t>(value);
     const uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;
     const bool nan = (wide & 0x7fffffffu) > 0x7f800000u;
-    bits = static_cast<uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);
+    return static_cast<uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);
   }
   GESTALT_HOST_DEVICE operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
+
+// Writes `value` to `*to`. In a loop under `omp simd` this becomes vector code, which assigning a BFloat16 does not.
+GESTALT_HOST_DEVICE void store(float* to, float value) { *to = value; }
+GESTALT_HOST_DEVICE void store(double* to, double value) { *to = value; }
+GESTALT_HOST_DEVICE void store(BFloat16* to, float value) { to->bits = BFloat16::round(value); }
 
 template <class T>
 struct TypeTag;

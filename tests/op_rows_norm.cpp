@@ -51,7 +51,7 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_bytes = 12.0 * 64 * 8 * 8 * 512 * 4});
   t.push_back({.name = "batch_norm residual", .inputs = norm_inputs({5, 70}, true), .f = norm(false, true)});
   t.push_back({.name = "batch_norm many chunks", .inputs = norm_inputs({1300, 40}, false), .f = norm(true, true)});
-  t.push_back({.name = "batch_norm wide", .inputs = norm_inputs({19, 1030}, true), .f = norm(true, true)});
+  t.push_back({.name = "batch_norm wide", .inputs = norm_inputs({9, 2100}, true), .f = norm(true, true)});
   t.push_back({.name = "batch_norm two rows",
                .inputs = norm_inputs({2, 4}, false),
                .f = norm(false, true),

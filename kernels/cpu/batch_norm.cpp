@@ -8,7 +8,8 @@
 namespace gestalt::kernels::cpu {
 namespace {
 
-constexpr int64_t tile = 512;  // columns whose sums stay in the first-level cache
+constexpr int64_t tile = 2048;  // columns whose sums stay in the first-level cache
+constexpr int64_t strip = 16;   // channels whose partial results are joined together
 
 // A chunk of wide rows times a tile of columns.
 struct Block {
@@ -41,9 +42,10 @@ struct Columns {
   template <class F>
   Columns(const Block& b, int64_t channels, F&& value) {
     int64_t c = b.column % channels;
-    for (int64_t j = 0; j < b.columns; ++j) {
-      at[j] = value(c);
-      if (++c == channels) c = 0;
+    for (int64_t j = 0; j < b.columns; c = 0) {
+      const int64_t n = std::min(channels - c, b.columns - j);
+      for (int64_t i = 0; i < n; ++i) at[j + i] = value(c + i);
+      j += n;
     }
   }
 };
@@ -55,19 +57,7 @@ void block_moments(const Block& b, const T* x, Accumulator<T>* mean, Accumulator
   S shift[tile] = {}, sum[tile] = {}, square[tile] = {};
   const T* first = x + b.first_row * b.width + b.column;
   for (int64_t j = 0, n = b.columns_of(b.first_row); j < n; ++j) shift[j] = static_cast<S>(first[j]);
-  int64_t i = b.first_row;
-  for (; i + 4 <= b.last_row && b.columns_of(i + 3) == b.columns; i += 4) {
-    const T* r = x + i * b.width + b.column;
-    const T *r1 = r + b.width, *r2 = r1 + b.width, *r3 = r2 + b.width;
-#pragma omp simd
-    for (int64_t j = 0; j < b.columns; ++j) {
-      const S d0 = static_cast<S>(r[j]) - shift[j], d1 = static_cast<S>(r1[j]) - shift[j];
-      const S d2 = static_cast<S>(r2[j]) - shift[j], d3 = static_cast<S>(r3[j]) - shift[j];
-      sum[j] += (d0 + d1) + (d2 + d3);
-      square[j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
-    }
-  }
-  for (; i < b.last_row; ++i) {
+  for (int64_t i = b.first_row; i < b.last_row; ++i) {
     const T* r = x + i * b.width + b.column;
     const int64_t n = b.columns_of(i);
 #pragma omp simd
@@ -78,28 +68,38 @@ void block_moments(const Block& b, const T* x, Accumulator<T>* mean, Accumulator
     }
   }
   const int64_t full = b.last_row - b.first_row, last = b.columns_of(b.last_row - 1);
+  const S all = S(1) / static_cast<S>(full), less = full > 1 ? S(1) / static_cast<S>(full - 1) : S(0);
+#pragma omp simd
   for (int64_t j = 0; j < b.columns; ++j) {
-    const S n = static_cast<S>(j < last ? full : full - 1);
-    mean[j] = n > 0 ? shift[j] + sum[j] / n : S(0);
-    squares[j] = n > 0 ? std::max(S(0), square[j] - sum[j] * sum[j] / n) : S(0);
+    const S share = j < last ? all : less, step = sum[j] * share;
+    mean[j] = shift[j] + step;
+    squares[j] = std::max(S(0), square[j] - sum[j] * step);
   }
 }
 
-// Calls f(chunk, fold column, rows) for every partial result of channel c that covers a row, in a fixed order.
+// Calls f(offset of the partial results of `channel`, rows they cover) for every part, in a fixed order.
 template <class F>
-void for_each_part(const BatchNormSplit& split, int64_t c, F&& f) {
-  const int64_t tail = split.rows % split.fold();  // channels' copies that the last wide row holds, 0: all
+void for_each_part(const BatchNormSplit& split, int64_t channel, F&& f) {
+  const int64_t tail = split.rows % split.fold();  // rows that the last wide row holds, 0: all
   for (int64_t chunk = 0; chunk < split.chunks(); ++chunk) {
     const int64_t full = std::min(split.wide_rows() - chunk * split.chunk(), split.chunk());
     for (int64_t k = 0; k < split.fold(); ++k) {
-      const bool short_column = chunk + 1 == split.chunks() && tail > 0 && k >= tail;
-      const int64_t rows = full - (short_column ? 1 : 0);
-      if (rows > 0) f(chunk, k * split.channels + c, rows);
+      const int64_t rows = full - (chunk + 1 == split.chunks() && tail > 0 && k >= tail ? 1 : 0);
+      if (rows > 0) f(chunk * 2 * split.width() + k * split.channels + channel, static_cast<double>(rows));
     }
   }
 }
 
-// Joins the blocks' moments (Chan, Golub and LeVeque 1979) into mean, inv_std and the running statistics.
+// Calls f(first channel, channels) for strips of up to `strip` channels, in parallel.
+template <class F>
+void for_each_strip(int64_t channels, F&& f) {
+  parallel_ranges((channels + strip - 1) / strip, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin * strip; c < std::min(channels, end * strip); c += strip)
+      f(c, std::min(strip, channels - c));
+  });
+}
+
+// Joins the blocks' moments into mean, inv_std and the running statistics.
 template <class T>
 void batch_statistics(const BatchNorm& k, const BatchNormSplit& split) {
   using S = Accumulator<T>;
@@ -113,20 +113,23 @@ void batch_statistics(const BatchNorm& k, const BatchNormSplit& split) {
   S *mean = k.mean.as<S>(), *inv_std = k.inv_std.as<S>();
   S *running_mean = k.running_mean.as<S>(), *running_var = k.running_var.as<S>();
   const double rows = static_cast<double>(k.rows);
-  parallel_ranges(k.channels, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      double n = 0, m = 0, m2 = 0;
-      for_each_part(split, c, [&](int64_t chunk, int64_t column, int64_t count) {
-        const S* p = partial + chunk * 2 * width + column;
-        const double delta = p[0] - m, joined = n + static_cast<double>(count);
-        m2 += p[width] + delta * delta * n * static_cast<double>(count) / joined;
-        m += delta * static_cast<double>(count) / joined;
-        n = joined;
-      });
-      mean[c] = static_cast<S>(m);
-      inv_std[c] = static_cast<S>(1 / std::sqrt(m2 / rows + k.eps));
-      running_mean[c] = static_cast<S>((1 - k.momentum) * running_mean[c] + k.momentum * m);
-      running_var[c] = static_cast<S>((1 - k.momentum) * running_var[c] + k.momentum * m2 / (rows - 1));
+  for_each_strip(k.channels, [&](int64_t first, int64_t count) {
+    double m[strip] = {}, m2[strip] = {};
+    for_each_part(split, first, [&](int64_t at, double n) {
+      for (int64_t c = 0; c < count; ++c) m[c] += n / rows * partial[at + c];
+    });
+    for_each_part(split, first, [&](int64_t at, double n) {
+      for (int64_t c = 0; c < count; ++c) {
+        const double delta = partial[at + c] - m[c];
+        m2[c] += partial[at + width + c] + n * delta * delta;
+      }
+    });
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t c = first + i;
+      mean[c] = static_cast<S>(m[i]);
+      inv_std[c] = static_cast<S>(1 / std::sqrt(m2[i] / rows + k.eps));
+      running_mean[c] = static_cast<S>((1 - k.momentum) * running_mean[c] + k.momentum * m[i]);
+      running_var[c] = static_cast<S>((1 - k.momentum) * running_var[c] + k.momentum * m2[i] / (rows - 1));
     }
   });
 }
@@ -149,7 +152,7 @@ void apply(const BatchNorm& k, const Block& b) {
       S v = (static_cast<S>(x[j]) - centre.at[j]) * scale.at[j] + shift.at[j];
       if constexpr (Residual) v += static_cast<S>(residual[j]);
       if constexpr (Relu) v = v < S(0) ? S(0) : v;  // keeps NaN
-      y[j] = static_cast<T>(v);
+      store(&y[j], v);
     }
   }
 }
@@ -162,32 +165,16 @@ void block_sums(const BatchNormBackward& k, const Block& b, Accumulator<T>* sum,
   const Columns<S> centre(b, k.channels, [&](int64_t c) { return mean[c]; });
   S total[tile] = {}, moment[tile] = {};
   const T *xs = k.x.as<T>(), *dys = k.dy.as<T>(), *ys = Relu ? k.y.as<T>() : nullptr;
-  for (int64_t i = b.first_row; i < b.last_row;) {
-    const int64_t offset = i * b.width + b.column, w = b.width;
+  for (int64_t i = b.first_row; i < b.last_row; ++i) {
+    const int64_t offset = i * b.width + b.column, n = b.columns_of(i);
     const T *x = xs + offset, *dy = dys + offset, *y = Relu ? ys + offset : nullptr;
-    const bool pair = i + 2 <= b.last_row && b.columns_of(i + 1) == b.columns;
-    const int64_t n = b.columns_of(i);
-    auto masked = [&](int64_t at) {
-      const S g = static_cast<S>(dy[at]);
-      if constexpr (Relu) return static_cast<S>(y[at]) > S(0) ? g : S(0);
-      return g;
-    };
-    if (pair) {
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        const S g0 = masked(j), g1 = masked(j + w);
-        total[j] += g0 + g1;
-        moment[j] += g0 * (static_cast<S>(x[j]) - centre.at[j]) + g1 * (static_cast<S>(x[j + w]) - centre.at[j]);
-      }
-    } else {
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        const S g = masked(j);
-        total[j] += g;
-        moment[j] += g * (static_cast<S>(x[j]) - centre.at[j]);
-      }
+    for (int64_t j = 0; j < n; ++j) {
+      S g = static_cast<S>(dy[j]);
+      if constexpr (Relu) g = static_cast<S>(y[j]) > S(0) ? g : S(0);
+      total[j] += g;
+      moment[j] += g * (static_cast<S>(x[j]) - centre.at[j]);
     }
-    i += pair ? 2 : 1;
   }
   std::copy_n(total, b.columns, sum);
   std::copy_n(moment, b.columns, product);
@@ -214,21 +201,21 @@ void block_dx(const BatchNormBackward& k, const Block& b) {
       return g;
     };
     auto gradient = [&](int64_t j, S g) {
-      return static_cast<T>(scale.at[j] * (g - constant.at[j] - slope.at[j] * (static_cast<S>(x[j]) - centre.at[j])));
+      return scale.at[j] * (g - constant.at[j] - slope.at[j] * (static_cast<S>(x[j]) - centre.at[j]));
     };
     if (dx && dresidual) {
 #pragma omp simd
       for (int64_t j = 0; j < n; ++j) {
         const S g = masked(j);
-        dresidual[j] = static_cast<T>(g);
-        dx[j] = gradient(j, g);
+        store(&dresidual[j], g);
+        store(&dx[j], gradient(j, g));
       }
     } else if (dx) {
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) dx[j] = gradient(j, masked(j));
+      for (int64_t j = 0; j < n; ++j) store(&dx[j], gradient(j, masked(j)));
     } else {
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) dresidual[j] = static_cast<T>(masked(j));
+      for (int64_t j = 0; j < n; ++j) store(&dresidual[j], masked(j));
     }
   }
 }
@@ -245,16 +232,17 @@ void backward(const BatchNormBackward& k) {
   });
   S *dgamma = k.dgamma.as<S>(), *dbeta = k.dbeta.as<S>();
   const S* inv_std = k.inv_std.as<S>();
-  parallel_ranges(k.channels, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      double sum = 0, product = 0;
-      for_each_part(split, c, [&](int64_t chunk, int64_t column, int64_t) {
-        const S* p = partial + chunk * 2 * width + column;
-        sum += p[0];
-        product += p[width];
-      });
-      dbeta[c] = static_cast<S>(sum);
-      dgamma[c] = static_cast<S>(product * inv_std[c]);
+  for_each_strip(k.channels, [&](int64_t first, int64_t count) {
+    double sum[strip] = {}, product[strip] = {};
+    for_each_part(split, first, [&](int64_t at, double) {
+      for (int64_t c = 0; c < count; ++c) {
+        sum[c] += partial[at + c];
+        product[c] += partial[at + width + c];
+      }
+    });
+    for (int64_t c = 0; c < count; ++c) {
+      dbeta[first + c] = static_cast<S>(sum[c]);
+      dgamma[first + c] = static_cast<S>(product[c] * inv_std[first + c]);
     }
   });
   if (k.dx || k.dresidual) for_each_block(split, [&](const Block& b) { block_dx<Relu, T>(k, b); });

@@ -65,7 +65,7 @@ void max_tile(const T* x, const PoolShape& s, Range rows, Range columns, int64_t
         winner[c] = wins ? position : winner[c];
       }
     }
-  for (int64_t c = 0; c < n; ++c) y[c] = static_cast<T>(best[c]);
+  for (int64_t c = 0; c < n; ++c) store(&y[c], best[c]);
   if (index)
     for (int64_t c = 0; c < n; ++c) index[c] = static_cast<uint8_t>(winner[c]);
 }
@@ -86,7 +86,7 @@ void gather_windows(const PoolShape& s, T* dx, F&& term) {
         for (int64_t l = 0; l < width; ++l) sum[l] += term(from + l, position);
       }
     T* to = dx + at(n, i, j, c, s.height, s.width, s.channels);
-    for (int64_t l = 0; l < width; ++l) to[l] = static_cast<T>(sum[l]);
+    for (int64_t l = 0; l < width; ++l) store(&to[l], sum[l]);
   });
 }
 
@@ -139,7 +139,7 @@ void run(const AveragePool& k, Stream) {
           for (int64_t l = 0; l < width; ++l) sum[l] += static_cast<S>(pixel[l]);
         }
       T* to = y + at(n, i, j, c, oh, ow, s.channels);
-      for (int64_t l = 0; l < width; ++l) to[l] = static_cast<T>(sum[l] * share);
+      for (int64_t l = 0; l < width; ++l) store(&to[l], sum[l] * share);
     });
   });
 }
@@ -168,7 +168,7 @@ void run(const GlobalAveragePool& k, Stream) {
 #pragma omp simd
         for (int64_t l = 0; l < width; ++l) sum[l] += static_cast<S>(pixel[l]);
       }
-      for (int64_t l = 0; l < width; ++l) y[n * k.channels + c + l] = static_cast<T>(sum[l] * share);
+      for (int64_t l = 0; l < width; ++l) store(&y[n * k.channels + c + l], sum[l] * share);
     });
   });
 }
@@ -184,7 +184,7 @@ void run(const GlobalAveragePoolBackward& k, Stream) {
       const T* from = dy + n * k.channels + c;
       T* to = dx + (n * k.positions + p) * k.channels + c;
 #pragma omp simd
-      for (int64_t l = 0; l < width; ++l) to[l] = static_cast<T>(static_cast<S>(from[l]) * share);
+      for (int64_t l = 0; l < width; ++l) store(&to[l], static_cast<S>(from[l]) * share);
     });
   });
 }
