@@ -14,7 +14,7 @@ inline double nt_xent_offset(double temperature) { return std::max(0.0, 1 / temp
 // Elements of the accumulator's dtype that the two kernels below need as scratch; nothing in it outlives a launch.
 inline int64_t nt_xent_scratch(int64_t rows, int64_t dim) {
   const int64_t padded_rows = (rows + 63) / 64 * 64, padded_dim = (dim + 63) / 64 * 64;
-  return 2 * padded_rows * padded_dim + 16 * padded_rows;
+  return 3 * padded_rows * padded_dim + 16 * padded_rows;
 }
 
 // With u_i = z_i/‖z_i‖, s_ij = u_i·u_j and p(i) = (i + rows/2) mod rows (Chen et al. 2020, equation 1, mean over rows):

@@ -20,11 +20,27 @@ const AddRows rows([](std::vector<OpRow>& t) {
                          nt_xent(Tensor::zeros({4, 4}), 0);
                        }},
                .bench_inputs = {activation({4096, 128})},
-               .bench_bytes = 4.0 * 4096 * 128 * 4,
-               .bench_flops = 5.0 * 4096 * 4096 * 128});
+               .bench_bytes = 3.0 * 4096 * 128 * 4,
+               .bench_flops = 4.0 * 4096 * 4096 * 128});
   t.push_back({.name = "nt_xent low temperature", .inputs = {activation({70, 33})}, .f = [](In x) -> Out {
                  return {nt_xent(x[0], 0.05)};
                }});
+  t.push_back({.name = "cosine_loss",
+               .inputs = {activation({6, 9}), activation({6, 9})},
+               .f = [](In x) -> Out { return {cosine_loss(x[0], x[1])}; },
+               .bad = {[] {
+                         cosine_loss(Tensor::zeros({3, 4}), Tensor::zeros({4, 3}));
+                       },
+                       [] { cosine_loss(Tensor::zeros({3}), Tensor::zeros({3})); },
+                       [] {
+                         cosine_loss(Tensor::zeros({3, 4}), Tensor::zeros({3, 4}, DType::bf16));
+                       }},
+               .bench_inputs = {activation({4096, 256}), activation({4096, 256})},
+               .bench_bytes = 6.0 * 4096 * 256 * 4,
+               .bench_flops = 14.0 * 4096 * 256});
+  t.push_back({.name = "cosine_loss of a detached target",
+               .inputs = {activation({6, 9}), {.shape = {6, 9}, .differentiable = false}},
+               .f = [](In x) -> Out { return {cosine_loss(x[0], x[1])}; }});
 });
 
 }  // namespace

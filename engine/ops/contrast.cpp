@@ -2,32 +2,57 @@
 #include "engine/ops/contrast.h"
 
 #include "engine/autograd.h"
+#include "kernels/cosine.h"
 #include "kernels/nt_xent.h"
 
 namespace gestalt {
+namespace {
+
+// A fresh tensor that goes with x in the dtype that sums of x are held in.
+Tensor accumulators(const Tensor& x, int64_t count) {
+  return Tensor::empty({count}, accumulator_of(x.dtype()), x.device());
+}
+
+Tensor like(const Tensor& x) { return Tensor::empty(x.shape(), x.dtype(), x.device()); }
+
+}  // namespace
 
 Tensor nt_xent(const Tensor& z, double temperature) {
   check(z.rank() == 2 && z.dim(0) >= 2 && z.dim(0) % 2 == 0 && z.dim(1) >= 1,
         "[nt_xent] got z {}, expected (2B, D): the first view of B images, then the second", z.shape().text());
   check(temperature > 0, "[nt_xent] got temperature {}, expected a positive one", temperature);
-  const int64_t rows = z.dim(0), dim = z.dim(1);
-  const DType accumulator = accumulator_of(z.dtype());
-  Tensor scratch = Tensor::empty({kernels::nt_xent_scratch(rows, dim)}, accumulator, z.device());
-  Tensor row_sum = Tensor::empty({rows}, accumulator, z.device());
-  Tensor inv_norm = Tensor::empty({rows}, accumulator, z.device());
-  Tensor loss = Tensor::empty({1}, accumulator, z.device());
+  const int64_t rows = z.dim(0), dim = z.dim(1), scratch_size = kernels::nt_xent_scratch(rows, dim);
+  Tensor row_sum = accumulators(z, rows), inv_norm = accumulators(z, rows), loss = accumulators(z, 1);
+  Tensor scratch = accumulators(z, scratch_size);
   kernels::launch(
       kernels::NtXent{z.in(), row_sum.out(), inv_norm.out(), loss.out(), scratch.out(), rows, dim, temperature},
       z.stream());
-  return record("nt_xent", loss, {z},
-                [z = z.detach(), row_sum, inv_norm, rows, dim, temperature](const Tensor& dy) -> Grads {
-                  Tensor dz = Tensor::empty(z.shape(), z.dtype(), z.device());
-                  Tensor scratch = Tensor::empty({kernels::nt_xent_scratch(rows, dim)}, row_sum.dtype(), z.device());
-                  kernels::launch(kernels::NtXentBackward{z.in(), row_sum.in(), inv_norm.in(), dy.in(), dz.out(),
-                                                          scratch.out(), rows, dim, temperature},
-                                  z.stream());
-                  return {dz};
-                });
+  return record("nt_xent", loss, {z}, [=, z = z.detach()](const Tensor& dy) -> Grads {
+    Tensor dz = like(z), scratch = accumulators(z, scratch_size);
+    kernels::launch(kernels::NtXentBackward{z.in(), row_sum.in(), inv_norm.in(), dy.in(), dz.out(), scratch.out(), rows,
+                                            dim, temperature},
+                    z.stream());
+    return {dz};
+  });
+}
+
+Tensor cosine_loss(const Tensor& p, const Tensor& z) {
+  check(p.rank() == 2 && p.shape() == z.shape() && p.dtype() == z.dtype() && p.dim(0) >= 1,
+        "[cosine_loss] got p {} {} and z {} {}, expected two of (N, D) in one dtype", name(p.dtype()), p.shape().text(),
+        name(z.dtype()), z.shape().text());
+  const int64_t rows = p.dim(0), dim = p.dim(1);
+  Tensor cosine = accumulators(p, rows), inv_p = accumulators(p, rows), inv_z = accumulators(p, rows);
+  Tensor loss = accumulators(p, 1);
+  kernels::launch(kernels::CosineLoss{p.in(), z.in(), cosine.out(), inv_p.out(), inv_z.out(), loss.out(), rows, dim},
+                  p.stream());
+  const bool need_dp = p.requires_grad(), need_dz = z.requires_grad();
+  return record("cosine_loss", loss, {p, z}, [=, p = p.detach(), z = z.detach()](const Tensor& dy) -> Grads {
+    Tensor dp = need_dp ? like(p) : Tensor(), dz = need_dz ? like(z) : Tensor();
+    kernels::launch(kernels::CosineLossBackward{p.in(), z.in(), cosine.in(), inv_p.in(), inv_z.in(), dy.in(),
+                                                need_dp ? dp.out() : Out{}, need_dz ? dz.out() : Out{}, rows, dim},
+                    p.stream());
+    return {dp, dz};
+  });
 }
 
 }  // namespace gestalt

@@ -1,8 +1,8 @@
 // NT-Xent on the CPU: tiles of similarities that live in the first-level caches.
 #include "kernels/nt_xent.h"
 
+#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile_product.h"
@@ -18,27 +18,29 @@ constexpr int64_t chunks = 16;  // partial row sums; fixed, so that the result d
 template <class S>
 struct Units {
   int64_t rows, dim, padded_rows, padded_dim;
-  S* row;      // (padded_rows, padded_dim)
-  S* panel;    // the same as panels of columns
-  S* partial;  // (chunks, padded_rows)
+  S* row;       // (padded_rows, padded_dim)
+  S* panel;     // the same as panels of columns
+  S* gradient;  // (padded_rows, padded_dim), of `row`
+  S* partial;   // (chunks, padded_rows)
 
-  Units(int64_t rows, int64_t dim, S* scratch)
-      : rows(rows),
-        dim(dim),
-        padded_rows((rows + block - 1) / block * block),
-        padded_dim((dim + block - 1) / block * block),
-        row(scratch),
-        panel(row + padded_rows * padded_dim),
-        partial(panel + padded_rows * padded_dim) {}
+  Units(int64_t rows, int64_t dim, S* scratch) : rows(rows), dim(dim) {
+    padded_rows = (rows + block - 1) / block * block;
+    padded_dim = (dim + block - 1) / block * block;
+    row = scratch;
+    panel = row + padded_rows * padded_dim;
+    gradient = panel + padded_rows * padded_dim;
+    partial = gradient + padded_rows * padded_dim;
+  }
 
   int64_t blocks() const { return padded_rows / block; }
   const S* rows_of(int64_t b) const { return row + b * block * padded_dim; }
-  const S* panels_of(int64_t b) const { return panel + b * block * dim; }
+  S* gradient_of(int64_t b) const { return gradient + b * block * padded_dim; }
   int64_t valid(int64_t b) const { return std::min(block, rows - b * block); }
 
   // tile (block, block) = u_I · u_Jᵀ.
   void similarities(int64_t i, int64_t j, S* tile) const {
-    tile_product<S, false, true>(rows_of(i), padded_dim, panels_of(j), 0, block, block, dim, tile, block);
+    tile_product<S, Layout::rows, Layout::panels, false>(rows_of(i), padded_dim, panel + j * block * dim, 0, block,
+                                                         block, dim, tile, block);
   }
 };
 
@@ -80,22 +82,25 @@ void add_tile(const Units<S>& u, int64_t bi, int64_t bj, S* tile, S scale, S off
   S *row_sums = sums + bi * block, *column_sums = sums + bj * block;
   for (int64_t i = 0; i < u.valid(bi); ++i) {
     S* e = tile + i * block;
-#pragma omp simd
-    for (int64_t j = 0; j < block; ++j) e[j] = fast_exp(e[j] * scale - offset);
-    if (bi == bj) e[i] = 0;
     S sum = 0;
+    if (bi == bj) {
+      for (int64_t j = 0; j < columns; ++j) sum += j == i ? S(0) : fast_exp(e[j] * scale - offset);
+    } else {
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < columns; ++j) sum += e[j];
+      for (int64_t j = 0; j < columns; ++j) {
+        const S v = fast_exp(e[j] * scale - offset);
+        sum += v;
+        column_sums[j] += v;
+      }
+    }
     row_sums[i] += sum;
-    if (bi == bj) continue;
-#pragma omp simd
-    for (int64_t j = 0; j < block; ++j) column_sums[j] += e[j];
   }
 }
 
-// Turns the similarities of one tile into e_ij (1/l_i + 1/l_j), with 0 on the matrix's diagonal.
+// Adds what the tile w_ij = e_ij (1/l_i + 1/l_j) and its mirror image give to the gradients: w·u_J to I's, wᵀ·u_I to
+// J's.
 template <class S>
-void weigh_tile(const Units<S>& u, int64_t bi, int64_t bj, S* tile, S scale, S offset, const S* inv_sum) {
+void gather_tile(const Units<S>& u, int64_t bi, int64_t bj, S* tile, S scale, S offset, const S* inv_sum) {
   u.similarities(bi, bj, tile);
   const S* inv_j = inv_sum + bj * block;
   for (int64_t i = 0; i < block; ++i) {
@@ -105,6 +110,45 @@ void weigh_tile(const Units<S>& u, int64_t bi, int64_t bj, S* tile, S scale, S o
     for (int64_t j = 0; j < block; ++j) e[j] = fast_exp(e[j] * scale - offset) * (inv_i + inv_j[j]);
     if (bi == bj) e[i] = 0;
   }
+  tile_product<S, Layout::rows, Layout::rows, true>(tile, block, u.rows_of(bj), u.padded_dim, block, u.padded_dim,
+                                                    block, u.gradient_of(bi), u.padded_dim);
+  if (bi == bj) return;
+  tile_product<S, Layout::transposed, Layout::rows, true>(tile, block, u.rows_of(bi), u.padded_dim, block, u.padded_dim,
+                                                          block, u.gradient_of(bj), u.padded_dim);
+}
+
+// Calls f(I, J) once for each unordered pair of groups, I = J included. Pairs meet as teams do in a round-robin
+// tournament (the circle method), so pairs that run at once share no group and each group's order never changes.
+template <class F>
+void each_pair(int64_t groups, F&& f) {
+  parallel_ranges(groups, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; ++g) f(g, g);
+  });
+  const int64_t even = groups + groups % 2, others = even - 1;  // with an odd number, one rests each round
+  for (int64_t round = 0; round < others; ++round)
+    parallel_ranges(even / 2, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t a = p == 0 ? others : (round + p) % others, b = (round + others - p) % others;
+        if (std::max(a, b) < groups) f(std::min(a, b), std::max(a, b));
+      }
+    });
+}
+
+// Writes dz from the gradients of the unit rows.
+template <class T, class S>
+void finish_rows(const Units<S>& u, const S* inv_norm, S factor, T* dz) {
+  parallel_ranges(u.rows, block, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      S* du = u.gradient + i * u.padded_dim;
+      const S *unit = u.row + i * u.padded_dim, *positive = u.row + (i + u.rows / 2) % u.rows * u.padded_dim;
+#pragma omp simd
+      for (int64_t d = 0; d < u.dim; ++d) du[d] -= 2 * positive[d];
+      // Through u = z/‖z‖: the part of du along u changes the length only.
+      const S along = dot(unit, du, u.dim), length = factor * inv_norm[i];
+#pragma omp simd
+      for (int64_t d = 0; d < u.dim; ++d) dz[i * u.dim + d] = static_cast<T>(length * (du[d] - along * unit[d]));
+    }
+  });
 }
 
 }  // namespace
@@ -152,36 +196,22 @@ void run(const NtXentBackward& k, Stream) {
     using S = Accumulator<T>;
     const Units<S> u(k.rows, k.dim, k.scratch.as<S>());
     const S *inv_norm = k.inv_norm.as<S>(), *row_sum = k.row_sum.as<S>();
-    T* dz = k.dz.as<T>();
     normalize(u, k.z.as<T>(), inv_norm);
     S* inv_sum = u.partial;
     for (int64_t i = 0; i < u.padded_rows; ++i) inv_sum[i] = i < k.rows ? 1 / row_sum[i] : S(0);
     const S scale = static_cast<S>(1 / k.temperature), offset = static_cast<S>(nt_xent_offset(k.temperature));
     const S factor = static_cast<S>(k.dy.as<S>()[0] / (static_cast<double>(k.rows) * k.temperature));
 
-    parallel_ranges(u.blocks(), 1, [&](int64_t begin, int64_t end) {
+    // Groups of blocks are paired: enough pairs for many cores, and few rounds for the cores to wait at.
+    const int64_t size = std::clamp<int64_t>(u.blocks() / 16, 1, 8), groups = (u.blocks() + size - 1) / size;
+    std::fill(u.gradient, u.gradient + u.padded_rows * u.padded_dim, S(0));
+    each_pair(groups, [&](int64_t gi, int64_t gj) {
       alignas(64) S tile[block * block];
-      std::vector<S> gradient(block * u.padded_dim);  // of the block's unit rows
-      for (int64_t bi = begin; bi < end; ++bi) {
-        std::fill(gradient.begin(), gradient.end(), S(0));
-        for (int64_t bj = 0; bj < u.blocks(); ++bj) {
-          weigh_tile(u, bi, bj, tile, scale, offset, inv_sum);
-          tile_product<S, true, false>(tile, block, u.rows_of(bj), u.padded_dim, block, u.padded_dim, block,
-                                       gradient.data(), u.padded_dim);
-        }
-        for (int64_t r = 0; r < u.valid(bi); ++r) {
-          const int64_t i = bi * block + r;
-          S* du = gradient.data() + r * u.padded_dim;
-          const S *unit = u.row + i * u.padded_dim, *positive = u.row + (i + k.rows / 2) % k.rows * u.padded_dim;
-#pragma omp simd
-          for (int64_t d = 0; d < k.dim; ++d) du[d] -= 2 * positive[d];
-          // Through u = z/‖z‖: the part of du along u changes the length only.
-          const S along = dot(unit, du, k.dim), length = factor * inv_norm[i];
-#pragma omp simd
-          for (int64_t d = 0; d < k.dim; ++d) dz[i * k.dim + d] = static_cast<T>(length * (du[d] - along * unit[d]));
-        }
-      }
+      for (int64_t bi = gi * size; bi < std::min(u.blocks(), (gi + 1) * size); ++bi)
+        for (int64_t bj = gi == gj ? bi : gj * size; bj < std::min(u.blocks(), (gj + 1) * size); ++bj)
+          gather_tile(u, bi, bj, tile, scale, offset, inv_sum);
     });
+    finish_rows(u, inv_norm, factor, k.dz.as<T>());
   });
 }
 

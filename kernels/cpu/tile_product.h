@@ -30,8 +30,12 @@ struct Simd<double> {
 template <class T>
 constexpr int tile_columns = 2 * vector_bytes / static_cast<int>(sizeof(T));
 
-// c (tile_rows, tile_columns) = or += a (tile_rows, k) · b (k, tile_columns), row strides lda, ldb, ldc.
-template <class T, bool accumulate>
+// How an operand of tile_product lies in memory: row after row; transposed, column after column; or, for b only, as
+// panels of tile_columns columns, each (k, tile_columns), one panel after another (its stride is then not used).
+enum class Layout { rows, transposed, panels };
+
+// c (tile_rows, tile_columns) = or += a (tile_rows, k) · b (k, tile_columns), strides lda, ldb, ldc.
+template <class T, Layout a_layout, bool accumulate>
 inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restrict__ b, int64_t ldb, int64_t k,
                           T* __restrict__ c, int64_t ldc) {
   using Vector = typename Simd<T>::Vector;
@@ -43,7 +47,7 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
     std::memcpy(&b1, b + l * ldb + lanes, sizeof(Vector));
 #pragma GCC unroll 8
     for (int r = 0; r < tile_rows; ++r) {
-      const T factor = a[r * lda + l];
+      const T factor = a_layout == Layout::transposed ? a[l * lda + r] : a[r * lda + l];
       sum[r][0] += factor * b0;
       sum[r][1] += factor * b1;
     }
@@ -59,16 +63,17 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
     }
 }
 
-// The same for m rows and n columns, multiples of tile_rows and tile_columns. Where `panels` holds, b lies as panels of
-// tile_columns columns, each (k, tile_columns), one after another, and ldb is not used.
-template <class T, bool accumulate, bool panels>
+// c (m, n) = or += a (m, k) · b (k, n); m and n are multiples of tile_rows and tile_columns.
+template <class T, Layout a_layout, Layout b_layout, bool accumulate>
 inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k, T* c,
                          int64_t ldc) {
+  static_assert(a_layout != Layout::panels && b_layout != Layout::transposed);
+  constexpr bool panels = b_layout == Layout::panels;
   constexpr int64_t width = tile_columns<T>;
   for (int64_t j = 0; j < n; j += width)
     for (int64_t i = 0; i < m; i += tile_rows)
-      micro_product<T, accumulate>(a + i * lda, lda, panels ? b + j * k : b + j, panels ? width : ldb, k,
-                                   c + i * ldc + j, ldc);
+      micro_product<T, a_layout, accumulate>(a + (a_layout == Layout::transposed ? i : i * lda), lda,
+                                             panels ? b + j * k : b + j, panels ? width : ldb, k, c + i * ldc + j, ldc);
 }
 
 // Lays rows [0, count) of x (stride ldx, k columns) out as panels of columns: what tile_product takes as b to make
