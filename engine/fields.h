@@ -18,6 +18,8 @@ class Fields {
   // With `choices`, the value is one of them.
   virtual void operator()(const char* name, std::string& value, const char* help,
                           const std::vector<std::string>& choices = {}) = 0;
+  // Heads the fields that follow in --help.
+  virtual void title(const char*) {}
 };
 
 // Collects the names of the fields it visits.

@@ -78,7 +78,7 @@ void write_file_atomically(const std::string& path, std::string_view bytes) {
   file.commit();
 }
 
-std::string read_file(const std::string& path) {
+std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   check(file.is_open() && !std::filesystem::is_directory(path), "[file] cannot open '{}': {}", path,
         std::filesystem::is_directory(path) ? "it is a folder" : std::strerror(errno));

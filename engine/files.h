@@ -30,7 +30,7 @@ class AtomicFile {
 void write_file_atomically(const std::string& path, std::string_view bytes);
 
 // The whole file; throws Error with the path.
-std::string read_file(const std::string& path);
+std::string read_text(const std::string& path);
 
 // Removes the temporary files that a killed process left in `folder`.
 void remove_unfinished_files(const std::string& folder);

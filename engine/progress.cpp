@@ -43,9 +43,10 @@ std::string progress_text(const ProgressPlan& plan, int64_t step, double loss, d
   return text + fmt::format("  {} left", duration_text(left));
 }
 
-Progress::Progress(const ProgressPlan& plan, std::FILE* out) : Progress(plan, out, isatty(fileno(out)) == 1) {}
+ProgressLine::ProgressLine(const ProgressPlan& plan, std::FILE* out)
+    : ProgressLine(plan, out, isatty(fileno(out)) == 1) {}
 
-Progress::Progress(const ProgressPlan& plan, std::FILE* out, bool terminal)
+ProgressLine::ProgressLine(const ProgressPlan& plan, std::FILE* out, bool terminal)
     : plan_(plan),
       out_(out),
       terminal_(terminal),
@@ -53,18 +54,18 @@ Progress::Progress(const ProgressPlan& plan, std::FILE* out, bool terminal)
       last_rate_(last_print_),
       last_rate_step_(plan.first_step) {}
 
-Progress::~Progress() {
+ProgressLine::~ProgressLine() {
   if (!drawn_) return;
   std::fputc('\n', out_);
   std::fflush(out_);
 }
 
-bool Progress::due(int64_t step) const {
+bool ProgressLine::due(int64_t step) const {
   if (step >= plan_.total_steps) return true;
   return Clock::now() - last_print_ >= (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(30));
 }
 
-double Progress::steps_per_second(int64_t step, Clock::time_point now) {
+double ProgressLine::steps_per_second(int64_t step, Clock::time_point now) {
   const double seconds = std::chrono::duration<double>(now - last_rate_).count();
   const double latest = static_cast<double>(step - last_rate_step_) / std::max(seconds, 1e-9);
   // Averaged over some ten seconds, so that neither one slow step nor the warm-up decides the time left.
@@ -75,12 +76,12 @@ double Progress::steps_per_second(int64_t step, Clock::time_point now) {
   return rate_;
 }
 
-void Progress::erase() {
+void ProgressLine::erase() {
   if (drawn_) std::fputs("\r\x1b[K", out_);
   drawn_ = false;
 }
 
-void Progress::update(int64_t step, double loss, const PhaseClock& clock) {
+void ProgressLine::update(int64_t step, double loss, const PhaseClock& clock) {
   if (!due(step)) return;
   last_print_ = Clock::now();
   std::string text = progress_text(plan_, step, loss, steps_per_second(step, last_print_), clock);
@@ -95,7 +96,7 @@ void Progress::update(int64_t step, double loss, const PhaseClock& clock) {
   std::fflush(out_);
 }
 
-void Progress::line(const std::string& text) {
+void ProgressLine::line(const std::string& text) {
   erase();
   std::fputs((text + "\n").c_str(), out_);
   std::fflush(out_);

@@ -27,11 +27,11 @@ std::string duration_text(double seconds);
 
 // On a terminal the line is redrawn at most ten times a second; elsewhere a whole line is written each 30 seconds and
 // at the end.
-class Progress {
+class ProgressLine {
  public:
-  Progress(const ProgressPlan& plan, std::FILE* out = stderr);
-  Progress(const ProgressPlan& plan, std::FILE* out, bool terminal);
-  ~Progress();  // leaves the last line standing
+  ProgressLine(const ProgressPlan& plan, std::FILE* out = stderr);
+  ProgressLine(const ProgressPlan& plan, std::FILE* out, bool terminal);
+  ~ProgressLine();  // leaves the last line standing
 
   // Whether update() would print after `step` steps: ask first, and fetch the loss from the device only then.
   bool due(int64_t step) const;

@@ -79,7 +79,7 @@ void RunFolder::write_config(const nlohmann::ordered_json& config) const {
 
 nlohmann::ordered_json RunFolder::read_config() const {
   const std::string path = *this / "config.json";
-  return parse_json(path, read_file(path));
+  return parse_json(path, read_text(path));
 }
 
 MetricsFile::MetricsFile(std::string path, std::vector<std::string> columns)
@@ -91,7 +91,7 @@ MetricsFile::MetricsFile(std::string path, std::vector<std::string> columns)
 
 MetricsFile::MetricsFile(std::string path, std::vector<std::string> columns, int64_t bytes)
     : path_(std::move(path)), columns_(std::move(columns)) {
-  const std::string header = fmt::format("{}\n", fmt::join(columns_, ",")), text = read_file(path_);
+  const std::string header = fmt::format("{}\n", fmt::join(columns_, ",")), text = read_text(path_);
   check(text.starts_with(header), "[metrics] '{}' does not begin with the columns {}; it is another run's", path_,
         fmt::join(columns_, ","));
   bytes_ = static_cast<int64_t>(text.size());

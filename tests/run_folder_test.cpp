@@ -85,21 +85,21 @@ TEST_SUITE("run folder") {
       metrics.append({{"epoch", 1}, {"loss", 0.1}});
       kept = metrics.bytes();
       metrics.append({{"knn", 0.1 + 0.2}, {"epoch", 2}, {"loss", -1e-300}});
-      whole = read_file(path);
+      whole = read_text(path);
       CHECK(whole == "epoch,loss,knn\n1,0.1,\n2,-1e-300,0.30000000000000004\n");
       CHECK_THROWS_WITH_AS(metrics.append({{"los", 1}}), doctest::Contains("did you mean 'loss'"), Error);
     }
     {
       MetricsFile metrics(path, columns, kept);
-      CHECK(read_file(path) == whole.substr(0, static_cast<size_t>(kept)));
+      CHECK(read_text(path) == whole.substr(0, static_cast<size_t>(kept)));
       metrics.append({{"knn", 0.1 + 0.2}, {"epoch", 2}, {"loss", -1e-300}});
       CHECK(metrics.bytes() == static_cast<int64_t>(whole.size()));
     }
-    CHECK(read_file(path) == whole);
+    CHECK(read_text(path) == whole);
     CHECK_THROWS_AS(MetricsFile(path, columns, static_cast<int64_t>(whole.size()) + 1), Error);
     CHECK_THROWS_AS(MetricsFile(path, columns, 3), Error);
     CHECK_THROWS_AS(MetricsFile(path, {"epoch", "other"}, kept), Error);
-    CHECK(read_file(path) == whole);
+    CHECK(read_text(path) == whole);
   }
 
   TEST_CASE("a metrics file on a full disk is an error") {
@@ -131,7 +131,7 @@ TEST_SUITE("progress") {
     const ProgressPlan plan{0, 2, 1, 1};
     PhaseClock clock({"data", "forward"});
     const std::string file = printed([&](std::FILE* out) {
-      Progress progress(plan, out, false);
+      ProgressLine progress(plan, out, false);
       CHECK_FALSE(progress.due(1));
       progress.update(1, 0.5, clock);
       progress.line("knn 0.3");
@@ -143,7 +143,7 @@ TEST_SUITE("progress") {
     CHECK(file.find('\r') == std::string::npos);
     CHECK(file.ends_with("\n"));
     const std::string terminal = printed([&](std::FILE* out) {
-      Progress progress(plan, out, true);
+      ProgressLine progress(plan, out, true);
       progress.update(2, 0.25, clock);
       progress.line("knn 0.3");
       progress.update(2, 0.25, clock);

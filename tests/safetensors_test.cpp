@@ -70,7 +70,7 @@ TEST_SUITE("safetensors") {
   TEST_CASE("the writer makes the bytes that Python's library makes") {
     TemporaryFolder folder;
     write_safetensors(folder / "x.safetensors", recorded_tensors(), {{"format", "pt"}});
-    CHECK(read_file(folder / "x.safetensors") == read_file(golden));
+    CHECK(read_text(folder / "x.safetensors") == read_text(golden));
   }
 
   TEST_CASE("tensors in any order come back in that order, aligned") {
@@ -100,7 +100,7 @@ TEST_SUITE("safetensors") {
 
   TEST_CASE("every cut of a file is refused") {
     TemporaryFolder folder;
-    const std::string whole = read_file(golden);
+    const std::string whole = read_text(golden);
     for (size_t size = 0; size < whole.size(); ++size) {
       write_file_atomically(folder / "cut", whole.substr(0, size));
       CAPTURE(size);
@@ -112,7 +112,7 @@ TEST_SUITE("safetensors") {
 
   TEST_CASE("every changed byte is refused or read, never worse") {
     TemporaryFolder folder;
-    const std::string whole = read_file(golden);
+    const std::string whole = read_text(golden);
     for (size_t at = 0; at < whole.size(); ++at) {
       for (const unsigned char flip : {0x01, 0x10, 0x80, 0xff}) {
         std::string damaged = whole;
@@ -194,7 +194,7 @@ TEST_SUITE("safetensors") {
     TemporaryFolder folder;
     const Tensor small = Tensor::full({4}, 1), large = Tensor::full({1 << 16}, 2);
     write_safetensors(folder / "x", {{"a", small}});
-    const std::string before = read_file(folder / "x");
+    const std::string before = read_text(folder / "x");
     // A limit on file sizes fails a write half way, as a full disk does.
     rlimit limit{};
     getrlimit(RLIMIT_FSIZE, &limit);
@@ -208,7 +208,7 @@ TEST_SUITE("safetensors") {
     setrlimit(RLIMIT_FSIZE, &limit);
     std::signal(SIGXFSZ, previous);
     CHECK(message.find(folder / "x") != std::string::npos);
-    CHECK(read_file(folder / "x") == before);
+    CHECK(read_text(folder / "x") == before);
     CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
   }
 }
