@@ -1,0 +1,51 @@
+// Image files to uint8 pixels and back: JPEG, PNG and BMP are read, PNG is written.
+//
+// Every byte is untrusted: sizes are checked before memory is asked for, and anything but a whole, valid file is an
+// Error that names the reason. The caller adds the file's name.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gestalt {
+
+// Rows of RGB, `height * width * 3` bytes.
+struct Image {
+  std::vector<uint8_t> pixels;
+  int32_t height = 0, width = 0;
+};
+
+enum class ImageFormat : uint8_t { jpeg, png, bmp };
+
+struct ImageSize {
+  ImageFormat format;
+  int32_t height, width;
+};
+
+struct DecodeOptions {
+  // Images whose short side is longer are shrunk (antialiased) to it, keeping the aspect; 0 keeps the stored size.
+  int32_t short_side = 0;
+  // Cuts out the centre square and scales it, also up, to short_side × short_side.
+  bool crop = false;
+  int64_t max_pixels = 100'000'000;
+};
+
+// Format (by magic bytes) and stored size, from a file's first bytes; 64 KiB suffice for all but odd JPEGs.
+ImageSize read_image_size(std::span<const uint8_t> bytes);
+
+// The size that decode_image gives an image of stored size `stored`.
+ImageSize decoded_size(ImageSize stored, const DecodeOptions&);
+
+// Grey becomes RGB; alpha is dropped, not blended, and EXIF orientation is ignored (both as Pillow's convert("RGB")).
+// A JPEG is shrunk by up to 8 in the frequency domain first. CMYK is refused; a libjpeg warning counts as damage.
+Image decode_image(std::span<const uint8_t> bytes, const DecodeOptions& = {});
+
+// Applies short_side and crop to pixels: a triangle filter as wide as the shrink factor, as in Pillow's BILINEAR.
+Image resize_image(Image, const DecodeOptions&);
+
+// Writes `height * width * 3` bytes of RGB.
+void write_png(const std::string& path, const uint8_t* pixels, int32_t height, int32_t width);
+
+}  // namespace gestalt
