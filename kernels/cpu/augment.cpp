@@ -1,5 +1,7 @@
 // The augmentation kernel on the CPU: a thread takes whole views, and keeps one view's planes in its cache.
 #include <cstring>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/augment_formulas.h"
@@ -11,6 +13,7 @@ namespace {
 constexpr int64_t block_pixels = 1024;  // of three planes: what the pointwise operations keep in the first cache
 
 typedef float Float4 __attribute__((vector_size(16), aligned(4)));
+typedef float Float8 __attribute__((vector_size(32), aligned(4)));
 typedef float Float16 __attribute__((vector_size(64), aligned(4)));
 
 // The resampling of one axis: for each output its first input and its normalised weights.
@@ -37,10 +40,11 @@ struct Resampling {
 // What a thread works in, kept between launches.
 struct Scratch {
   Resampling rows, columns;
-  std::vector<float> plane[3];  // (size, size) each
-  std::vector<float> strip;     // one output row before the horizontal resampling, interleaved
-  std::vector<float> line;      // a mirrored row for the blur, or an interleaved output row
-  std::vector<float> blur;      // weights
+  std::vector<float> plane[3];    // (size, size) each
+  std::vector<float> strip;       // one output row before the horizontal resampling, interleaved
+  std::vector<float> line;        // a mirrored row for the blur, or an interleaved output row
+  std::vector<float> blur;        // weights
+  std::vector<int64_t> tap_rows;  // where the plane rows start that one blurred row sums
 };
 
 // strip[j] = Σ_k weight[k] · rows[k][j] over bytes.
@@ -114,7 +118,40 @@ void apply(ColorOp op, const AugmentDraw& d, float mean, float* r, float* g, flo
   }
 }
 
-// Blurs rows [0, rows) of a plane in place, horizontally.
+// out[x] = Σ_k weight[k] · source(k)[x]: one row of a convolution, in tiles whose sums stay in registers.
+template <class Source>
+void weigh_rows(const float* weight, int32_t taps, Source source, float* out, int64_t size) {
+  constexpr int parts = 4;
+  int64_t x = 0;
+  for (; x + 16 * parts <= size; x += 16 * parts) {
+    Float16 sum[parts] = {};
+    for (int32_t k = 0; k < taps; ++k) {
+      const float* row = source(k) + x;
+      for (int i = 0; i < parts; ++i) {
+        Float16 value;
+        std::memcpy(&value, row + 16 * i, sizeof value);
+        sum[i] += weight[k] * value;
+      }
+    }
+    std::memcpy(out + x, sum, sizeof sum);
+  }
+  for (; x + 8 <= size; x += 8) {
+    Float8 sum = {};
+    for (int32_t k = 0; k < taps; ++k) {
+      Float8 value;
+      std::memcpy(&value, source(k) + x, sizeof value);
+      sum += weight[k] * value;
+    }
+    std::memcpy(out + x, &sum, sizeof sum);
+  }
+  for (; x < size; ++x) {
+    float sum = 0;
+    for (int32_t k = 0; k < taps; ++k) sum += weight[k] * source(k)[x];
+    out[x] = sum;
+  }
+}
+
+// Blurs rows [0, rows) of a plane in place, horizontally. `line` holds size + 2·radius floats.
 void blur_rows(float* plane, int64_t rows, int64_t size, const float* weight, int32_t radius, float* line) {
   for (int64_t y = 0; y < rows; ++y) {
     float* row = plane + y * size;
@@ -123,40 +160,8 @@ void blur_rows(float* plane, int64_t rows, int64_t size, const float* weight, in
       line[radius - i] = row[reflect(-i, size)];
       line[radius + size - 1 + i] = row[reflect(size - 1 + i, size)];
     }
-    int64_t x = 0;
-    for (; x + 16 <= size; x += 16) {
-      Float16 sum = {};
-      for (int32_t k = 0; k <= 2 * radius; ++k) {
-        Float16 value;
-        std::memcpy(&value, line + x + k, sizeof value);
-        sum += weight[k] * value;
-      }
-      std::memcpy(row + x, &sum, sizeof sum);
-    }
-    for (; x < size; ++x) {
-      float sum = 0;
-      for (int32_t k = 0; k <= 2 * radius; ++k) sum += weight[k] * line[x + k];
-      row[x] = sum;
-    }
-  }
-}
-
-// Row y of the vertical blur of a plane.
-void blur_column(const float* plane, int64_t y, int64_t size, const float* weight, int32_t radius, float* out) {
-  int64_t x = 0;
-  for (; x + 16 <= size; x += 16) {
-    Float16 sum = {};
-    for (int32_t k = 0; k <= 2 * radius; ++k) {
-      Float16 value;
-      std::memcpy(&value, plane + reflect(y + k - radius, size) * size + x, sizeof value);
-      sum += weight[k] * value;
-    }
-    std::memcpy(out + x, &sum, sizeof sum);
-  }
-  for (; x < size; ++x) {
-    float sum = 0;
-    for (int32_t k = 0; k <= 2 * radius; ++k) sum += weight[k] * plane[reflect(y + k - radius, size) * size + x];
-    out[x] = sum;
+    weigh_rows(
+        weight, 2 * radius + 1, [line](int32_t k) { return line + k; }, row, size);
   }
 }
 
@@ -164,20 +169,22 @@ void blur_column(const float* plane, int64_t y, int64_t size, const float* weigh
 template <class T>
 void write_pixels(const AugmentParameters& p, bool invert, const float* const channel[3], int64_t count, T* y,
                   float* line) {
-  for (int c = 0; c < 3; ++c) {
-    const float* x = channel[c];
-    const float scale = 1.0f / p.std[c], shift = -p.mean[c] / p.std[c];
-    const float threshold = p.solarize_threshold;
-    if (invert) {
+  float* interleaved = line;
+  if constexpr (std::is_same_v<T, float>) interleaved = y;
+  const float *r = channel[0], *g = channel[1], *b = channel[2];
+  const float threshold = invert ? p.solarize_threshold : std::numeric_limits<float>::infinity();
+  float scale[3], shift[3];
+  for (int c = 0; c < 3; ++c) scale[c] = 1.0f / p.std[c], shift[c] = -p.mean[c] / p.std[c];
 #pragma omp simd
-      for (int64_t i = 0; i < count; ++i) line[3 * i + c] = solarize(x[i], threshold) * scale + shift;
-    } else {
-#pragma omp simd
-      for (int64_t i = 0; i < count; ++i) line[3 * i + c] = x[i] * scale + shift;
-    }
+  for (int64_t i = 0; i < count; ++i) {
+    interleaved[3 * i] = solarize(r[i], threshold) * scale[0] + shift[0];
+    interleaved[3 * i + 1] = solarize(g[i], threshold) * scale[1] + shift[1];
+    interleaved[3 * i + 2] = solarize(b[i], threshold) * scale[2] + shift[2];
   }
+  if constexpr (!std::is_same_v<T, float>) {
 #pragma omp simd
-  for (int64_t i = 0; i < 3 * count; ++i) y[i] = static_cast<T>(line[i]);
+    for (int64_t i = 0; i < 3 * count; ++i) y[i].bits = BFloat16(line[i]).bits;
+  }
 }
 
 class View {
@@ -264,8 +271,13 @@ class View {
   void write_blurred(int32_t radius, T* y) {
     float* row = s_.line.data() + 3 * size_;
     const float* const channel[3] = {row, row + size_, row + 2 * size_};
+    s_.tap_rows.resize(2 * radius + 1);
     for (int64_t i = 0; i < size_; ++i) {
-      for (int c = 0; c < 3; ++c) blur_column(s_.plane[c].data(), i, size_, s_.blur.data(), radius, row + c * size_);
+      for (int32_t k = -radius; k <= radius; ++k) s_.tap_rows[k + radius] = reflect(i + k, size_) * size_;
+      for (int c = 0; c < 3; ++c) {
+        const auto tap = [plane = s_.plane[c].data(), rows = s_.tap_rows.data()](int32_t k) { return plane + rows[k]; };
+        weigh_rows(s_.blur.data(), 2 * radius + 1, tap, row + c * size_, size_);
+      }
       write_pixels(p_, d_.solarize, channel, size_, y + i * size_ * 3, s_.line.data());
     }
   }
@@ -289,7 +301,7 @@ void run(const Augment& k, Stream) {
   check(k.y.dtype == DType::f32 || k.y.dtype == DType::bf16, "[augment] got views of {}, expected f32 or bf16",
         name(k.y.dtype));
   check(k.pixels.dtype == DType::u8, "[augment] got pixels of {}, expected u8", name(k.pixels.dtype));
-  dispatch_float(k.y.dtype, [&](auto tag) {
+  const auto write = [&](auto tag) {
     using T = decltype(tag);
     T* y = k.y.as<T>();
     const int64_t view_pixels = k.size * k.size * 3;
@@ -301,7 +313,9 @@ void run(const Augment& k, Stream) {
         View(k, view, image, scratch).write(y + (view * k.count + image) * view_pixels);
       }
     });
-  });
+  };
+  if (k.y.dtype == DType::bf16) return write(BFloat16{});
+  write(float{});
 }
 
 }  // namespace gestalt::kernels::cpu
