@@ -43,6 +43,8 @@ void check_parameters(const AugmentParameters& p) {
   check_range("blur sigma", p.blur_sigma, 1e-2, many);
   check(p.blur_kernel >= 0 && (p.blur_kernel == 0 || p.blur_kernel % 2 == 1),
         "[augment] got a blur of {} taps, expected an odd number, or 0 for a tenth of the size", p.blur_kernel);
+  check(p.solarize_threshold >= 0 && p.solarize_threshold <= 1,
+        "[augment] got solarize threshold {}, expected one in [0, 1]", p.solarize_threshold);
   for (int c = 0; c < 3; ++c)
     check(p.std[c] > 0, "[augment] got standard deviation {} for channel {}, expected one above 0", p.std[c], c);
 }

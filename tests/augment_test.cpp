@@ -91,7 +91,23 @@ AugmentParameters everything() {
 
 std::vector<float> part(const Tensor& y, int64_t index) { return y.slice(index, index + 1).values(); }
 
-constexpr double tolerance = 2e-5;
+constexpr double tolerance = 5e-6;  // of values in [0, 1]: some tens of roundings, and the six recorded digits
+
+// Sets every option to a value of its own, by name.
+struct SetOptions : Fields {
+  std::vector<std::string> names;
+
+  void operator()(const char* name, double& value, const char*) override {
+    names.push_back(name);
+    value = names.back() == "blur-max" ? 3 : (names.back() == "crop-max" ? 0.75 : 0.25);
+  }
+  void operator()(const char* name, std::string& value, const char*, const std::vector<std::string>& choices) override {
+    names.push_back(name);
+    value = choices.back();
+  }
+  void operator()(const char* name, bool&, const char*) override { FAIL(name); }
+  void operator()(const char* name, int64_t&, const char*) override { FAIL(name); }
+};
 
 }  // namespace
 
@@ -325,6 +341,33 @@ TEST_CASE("augment: extreme shapes and strengths stay finite and within range") 
   }
 }
 
+TEST_CASE("augment: every option reaches the kernel's parameters") {
+  AugmentOptions options;
+  SetOptions set;
+  options.fields(set);
+  CHECK(set.names.size() == 15);
+  const AugmentParameters p = options.parameters();
+  CHECK(p.crop_area.low == 0.25f);
+  CHECK(p.crop_area.high == 0.75f);
+  for (float probability : {p.flip, p.jitter, p.grayscale, p.blur, p.solarize}) CHECK(probability == 0.25f);
+  for (const kernels::Range& r : {p.brightness, p.contrast, p.saturation}) {
+    CHECK(r.low == 0.75f);
+    CHECK(r.high == 1.25f);
+  }
+  CHECK(p.hue.low == -0.25f);
+  CHECK(p.hue.high == 0.25f);
+  CHECK(p.blur_sigma.low == 0.25f);
+  CHECK(p.blur_sigma.high == 3);
+  CHECK(p.solarize_threshold == 0.25f);
+  CHECK(p.std[0] == 0.2470f);
+
+  options.brightness = 3;
+  CHECK(options.parameters().brightness.low == 0);
+  CHECK(options.parameters().brightness.high == 4);
+  options.hue = 0.7;
+  CHECK_THROWS_WITH_AS(options.parameters(), doctest::Contains("hue at most 0.5"), Error);
+}
+
 TEST_CASE("augment: draws are printed") {
   AugmentDraw d = untouched(20, 24);
   d.top = 3, d.left = 5;
@@ -367,6 +410,7 @@ TEST_CASE("augment: bad input is refused") {
         q.brightness = {-1, 1};
       }),
       changed([](AugmentParameters& q) { q.blur_kernel = 4; }),
+      changed([](AugmentParameters& q) { q.solarize_threshold = -1; }),
       changed([](AugmentParameters& q) { q.std[1] = 0; }),
       changed([](AugmentParameters& q) { q.crop_fraction = 0; }),
   };
