@@ -1,0 +1,19 @@
+// Classifying by nearest neighbours: the probe that needs no training.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace gestalt {
+
+// One predicted class per row of `queries` (Q, D): the k rows of `bank` (N, D) with the highest cosine similarity s
+// vote for their `labels` (N, i32 in [0, classes)) with weight e^(s/temperature) (Wu et al. 2018, section 3.4; DINO
+// uses k = 20 and temperature 0.07, SimCLR-style CIFAR probes k = 200 and 0.1). Exact and deterministic: ties go to the
+// lowest index, then the lowest class. Rows need no normalisation. Throws Error unless shapes, dtypes, labels and
+// options fit.
+std::vector<int32_t> knn_predict(const Tensor& queries, const Tensor& bank, const Tensor& labels, int64_t k,
+                                 double temperature, int64_t classes);
+
+}  // namespace gestalt

@@ -1,0 +1,136 @@
+// Exact weighted nearest neighbours on the CPU: tiles of similarities and, per query, the best so far.
+#include "kernels/knn.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/tile_product.h"
+
+namespace gestalt::kernels::cpu {
+namespace {
+
+constexpr int64_t query_rows = 64;         // rows of a tile
+constexpr int64_t query_group = 2048;      // queries that share one walk over the bank
+constexpr int64_t panel_elements = 65536;  // of the bank at a time: what the second-level cache holds besides the rest
+
+template <class S>
+struct Neighbour {
+  S similarity;
+  int32_t index;
+
+  bool operator<(const Neighbour& other) const {  // nearer first, and a total order
+    return similarity != other.similarity ? similarity > other.similarity : index < other.index;
+  }
+};
+
+// The k nearest of what was offered, in offers of ascending index.
+template <class S>
+class Nearest {
+ public:
+  explicit Nearest(int64_t k) : k_(k) { found_.reserve(2 * k); }
+
+  // Offers similarities[0 … count), whose first has index `first`.
+  void offer(const S* similarities, int64_t count, int32_t first) {
+    constexpr int64_t stride = 64;
+    for (int64_t begin = 0; begin < count; begin += stride) {
+      const int64_t end = std::min(count, begin + stride);
+      int above = 0;
+#pragma omp simd reduction(+ : above)
+      for (int64_t j = begin; j < end; ++j) above += similarities[j] > bar_;
+      if (above == 0) continue;
+      for (int64_t j = begin; j < end; ++j)
+        if (similarities[j] > bar_) add({similarities[j], first + static_cast<int32_t>(j)});
+    }
+  }
+
+  // The k nearest, nearest first.
+  const std::vector<Neighbour<S>>& sorted() {
+    std::sort(found_.begin(), found_.end());
+    if (static_cast<int64_t>(found_.size()) > k_) found_.resize(k_);
+    return found_;
+  }
+
+ private:
+  void add(Neighbour<S> n) {
+    found_.push_back(n);
+    if (static_cast<int64_t>(found_.size()) < 2 * k_) return;
+    std::nth_element(found_.begin(), found_.begin() + (k_ - 1), found_.end());
+    found_.resize(k_);
+    bar_ = found_.back().similarity;  // a later equal has a higher index, and loses
+  }
+
+  int64_t k_;
+  S bar_ = std::numeric_limits<S>::lowest();
+  std::vector<Neighbour<S>> found_;
+};
+
+// Writes `count` unit rows of x, padded with rows of zeros to `padded`.
+template <class T, class S>
+void unit_rows(const T* x, int64_t count, int64_t padded, int64_t dim, S* unit) {
+  for (int64_t i = 0; i < count; ++i) {
+    double squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t d = 0; d < dim; ++d)
+      squares += static_cast<double>(x[i * dim + d]) * static_cast<double>(x[i * dim + d]);
+    const S inverse = squares > 1e-24 ? static_cast<S>(1 / std::sqrt(squares)) : S(0);
+#pragma omp simd
+    for (int64_t d = 0; d < dim; ++d) unit[i * dim + d] = static_cast<S>(x[i * dim + d]) * inverse;
+  }
+  std::fill(unit + count * dim, unit + padded * dim, S(0));
+}
+
+template <class S>
+int32_t vote(const std::vector<Neighbour<S>>& nearest, const Knn& k, std::vector<double>& weight) {
+  const int32_t* labels = k.labels.as<int32_t>();
+  std::fill(weight.begin(), weight.end(), 0.0);
+  for (const Neighbour<S>& n : nearest) {
+    const int32_t label = labels[n.index];
+    // Relative to the nearest one's, so that no temperature overflows.
+    if (label >= 0 && label < k.classes)
+      weight[label] += std::exp((static_cast<double>(n.similarity) - nearest[0].similarity) / k.temperature);
+  }
+  return static_cast<int32_t>(std::max_element(weight.begin(), weight.end()) - weight.begin());
+}
+
+// Classifies queries [begin, end), at most query_group of them.
+template <class T>
+void classify(const Knn& k, int64_t begin, int64_t end) {
+  using S = Accumulator<T>;
+  constexpr int64_t width = tile_columns<S>;
+  const T *queries = k.queries.as<T>(), *bank = k.bank.as<T>();
+  const int64_t bank_rows = std::clamp<int64_t>(panel_elements / k.dim / width, 1, 16) * width;
+  const int64_t neighbours = std::min(k.k, k.bank_count);
+  std::vector<S> query(query_rows * k.dim), rows(bank_rows * k.dim), panels(bank_rows * k.dim),
+      tile(query_rows * bank_rows);
+  std::vector<Nearest<S>> nearest(end - begin, Nearest<S>(neighbours));
+  for (int64_t j = 0; j < k.bank_count; j += bank_rows) {
+    const int64_t columns = std::min(bank_rows, k.bank_count - j);
+    unit_rows(bank + j * k.dim, columns, bank_rows, k.dim, rows.data());
+    make_panels(rows.data(), k.dim, bank_rows, k.dim, panels.data());
+    for (int64_t i = begin; i < end; i += query_rows) {
+      const int64_t count = std::min(query_rows, end - i);
+      unit_rows(queries + i * k.dim, count, query_rows, k.dim, query.data());
+      tile_product<S, Layout::rows, Layout::panels, false>(query.data(), k.dim, panels.data(), 0, query_rows, bank_rows,
+                                                           k.dim, tile.data(), bank_rows);
+      for (int64_t r = 0; r < count; ++r)
+        nearest[i - begin + r].offer(tile.data() + r * bank_rows, columns, static_cast<int32_t>(j));
+    }
+  }
+  std::vector<double> weight(k.classes);
+  for (int64_t i = begin; i < end; ++i) k.predictions.as<int32_t>()[i] = vote(nearest[i - begin].sorted(), k, weight);
+}
+
+}  // namespace
+
+void run(const Knn& k, Stream) {
+  dispatch_float(k.queries.dtype, [&](auto tag) {
+    parallel_ranges(k.query_count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i += query_group) classify<decltype(tag)>(k, i, std::min(end, i + query_group));
+    });
+  });
+}
+
+}  // namespace gestalt::kernels::cpu
