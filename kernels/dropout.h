@@ -1,0 +1,25 @@
+// Dropout from counter-based random numbers: the mask is a function of its counters and is never stored.
+#pragma once
+
+#include "kernels/launch.h"
+#include "kernels/philox.h"
+
+namespace gestalt::kernels {
+
+// Words for elements 4·block … 4·block + 3 of the dropout site `slot` (below 65536).
+GESTALT_HOST_DEVICE Philox4 dropout_words(uint64_t seed, uint64_t step, uint32_t slot, int64_t block) {
+  return draw(seed, step, static_cast<uint32_t>(block), slot, 0xd0);
+}
+
+// y = x / (1 − p) where the element is kept, else 0; backward is the same kernel on dy. y may be x.
+struct Dropout {
+  In x;
+  Out y;
+  double p;  // in [0, 1)
+  uint64_t seed, step;
+  uint32_t slot;
+  int64_t count;  // below 2³⁴
+};
+GESTALT_KERNEL(Dropout)
+
+}  // namespace gestalt::kernels

@@ -1,0 +1,75 @@
+// Kernels that treat each row of a (rows, columns) matrix on its own: layer norm, softmax, unit length.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels {
+
+// y = gamma · (h − mean(h)) / √(var(h) + eps) + beta with h = x + residual; Ba, Kiros and Hinton 2016.
+struct LayerNorm {
+  In x;
+  In residual;        // like x, or null: h is x
+  In gamma, beta;     // (columns), the accumulator's dtype, as are the statistics
+  Out sum;            // h, where there is a residual
+  Out y;              // like x
+  Out mean, inv_std;  // (rows), what backward needs
+  int64_t rows, columns;
+  double eps;
+};
+GESTALT_KERNEL(LayerNorm)
+
+// Rows whose parameter gradients are summed without a join; it depends on the sizes only.
+inline int64_t layer_norm_chunk(int64_t rows) {
+  const int64_t even = (rows + 63) / 64;
+  return even < 16 ? 16 : even;
+}
+inline int64_t layer_norm_chunks(int64_t rows) { return (rows + layer_norm_chunk(rows) - 1) / layer_norm_chunk(rows); }
+
+// Gradients of LayerNorm. dx is that of x and of the residual alike.
+struct LayerNormBackward {
+  In h, dy;
+  In dsum;  // gradient that reached h by itself, added to dx; or null
+  In gamma, mean, inv_std;
+  Out dx, dgamma, dbeta;
+  Out partial;  // scratch, (layer_norm_chunks(rows), 2, columns) accumulators
+  int64_t rows, columns;
+};
+GESTALT_KERNEL(LayerNormBackward)
+
+// y = softmax of each row, or its logarithm.
+struct Softmax {
+  In x;
+  Out y;
+  int64_t rows, columns;
+  bool log;
+};
+GESTALT_KERNEL(Softmax)
+
+struct SoftmaxBackward {
+  In y, dy;
+  Out dx;
+  int64_t rows, columns;
+  bool log;
+};
+GESTALT_KERNEL(SoftmaxBackward)
+
+// y = x · inv_norm with inv_norm = 1 / max(‖x‖, eps) of each row.
+struct Normalize {
+  In x;
+  Out y;
+  Out inv_norm;  // (rows), the accumulator's dtype
+  int64_t rows, columns;
+  double eps;
+};
+GESTALT_KERNEL(Normalize)
+
+// dx = inv_norm · (dy − y·⟨y, dy⟩); rows shorter than eps were only scaled and have no second term.
+struct NormalizeBackward {
+  In y, dy, inv_norm;
+  Out dx;
+  int64_t rows, columns;
+  double eps;
+};
+GESTALT_KERNEL(NormalizeBackward)
+
+}  // namespace gestalt::kernels
