@@ -194,7 +194,9 @@ Tensor Tensor::as_operand(DType dtype) const {
 }
 
 bool Tensor::same_storage(const Tensor& other) const { return impl_->storage == other.impl_->storage; }
-bool Tensor::sole_owner() const { return impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
+bool Tensor::sole_owner(long copies) const {
+  return impl_.use_count() == copies && impl_->storage.use_count() == 1;
+}
 
 void Tensor::rebind(const Tensor& other) {
   check(other.shape() == shape() && other.dtype() == dtype(), "[tensor] got {} {} to see, expected {} {}",

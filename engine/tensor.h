@@ -77,7 +77,8 @@ class Tensor {
   Tensor as_operand(DType dtype) const;
 
   bool same_storage(const Tensor&) const;
-  bool sole_owner() const;        // nobody else sees the storage, so it may be overwritten
+  // Nobody else sees the storage, so it may be overwritten: there are `copies` copies of this tensor and no other view.
+  bool sole_owner(long copies = 1) const;
   // Makes every copy of this tensor see `other`'s elements from now on (same shape and dtype).
   void rebind(const Tensor& other);
 

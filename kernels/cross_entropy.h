@@ -1,0 +1,35 @@
+// Token cross-entropy: softmax and loss in one pass over the logits, and a gradient that may overwrite them.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels {
+
+// loss = mean over the rows whose target is not `ignore` of
+//   lse(z) − (1 − smoothing)·z[target] − smoothing·mean(z),
+// 0 if there is none. Label smoothing as in Szegedy et al. 2016.
+struct CrossEntropy {
+  In logits;     // (rows, classes)
+  In target;     // (rows), i32
+  Out row_loss;  // (rows), scratch; this and what follows in the accumulator's dtype
+  Out lse;       // (rows), the log of each row's sum of exponentials
+  Out loss;      // (1)
+  Out share;     // (1), 1 / rows that count, or 0
+  int64_t rows, classes;
+  int32_t ignore;
+  double smoothing;
+};
+GESTALT_KERNEL(CrossEntropy)
+
+// dlogits = dloss · share · (softmax − smoothed target), 0 in ignored rows. dlogits may be logits.
+struct CrossEntropyBackward {
+  In logits, target, lse, share;
+  In dloss;  // (1)
+  Out dlogits;
+  int64_t rows, classes;
+  int32_t ignore;
+  double smoothing;
+};
+GESTALT_KERNEL(CrossEntropyBackward)
+
+}  // namespace gestalt::kernels

@@ -1,0 +1,57 @@
+// Kernels that move rows: gathers, scatters and strided copies of tokens.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels {
+
+// Where rows are picked: index (batch, picked) holds positions in [0, length) of each batch element.
+struct TokenPick {
+  int64_t batch, length, picked, columns;
+};
+
+// y[b, k] = x[b, index[b, k]], converted to y's dtype. An embedding is the case batch = 1.
+struct GatherRows {
+  In x;      // (batch, length, columns)
+  In index;  // i32
+  Out y;     // (batch, picked, columns)
+  TokenPick pick;
+};
+GESTALT_KERNEL(GatherRows)
+
+// y = 0, then y[b, index[b, k]] += x[b, k] in the order of k: the gradient of GatherRows. Sums are held in y's dtype.
+struct ScatterRows {
+  In x, index;
+  Out y;  // (batch, length, columns)
+  TokenPick pick;
+};
+GESTALT_KERNEL(ScatterRows)
+
+// y[b, index[b, k]] = x[b, k]; every other row is `fill`. A batch element's indices are distinct.
+struct FillRows {
+  In x, index;
+  In fill;  // (columns), the accumulator's dtype
+  Out y;    // (batch, length, columns)
+  TokenPick pick;
+};
+GESTALT_KERNEL(FillRows)
+
+// dfill of FillRows: the sum of dy over the rows that index does not name.
+struct FillRowsBackward {
+  In dy, index;
+  Out dfill;  // (columns), the accumulator's dtype
+  TokenPick pick;
+};
+GESTALT_KERNEL(FillRowsBackward)
+
+// y[b, j] = x[b, j] for blocks of `count` contiguous elements whose starts lie x_stride and y_stride elements apart;
+// x_stride 0 repeats one block. Converts to y's dtype.
+struct CopyBlocks {
+  In x;
+  Out y;
+  int64_t batch, count, x_stride, y_stride;
+  int64_t x_offset, y_offset;  // of the first block
+};
+GESTALT_KERNEL(CopyBlocks)
+
+}  // namespace gestalt::kernels
