@@ -1,0 +1,144 @@
+// CUDA memory, streams, graphs and the scope around each launch.
+#include "kernels/cuda/runtime.h"
+
+#include <nvtx3/nvToolsExt.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+
+#include "kernels/cuda/status.cuh"
+
+namespace gestalt::kernels::cuda {
+namespace {
+
+struct Streams {
+  cudaStream_t compute = nullptr, copy = nullptr, memory = nullptr;
+  int multiprocessors = 0;
+
+  Streams() {
+    int devices = 0;
+    const cudaError_t found = cudaGetDeviceCount(&devices);
+    check(found == cudaSuccess && devices > 0, "[cuda] found no device ({}); use --device cpu",
+          cudaGetErrorName(found));
+    GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&compute, cudaStreamNonBlocking));
+    GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&copy, cudaStreamNonBlocking));
+    GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&memory, cudaStreamNonBlocking));
+    GESTALT_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
+    // The engine's allocator caches; the driver need not give memory back at every synchronisation.
+    cudaMemPool_t pool;
+    GESTALT_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
+    uint64_t keep = UINT64_MAX;
+    GESTALT_CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+  }
+};
+
+// Never destroyed: the driver may be gone by then.
+const Streams& streams() {
+  static const Streams* s = new Streams;
+  return *s;
+}
+
+cudaStream_t handle(Stream s) { return static_cast<cudaStream_t>(s.handle); }
+
+bool synchronous() {
+  static const bool on = [] {
+    const char* text = std::getenv("GESTALT_SYNC");
+    return text && text[0] == '1';
+  }();
+  return on;
+}
+
+}  // namespace
+
+void* device_allocate(size_t bytes) {
+  // A stream of its own, so that memory can be had while the compute stream is being captured.
+  void* memory = nullptr;
+  const cudaError_t status = cudaMallocAsync(&memory, bytes, streams().memory);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  GESTALT_CUDA_CHECK(status);
+  GESTALT_CUDA_CHECK(cudaStreamSynchronize(streams().memory));
+  return memory;
+}
+
+void device_release(void* memory) noexcept { cudaFreeAsync(memory, streams().compute); }
+
+void* pinned_allocate(size_t bytes) {
+  void* memory = nullptr;
+  GESTALT_CUDA_CHECK(cudaMallocHost(&memory, bytes));
+  return memory;
+}
+
+void pinned_release(void* memory) noexcept { cudaFreeHost(memory); }
+
+Stream compute_stream() { return {Device::cuda, streams().compute}; }
+Stream copy_stream() { return {Device::cuda, streams().copy}; }
+void synchronize() { GESTALT_CUDA_CHECK(cudaDeviceSynchronize()); }
+void synchronize(Stream stream) { GESTALT_CUDA_CHECK(cudaStreamSynchronize(handle(stream))); }
+
+void wait(Stream later, Stream earlier) {
+  cudaEvent_t event;
+  GESTALT_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  GESTALT_CUDA_CHECK(cudaEventRecord(event, handle(earlier)));
+  GESTALT_CUDA_CHECK(cudaStreamWaitEvent(handle(later), event, 0));
+  GESTALT_CUDA_CHECK(cudaEventDestroy(event));  // CUDA keeps it until it has passed
+}
+
+void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes, Stream stream) {
+  const bool down = to_device == Device::cpu, up = from_device == Device::cpu;
+  const cudaMemcpyKind kind = down ? cudaMemcpyDeviceToHost : up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice;
+  GESTALT_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, handle(stream)));
+  if (down) GESTALT_CUDA_CHECK(cudaStreamSynchronize(handle(stream)));
+}
+
+void copy_async(void* to, const void* from, size_t bytes, Stream stream) {
+  GESTALT_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, handle(stream)));
+}
+
+int multiprocessors() { return streams().multiprocessors; }
+
+Range::Range(const char* name) { nvtxRangePushA(name); }
+Range::~Range() { nvtxRangePop(); }
+
+LaunchScope::LaunchScope(const char* kernel, Stream stream) : kernel_(kernel), stream_(stream) {
+  nvtxRangePushA(kernel);
+}
+
+LaunchScope::~LaunchScope() noexcept(false) {
+  nvtxRangePop();
+  if (!synchronous() || std::uncaught_exceptions() > 0) return;
+  cudaStreamCaptureStatus capture;
+  GESTALT_CUDA_CHECK(cudaStreamIsCapturing(handle(stream_), &capture));
+  if (capture != cudaStreamCaptureStatusNone) return;
+  const cudaError_t status = cudaStreamSynchronize(handle(stream_));
+  check(status == cudaSuccess, "[{}] failed on the device with {}", kernel_, cudaGetErrorName(status));
+}
+
+Graph::~Graph() {
+  if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
+}
+
+void Graph::begin() {
+  // Relaxed: the allocator may need a new segment on its own stream meanwhile.
+  GESTALT_CUDA_CHECK(cudaStreamBeginCapture(streams().compute, cudaStreamCaptureModeRelaxed));
+}
+
+void Graph::end() {
+  cudaGraph_t graph;
+  GESTALT_CUDA_CHECK(cudaStreamEndCapture(streams().compute, &graph));
+  if (executable_) GESTALT_CUDA_CHECK(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)));
+  cudaGraphExec_t executable;
+  GESTALT_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
+  GESTALT_CUDA_CHECK(cudaGraphDestroy(graph));
+  executable_ = executable;
+}
+
+void Graph::launch() {
+  check(executable_ != nullptr, "[graph] launched before it was captured");
+  GESTALT_CUDA_CHECK(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), streams().compute));
+}
+
+}  // namespace gestalt::kernels::cuda

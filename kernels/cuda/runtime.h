@@ -1,0 +1,52 @@
+// CUDA memory, streams and graphs behind types that need no CUDA header.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels::cuda {
+
+// Stream-ordered: memory may be given back while work that uses it is still queued on the compute stream.
+void* device_allocate(size_t bytes);  // null when the device has no more
+void device_release(void* memory) noexcept;
+// Page-locked host memory, for copies that overlap with computing.
+void* pinned_allocate(size_t bytes);
+void pinned_release(void* memory) noexcept;
+
+Stream compute_stream();
+Stream copy_stream();
+void synchronize();                       // all work on the device
+void synchronize(Stream);                 // all work on one stream
+void wait(Stream later, Stream earlier);  // later's next work starts after what earlier holds now
+// A copy to the host has arrived when this returns; a copy from pageable host memory has been read.
+void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes, Stream);
+// Returns at once; host memory must be page-locked and stay untouched until the stream has passed.
+void copy_async(void* to, const void* from, size_t bytes, Stream);
+
+int multiprocessors();
+
+// Names what is enqueued while it lives, in a profiler's timeline.
+class Range {
+ public:
+  explicit Range(const char* name);
+  ~Range();
+  Range(const Range&) = delete;
+};
+
+// A recorded sequence of work with fixed arguments: begin(), the work on the compute stream, end(), then launch().
+class Graph {
+ public:
+  Graph() = default;
+  Graph(const Graph&) = delete;
+  ~Graph();
+  void begin();
+  void end();
+  void launch();
+  explicit operator bool() const { return executable_ != nullptr; }
+
+ private:
+  void* executable_ = nullptr;
+};
+
+}  // namespace gestalt::kernels::cuda

@@ -1,0 +1,34 @@
+// Streams as lists of waiting work, events as marks in them, graphs as recorded lists.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tests/cuda_emulator/runtime_api.h"
+
+namespace emulator {
+
+struct Operation {
+  std::string name;
+  std::function<void()> run;
+};
+
+// Held through every call of the runtime: host threads take turns.
+std::recursive_mutex& runtime_mutex();
+
+// Runs what waits on the stream, to its end. Null is the default stream.
+void drain(cudaStream_t);
+void drain_all();
+bool capturing(cudaStream_t);
+bool any_capture();
+void invalidate_captures();
+
+// Remembers the error for cudaGetLastError.
+cudaError_t status(cudaError_t);
+const char* current_range();  // the innermost profiler range, or ""
+
+}  // namespace emulator
