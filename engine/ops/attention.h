@@ -1,0 +1,12 @@
+// Multi-head self-attention.
+#pragma once
+
+#include "engine/tensor.h"
+
+namespace gestalt {
+
+// qkv (B, T, 3, H, D) → (B, T, H·D): softmax(q·kᵀ / √D)·v per head; causal: position t sees positions 0 … t. Vaswani
+// et al. 2017, §3.2. Backward keeps qkv, the result and one number per row and head; no (T, T) matrix exists.
+Tensor attention(const Tensor& qkv, bool causal);
+
+}  // namespace gestalt

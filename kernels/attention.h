@@ -1,0 +1,31 @@
+// Multi-head self-attention on packed queries, keys and values, without the (length, length) matrix.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels {
+
+struct AttentionShape {
+  int64_t batch, length, heads, dim;  // dim: of one head
+  bool causal;                        // position i sees positions 0 … i
+};
+
+// y = softmax(q·kᵀ / √dim)·v per batch element and head, tile by tile with a running maximum; Milakov and Gimelshein
+// 2018, Dao et al. 2022.
+struct Attention {
+  In qkv;   // (batch, length, 3, heads, dim)
+  Out y;    // (batch, length, heads, dim)
+  Out lse;  // (batch, heads, length), the log of each row's sum of exponentials; the accumulator's dtype
+  AttentionShape shape;
+};
+GESTALT_KERNEL(Attention)
+
+// dqkv of Attention; the probabilities are recomputed from lse.
+struct AttentionBackward {
+  In qkv, y, dy, lse;
+  Out dqkv;
+  AttentionShape shape;
+};
+GESTALT_KERNEL(AttentionBackward)
+
+}  // namespace gestalt::kernels
