@@ -53,6 +53,28 @@ TEST_CASE("normalize gives rows of unit length, and zeros for a zero row") {
   CHECK(v[3] == 0);
 }
 
+TEST_CASE("layer_norm, softmax and log_softmax on numbers worked by hand") {
+  // Mean 4, variance 6: normalised −3/√6, 0, 3/√6.
+  const Tensor x = Tensor::from(std::vector<double>{1, 4, 7}, {1, 3});
+  const Tensor gamma = Tensor::from(std::vector<double>{1, 2, 3}, {3});
+  const Tensor beta = Tensor::from(std::vector<double>{0.5, -1, 2}, {3});
+  const std::vector<double> y = layer_norm(x, gamma, beta, 0).values64();
+  CHECK(y[0] == doctest::Approx(0.5 - 3 / std::sqrt(6.0)));
+  CHECK(y[1] == doctest::Approx(-1));
+  CHECK(y[2] == doctest::Approx(2 + 9 / std::sqrt(6.0)));
+  const SumAndNorm r = residual_layer_norm(Tensor::full({1, 3}, -5, DType::f64), x, gamma, beta, 0);
+  CHECK(r.sum.values64() == std::vector<double>{-4, -1, 2});
+  CHECK(relative_error(r.normalized, layer_norm(x, gamma, beta, 0)) < 1e-12);
+
+  const Tensor z = Tensor::from(std::vector<double>{0, std::log(2.0), std::log(5.0)}, {3});
+  const std::vector<double> p = softmax(z).values64(), l = log_softmax(z).values64();
+  for (int i = 0; i < 3; ++i) {
+    const double expected = (i == 0 ? 1 : i == 1 ? 2 : 5) / 8.0;
+    CHECK(p[i] == doctest::Approx(expected));
+    CHECK(l[i] == doctest::Approx(std::log(expected)));
+  }
+}
+
 TEST_CASE("cross_entropy does not count ignored rows, and is 0 when all are ignored") {
   // A uniform row costs ln 4; the other has all its mass on the target.
   Tensor z = Tensor::from(std::vector<float>{0, 0, 0, 0, 0, 200, 0, 0, 9, 9, 9, -9}, {3, 4});
