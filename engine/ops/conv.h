@@ -1,4 +1,4 @@
-// Convolution.
+// Convolution of NHWC images, with its gradients.
 #pragma once
 
 #include "engine/tensor.h"

@@ -1,0 +1,164 @@
+// The shape of the source tree: who includes whom, where backends mirror each other, how files open.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace gestalt::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path root = GESTALT_SOURCE_DIR;
+// Each includes itself and what stands before it.
+const std::vector<std::string> layers{"kernels", "engine", "models", "tasks", "tools"};
+const std::set<std::string> extensions{".h", ".cpp", ".cu", ".cuh"};
+
+// Sources below `folder`, as paths from the root.
+std::vector<std::string> sources(const std::string& folder) {
+  std::vector<std::string> found;
+  if (!fs::is_directory(root / folder)) return found;
+  for (const auto& entry : fs::recursive_directory_iterator(root / folder))
+    if (entry.is_regular_file() && extensions.contains(entry.path().extension().string()))
+      found.push_back(fs::relative(entry.path(), root).string());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<std::string> lines(const std::string& file) {
+  std::ifstream in(root / file);
+  std::vector<std::string> all;
+  for (std::string line; std::getline(in, line);) all.push_back(line);
+  return all;
+}
+
+int layer_of(const std::string& path) {
+  const auto found = std::find(layers.begin(), layers.end(), path.substr(0, path.find('/')));
+  return found == layers.end() ? -1 : static_cast<int>(found - layers.begin());
+}
+
+// What is wrong with `file` in `layer` including `included`, or nothing.
+std::string problem(const std::string& included, int layer, bool angled) {
+  const int target = layer_of(included);
+  const bool ours = target >= 0 || included.starts_with("tests/") || included.starts_with("bench/");
+  if (angled) return ours ? "writes a file of the project in angle brackets" : "";
+  if (!ours) return "includes by a path that does not begin at the root";
+  if (target < 0) return "includes tests or benchmarks";
+  return target > layer ? "includes a folder to its right" : "";
+}
+
+std::set<std::string> stems(const std::string& folder) {
+  std::set<std::string> names;
+  for (const std::string& file : sources(folder)) names.insert(fs::path(file).stem().string());
+  return names;
+}
+
+}  // namespace
+
+TEST_SUITE("structure") {
+  TEST_CASE("a folder includes itself and what is below it, nothing else") {
+    const std::regex include(R"re(^\s*#\s*include\s*(["<])([^">]+)[">])re");
+    int seen = 0;
+    for (size_t layer = 0; layer < layers.size(); ++layer) {
+      for (const std::string& file : sources(layers[layer])) {
+        for (const std::string& line : lines(file)) {
+          std::smatch match;
+          if (!std::regex_search(line, match, include)) continue;
+          ++seen;
+          const std::string wrong = problem(match[2], static_cast<int>(layer), match[1] == "<");
+          CHECK_MESSAGE(wrong.empty(), file, " ", wrong, ": ", line);
+        }
+      }
+    }
+    CHECK(seen > 100);
+  }
+
+  TEST_CASE("the check itself tells right from wrong") {
+    CHECK(problem("kernels/math.h", 1, false).empty());
+    CHECK(problem("engine/tensor.h", 1, false).empty());
+    CHECK(problem("vector", 0, true).empty());
+    CHECK(problem("cub/cub.cuh", 0, true).empty());
+    CHECK_FALSE(problem("engine/tensor.h", 0, false).empty());
+    CHECK_FALSE(problem("tasks/task.h", 2, false).empty());
+    CHECK_FALSE(problem("tests/op_table.h", 4, false).empty());
+    CHECK_FALSE(problem("engine/tensor.h", 1, true).empty());
+    CHECK_FALSE(problem("tensor.h", 1, false).empty());
+  }
+
+  TEST_CASE("a task does not include another task") {
+    // What methods share; everything else under tasks/ with a REGISTER is one method.
+    std::set<std::string> methods;
+    for (const std::string& file : sources("tasks")) {
+      const std::vector<std::string> text = lines(file);
+      const bool registers = std::any_of(text.begin(), text.end(), [](const std::string& line) {
+        return line.find("RegisterTask ") != std::string::npos && line.find("struct ") == std::string::npos &&
+               line.find("//") != 0;
+      });
+      if (registers) methods.insert(fs::path(file).stem().string());
+    }
+    for (const std::string& file : sources("tasks")) {
+      for (const std::string& line : lines(file)) {
+        for (const std::string& method : methods) {
+          const bool includes = line.starts_with("#include \"tasks/" + method + ".h\"");
+          CHECK_MESSAGE((!includes || fs::path(file).stem() == method), file, " includes another method: ", line);
+        }
+      }
+    }
+  }
+
+  TEST_CASE("every source opens with a sentence that says what it is for") {
+    std::vector<std::string> folders = layers;
+    folders.insert(folders.end(), {"tests", "bench"});
+    for (const std::string& folder : folders) {
+      for (const std::string& file : sources(folder)) {
+        const std::vector<std::string> text = lines(file);
+        const bool opens = !text.empty() && text[0].starts_with("// ") && text[0].size() > 20;
+        CHECK_MESSAGE(opens, file, " does not open with a comment");
+        if (text.size() > 500 && !file.starts_with("tests/golden/"))
+          MESSAGE(file << " has " << text.size() << " lines, more than 500");
+      }
+    }
+  }
+
+  TEST_CASE("the two backends have the same files") {
+    const std::set<std::string> cpu = stems("kernels/cpu"), cuda = stems("kernels/cuda");
+    if (cuda.empty()) return;
+    // Wrappers of a vendor's library and helpers that only one side needs.
+    const std::set<std::string> own{"onednn", "parallel"};
+    for (const std::string& name : cpu)
+      if (!own.contains(name)) CHECK_MESSAGE(cuda.contains(name), "kernels/cuda lacks ", name);
+    for (const std::string& file : sources("kernels/cuda")) {
+      const fs::path path(file);
+      if (path.extension() == ".cu") CHECK_MESSAGE(cpu.contains(path.stem().string()), "kernels/cpu lacks ", file);
+    }
+  }
+
+  TEST_CASE("subcommands stay short") {
+    for (const std::string& file : sources("tools"))
+      if (file != "tools/flags.cpp")
+        CHECK_MESSAGE(lines(file).size() < 150, file, " has ", lines(file).size(), " lines");
+  }
+
+  TEST_CASE("the root holds what the design says") {
+    const std::set<std::string> allowed{"CMakeLists.txt", "CMakePresets.json",
+                                        "README.md",      "LICENSE",
+                                        "kernels",        "engine",
+                                        "models",         "tasks",
+                                        "tools",          "tests",
+                                        "bench"};
+    for (const auto& entry : fs::directory_iterator(root)) {
+      const std::string name = entry.path().filename().string();
+      const bool ignored = name.starts_with('.') || name.starts_with("build") || name == "runs" || name == "out" ||
+                           name == "third_party" || name == "CMakeUserPresets.json" || name == "compile_commands.json";
+      CHECK_MESSAGE((ignored || allowed.contains(name)), "'", name, "' is not among what the root holds");
+    }
+  }
+}
+
+}  // namespace gestalt::test

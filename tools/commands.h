@@ -1,0 +1,12 @@
+// The subcommands of `gestalt`; each adds itself, and runs when the command line names it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace gestalt::tools {
+
+void add_pack(CLI::App& app);
+void add_list(CLI::App& app);
+void add_info(CLI::App& app);
+
+}  // namespace gestalt::tools

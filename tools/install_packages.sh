@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that Gestalt is built with, those that are missing only. Asks for sudo when not root.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config
+  libdnnl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libturbojpeg0-dev libstb-dev librandom123-dev zlib1g-dev
+  libpcre2-dev libxxhash-dev
+)
+tests=(doctest-dev libbenchmark-dev libboost-context-dev)
+ci=(clang ccache)
+
+case "${1:-}" in
+  "") ;;
+  --tests) packages+=("${tests[@]}") ;;
+  --ci) packages+=("${tests[@]}" "${ci[@]}") ;;
+  *) echo "usage: tools/install_packages.sh [--tests | --ci]" >&2; exit 2 ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+  [[ $status == "install ok installed" ]] || missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+as_root=()
+if ((EUID != 0)); then
+  command -v sudo >/dev/null || { echo "missing: ${missing[*]}; install them as root, there is no sudo" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+for attempt in 1 2 3; do
+  if "${as_root[@]}" apt-get update -qq &&
+     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  then
+    exit 0
+  fi
+  echo "apt-get failed, attempt $attempt of 3" >&2
+  sleep $((attempt * 5))
+done
+exit 1

@@ -1,0 +1,25 @@
+// `gestalt list`: what can be trained, with what, on what.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "engine/data/image_set.h"
+#include "tools/commands.h"
+
+namespace gestalt::tools {
+namespace {
+
+void row(const std::string& name, const std::string& text) { fmt::print("{:<26}{}\n", name, text); }
+
+void list_data() {
+  for (const ImageSource& source : image_sources()) row(source.usage, source.help);
+}
+
+}  // namespace
+
+void add_list(CLI::App& app) {
+  CLI::App* list = app.add_subcommand("list", "list methods, models or sources of data")->require_subcommand(1);
+  list->add_subcommand("data", "what --data accepts")->callback(list_data);
+}
+
+}  // namespace gestalt::tools
