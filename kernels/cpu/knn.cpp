@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
@@ -13,7 +14,7 @@ namespace gestalt::kernels::cpu {
 namespace {
 
 constexpr int64_t query_rows = 64;         // rows of a tile
-constexpr int64_t query_group = 2048;      // queries that share one walk over the bank
+constexpr int64_t query_group = 1024;      // queries that share one walk over the bank
 constexpr int64_t panel_elements = 65536;  // of the bank at a time: what the second-level cache holds besides the rest
 
 template <class S>
@@ -30,39 +31,40 @@ struct Neighbour {
 template <class S>
 class Nearest {
  public:
-  explicit Nearest(int64_t k) : k_(k) { found_.reserve(2 * k); }
+  explicit Nearest(int64_t k) : k_(k), found_(2 * k + stride) {}
 
   // Offers similarities[0 … count), whose first has index `first`.
   void offer(const S* similarities, int64_t count, int32_t first) {
-    constexpr int64_t stride = 64;
     for (int64_t begin = 0; begin < count; begin += stride) {
       const int64_t end = std::min(count, begin + stride);
       int above = 0;
 #pragma omp simd reduction(+ : above)
       for (int64_t j = begin; j < end; ++j) above += similarities[j] > bar_;
       if (above == 0) continue;
-      for (int64_t j = begin; j < end; ++j)
-        if (similarities[j] > bar_) add({similarities[j], first + static_cast<int32_t>(j)});
+      for (int64_t j = begin; j < end; ++j) {  // writes each, keeps those above: no branch to mispredict
+        found_[size_] = {similarities[j], first + static_cast<int32_t>(j)};
+        size_ += similarities[j] > bar_;
+      }
+      if (size_ >= 2 * k_) shrink();
     }
   }
 
   // The k nearest, nearest first.
-  const std::vector<Neighbour<S>>& sorted() {
-    std::sort(found_.begin(), found_.end());
-    if (static_cast<int64_t>(found_.size()) > k_) found_.resize(k_);
-    return found_;
+  std::span<const Neighbour<S>> sorted() {
+    std::sort(found_.begin(), found_.begin() + size_);
+    return {found_.data(), static_cast<size_t>(std::min(size_, k_))};
   }
 
  private:
-  void add(Neighbour<S> n) {
-    found_.push_back(n);
-    if (static_cast<int64_t>(found_.size()) < 2 * k_) return;
-    std::nth_element(found_.begin(), found_.begin() + (k_ - 1), found_.end());
-    found_.resize(k_);
-    bar_ = found_.back().similarity;  // a later equal has a higher index, and loses
+  static constexpr int64_t stride = 32;
+
+  void shrink() {
+    std::nth_element(found_.begin(), found_.begin() + (k_ - 1), found_.begin() + size_);
+    size_ = k_;
+    bar_ = found_[k_ - 1].similarity;  // a later equal has a higher index, and loses
   }
 
-  int64_t k_;
+  int64_t k_, size_ = 0;
   S bar_ = std::numeric_limits<S>::lowest();
   std::vector<Neighbour<S>> found_;
 };
@@ -83,7 +85,7 @@ void unit_rows(const T* x, int64_t count, int64_t padded, int64_t dim, S* unit) 
 }
 
 template <class S>
-int32_t vote(const std::vector<Neighbour<S>>& nearest, const Knn& k, std::vector<double>& weight) {
+int32_t vote(std::span<const Neighbour<S>> nearest, const Knn& k, std::vector<double>& weight) {
   const int32_t* labels = k.labels.as<int32_t>();
   std::fill(weight.begin(), weight.end(), 0.0);
   for (const Neighbour<S>& n : nearest) {
@@ -103,24 +105,25 @@ void classify(const Knn& k, int64_t begin, int64_t end) {
   const T *queries = k.queries.as<T>(), *bank = k.bank.as<T>();
   const int64_t bank_rows = std::clamp<int64_t>(panel_elements / k.dim / width, 1, 16) * width;
   const int64_t neighbours = std::min(k.k, k.bank_count);
-  std::vector<S> query(query_rows * k.dim), rows(bank_rows * k.dim), panels(bank_rows * k.dim),
+  const int64_t count = end - begin, padded = (count + query_rows - 1) / query_rows * query_rows;
+  std::vector<S> query(padded * k.dim), rows(bank_rows * k.dim), panels(bank_rows * k.dim),
       tile(query_rows * bank_rows);
-  std::vector<Nearest<S>> nearest(end - begin, Nearest<S>(neighbours));
+  unit_rows(queries + begin * k.dim, count, padded, k.dim, query.data());
+  std::vector<Nearest<S>> nearest(count, Nearest<S>(neighbours));
   for (int64_t j = 0; j < k.bank_count; j += bank_rows) {
     const int64_t columns = std::min(bank_rows, k.bank_count - j);
     unit_rows(bank + j * k.dim, columns, bank_rows, k.dim, rows.data());
     make_panels(rows.data(), k.dim, bank_rows, k.dim, panels.data());
-    for (int64_t i = begin; i < end; i += query_rows) {
-      const int64_t count = std::min(query_rows, end - i);
-      unit_rows(queries + i * k.dim, count, query_rows, k.dim, query.data());
-      tile_product<S, Layout::rows, Layout::panels, false>(query.data(), k.dim, panels.data(), 0, query_rows, bank_rows,
-                                                           k.dim, tile.data(), bank_rows);
-      for (int64_t r = 0; r < count; ++r)
-        nearest[i - begin + r].offer(tile.data() + r * bank_rows, columns, static_cast<int32_t>(j));
+    for (int64_t i = 0; i < count; i += query_rows) {
+      tile_product<S, Layout::rows, Layout::panels, false>(query.data() + i * k.dim, k.dim, panels.data(), 0,
+                                                           query_rows, bank_rows, k.dim, tile.data(), bank_rows);
+      for (int64_t r = 0; r < std::min(query_rows, count - i); ++r)
+        nearest[i + r].offer(tile.data() + r * bank_rows, columns, static_cast<int32_t>(j));
     }
   }
   std::vector<double> weight(k.classes);
-  for (int64_t i = begin; i < end; ++i) k.predictions.as<int32_t>()[i] = vote(nearest[i - begin].sorted(), k, weight);
+  int32_t* predictions = k.predictions.as<int32_t>();
+  for (int64_t i = 0; i < count; ++i) predictions[begin + i] = vote(nearest[i].sorted(), k, weight);
 }
 
 }  // namespace

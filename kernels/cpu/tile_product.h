@@ -81,9 +81,13 @@ inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64
 template <class T>
 inline void make_panels(const T* x, int64_t ldx, int64_t count, int64_t k, T* panels) {
   constexpr int64_t width = tile_columns<T>;
+  constexpr int64_t line = 64 / sizeof(T);  // read whole cache lines: a column at a time, rows evict each other
   for (int64_t j = 0; j < count; j += width)
-    for (int64_t l = 0; l < k; ++l)
-      for (int64_t c = 0; c < width; ++c) panels[j * k + l * width + c] = x[(j + c) * ldx + l];
+    for (int64_t begin = 0; begin < k; begin += line) {
+      const int64_t end = begin + line < k ? begin + line : k;
+      for (int64_t c = 0; c < width; ++c)
+        for (int64_t l = begin; l < end; ++l) panels[j * k + l * width + c] = x[(j + c) * ldx + l];
+    }
 }
 
 }  // namespace gestalt::kernels::cpu
