@@ -60,6 +60,11 @@ void unload(const S* from, int64_t stride, const AttentionShape& s, const Worksp
   }
 }
 
+// Rows of the tile that starts at `first`, in whole steps of tile_product.
+int64_t tile_extent(const AttentionShape& s, int64_t first, int64_t step) {
+  return std::min(block, padded(s.length - first, step));
+}
+
 // How many keys of the tile that starts at `key` query i sees.
 int64_t visible(const AttentionShape& s, int64_t i, int64_t key) {
   return std::clamp<int64_t>((s.causal ? std::min(i + 1, s.length) : s.length) - key, 0, block);
@@ -108,14 +113,16 @@ void forward_head(const Attention& k, int64_t b, int64_t h) {
   alignas(64) S tile[block * block];
   S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block) {
+    const int64_t m = tile_extent(s, i, tile_rows);
     S most[block], sum[block] = {};
     std::fill_n(most, block, -std::numeric_limits<S>::max());
     for (int64_t j = 0; j < last_key(s, i); j += block) {
-      tile_product<S, Layout::rows, Layout::panels, false>(q + i * w.dim, w.dim, panels + j * w.dim, 0, block, block,
-                                                           w.dim, tile, block);
+      const int64_t n = tile_extent(s, j, tile_columns<S>);
+      tile_product<S, Layout::rows, Layout::panels, false>(q + i * w.dim, w.dim, panels + j * w.dim, 0, m, n, w.dim,
+                                                           tile, block);
       online_softmax(s, i, j, tile, most, sum, out + i * w.dim, w.dim);
-      tile_product<S, Layout::rows, Layout::rows, true>(tile, block, v + j * w.dim, w.dim, block, w.dim, block,
-                                                        out + i * w.dim, w.dim);
+      tile_product<S, Layout::rows, Layout::rows, true>(tile, block, v + j * w.dim, w.dim, m, w.dim, n, out + i * w.dim,
+                                                        w.dim);
     }
     for (int64_t r = 0; r < block && i + r < s.length; ++r) {
       lse[i + r] = most[r] + std::log(sum[r]);
@@ -174,17 +181,13 @@ void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   for (int64_t i = 0; i < s.length; i += block)
     for (int64_t j = 0; j < last_key(s, i); j += block) {
       const int64_t a = i * w.dim, c = j * w.dim;
-      tile_product<S, Layout::rows, Layout::panels, false>(q + a, w.dim, key_panels + c, 0, block, block, w.dim, tile,
-                                                           block);
-      tile_product<S, Layout::rows, Layout::panels, false>(dy + a, w.dim, v_panels + c, 0, block, block, w.dim, grad,
-                                                           block);
+      const int64_t m = tile_extent(s, i, tile_rows), n = tile_extent(s, j, tile_columns<S>);
+      tile_product<S, Layout::rows, Layout::panels, false>(q + a, w.dim, key_panels + c, 0, m, n, w.dim, tile, block);
+      tile_product<S, Layout::rows, Layout::panels, false>(dy + a, w.dim, v_panels + c, 0, m, n, w.dim, grad, block);
       score_gradients(s, i, j, lse, along, tile, grad);
-      tile_product<S, Layout::rows, Layout::rows, true>(grad, block, key + c, w.dim, block, w.dim, block, dq + a,
-                                                        w.dim);
-      tile_product<S, Layout::transposed, Layout::rows, true>(grad, block, q + a, w.dim, block, w.dim, block, dk + c,
-                                                              w.dim);
-      tile_product<S, Layout::transposed, Layout::rows, true>(tile, block, dy + a, w.dim, block, w.dim, block, dv + c,
-                                                              w.dim);
+      tile_product<S, Layout::rows, Layout::rows, true>(grad, block, key + c, w.dim, m, w.dim, n, dq + a, w.dim);
+      tile_product<S, Layout::transposed, Layout::rows, true>(grad, block, q + a, w.dim, n, w.dim, m, dk + c, w.dim);
+      tile_product<S, Layout::transposed, Layout::rows, true>(tile, block, dy + a, w.dim, n, w.dim, m, dv + c, w.dim);
     }
   T* dqkv = k.dqkv.as<T>() + b * s.length * stride + h * s.dim;
   unload(dq, stride, s, w, scale, dqkv);
