@@ -62,6 +62,10 @@ void AtomicFile::write(const void* bytes, size_t count) {
   }
 }
 
+void AtomicFile::seek(int64_t offset) {
+  if (lseek(descriptor_, offset, SEEK_SET) < 0) give_up("seek in");
+}
+
 void AtomicFile::commit() {
   if (fsync(descriptor_) != 0) give_up("sync");
   const int closed = close(descriptor_);

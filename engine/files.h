@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -18,7 +19,8 @@ class AtomicFile {
 
   void write(const void* bytes, size_t count);
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
-  void commit();  // syncs the file, renames it to `path`, syncs the folder
+  void seek(int64_t offset);  // where the next write goes; a gap reads as zeros
+  void commit();              // syncs the file, renames it to `path`, syncs the folder
 
  private:
   [[noreturn]] void give_up(const char* what);

@@ -204,6 +204,7 @@ SetPointer FolderSet::load(const OpenOptions& options) {
       good[i] = 1;
     } catch (const DamagedImage& damaged) { note_damage(i, damaged.damage); }
   });
+  check_damage();
   for (size_t i = 0; i < size_; ++i) {
     if (!good[i]) continue;
     parts.frames.push_back(frames[i]);

@@ -5,10 +5,12 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <memory>
+#include <utility>
 
 #include "engine/data/image_header.h"
 #include "kernels/check.h"
@@ -116,9 +118,26 @@ Image decode_with_stb(Bytes bytes, ImageSize size, size_t budget_bytes) {
   return {{pixels, pixels + static_cast<size_t>(width) * height * 3}, height, width};
 }
 
-struct JpegDecoder {
-  tjhandle handle = tjInitDecompress();
-  ~JpegDecoder() { tjDestroy(handle); }
+// One decoder a thread. It is replaced after a failure, which leaves the state of the damaged image in it.
+class JpegDecoder {
+ public:
+  ~JpegDecoder() {
+    if (handle_) tjDestroy(handle_);
+  }
+  tjhandle handle() {
+    if (!handle_) handle_ = tjInitDecompress();
+    check(handle_ != nullptr, "cannot be read: libjpeg-turbo failed to start");
+    return handle_;
+  }
+  void check_success(int state) {
+    if (state == 0) return;
+    const std::string reason = tjGetErrorStr2(handle_);
+    tjDestroy(std::exchange(handle_, nullptr));
+    fail("is damaged ({})", reason);
+  }
+
+ private:
+  tjhandle handle_ = nullptr;
 };
 
 // The smallest of 1/1, 1/2, 1/4, 1/8 (those have vector code) that leaves the short side no shorter than wanted.
@@ -131,19 +150,16 @@ int jpeg_divisor(int width, int height, const DecodeOptions& options) {
 
 Image decode_jpeg(Bytes bytes, const DecodeOptions& options) {
   thread_local JpegDecoder decoder;
-  tjhandle tj = decoder.handle;
-  check(tj != nullptr, "cannot be read: libjpeg-turbo failed to start");
+  tjhandle tj = decoder.handle();
   int width = 0, height = 0, sampling = 0, colours = 0;
-  check(tjDecompressHeader3(tj, bytes.data(), bytes.size(), &width, &height, &sampling, &colours) == 0,
-        "is damaged ({})", tjGetErrorStr2(tj));
+  decoder.check_success(tjDecompressHeader3(tj, bytes.data(), bytes.size(), &width, &height, &sampling, &colours));
   check(colours != TJCS_CMYK && colours != TJCS_YCCK, "is a CMYK JPEG; convert it to RGB");
   const int divisor = jpeg_divisor(width, height, options);
   const tjscalingfactor scale{1, divisor};
   Image image{{}, TJSCALED(height, scale), TJSCALED(width, scale)};
   image.pixels.resize(static_cast<size_t>(image.height) * image.width * 3);
-  check(tjDecompress2(tj, bytes.data(), bytes.size(), image.pixels.data(), image.width, 0, image.height, TJPF_RGB,
-                      TJFLAG_LIMITSCANS) == 0,
-        "is damaged ({})", tjGetErrorStr2(tj));
+  decoder.check_success(tjDecompress2(tj, bytes.data(), bytes.size(), image.pixels.data(), image.width, 0, image.height,
+                                      TJPF_RGB, TJFLAG_LIMITSCANS));
   return image;
 }
 

@@ -61,9 +61,13 @@ bool ImageSet::known_damaged(int64_t index) const {
 void ImageSet::note_damage(int64_t index, Damage damage) {
   std::lock_guard lock(mutex_);
   found_.emplace(index, std::move(damage));
+}
+
+void ImageSet::check_damage() const {
+  std::lock_guard lock(mutex_);
   if (static_cast<double>(found_.size()) <= damage_limit_ * static_cast<double>(size_)) return;
   DamageReport report;
-  for (const auto& [at, what] : found_) report.damaged.push_back(what);
+  for (const auto& [index, damage] : found_) report.damaged.push_back(damage);
   fail("[data] more than {:g} % of the {} images of {} are unreadable; mend or remove them, or raise the limit: {}",
        damage_limit_ * 100, size_, name_, report.text());
 }
@@ -74,8 +78,11 @@ bool ImageSet::decode_or_note(int64_t index, Image& image) {
   try {
     image = decode(index);
     return true;
-  } catch (const DamagedImage& damaged) { note_damage(index, damaged.damage); }
-  return false;
+  } catch (const DamagedImage& damaged) {
+    note_damage(index, damaged.damage);
+    check_damage();
+    return false;
+  }
 }
 
 int64_t ImageSet::decode_or_next(int64_t index, Image& image) {

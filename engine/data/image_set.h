@@ -81,6 +81,7 @@ class ImageSet {
  protected:
   ImageSet() = default;
   void note_damage(int64_t index, Damage);
+  void check_damage() const;  // throws, listing what was found, if it is more than damage_limit of the set
   std::string class_text() const;
 
   std::string name_;

@@ -2,19 +2,15 @@
 //
 // Little-endian: PackedHeader; class names, each a u32 length and its bytes; one i32 label an image, if labelled; zeros
 // up to `data_offset`, a multiple of 64; count × height × width × 3 bytes of pixels, which end the file.
-#include <fcntl.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 
 #include "engine/data/mapped_file.h"
 #include "engine/data/sources.h"
+#include "engine/files.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -38,7 +34,8 @@ constexpr uint64_t alignment = 64;
 uint32_t checksum(PackedHeader header, std::span<const uint8_t> table) {
   header.checksum = 0;
   const uLong start = crc32_z(0, reinterpret_cast<const Bytef*>(&header), sizeof header);
-  return static_cast<uint32_t>(crc32_z(start, table.data(), table.size()));
+  // For a null pointer, which an empty table may have, zlib starts anew.
+  return static_cast<uint32_t>(table.empty() ? start : crc32_z(start, table.data(), table.size()));
 }
 
 // Names and labels, as they follow the header.
@@ -95,37 +92,6 @@ std::vector<std::string> read_names(std::span<const uint8_t> bytes, uint32_t cou
   return names;
 }
 
-// A file that takes its name only once it is whole and on the disk.
-class NewFile {
- public:
-  explicit NewFile(const std::string& path) : path_(path), temporary_(path + ".part" + std::to_string(getpid())) {
-    file_ = std::fopen(temporary_.c_str(), "wb");
-    check(file_ != nullptr, "[data] cannot write {}: {}", temporary_, std::strerror(errno));
-  }
-  ~NewFile() {
-    if (!file_) return;
-    std::fclose(file_);
-    std::remove(temporary_.c_str());
-  }
-  void write_at(uint64_t offset, const void* bytes, size_t size) {
-    const bool good =
-        fseeko(file_, static_cast<off_t>(offset), SEEK_SET) == 0 && std::fwrite(bytes, 1, size, file_) == size;
-    check(good, "[data] cannot write {}: {}", temporary_, std::strerror(errno));
-  }
-  void finish() {
-    bool good = std::fflush(file_) == 0 && fsync(fileno(file_)) == 0;
-    good = std::fclose(std::exchange(file_, nullptr)) == 0 && good;
-    check(good && std::rename(temporary_.c_str(), path_.c_str()) == 0, "[data] cannot write {}: {}", path_,
-          std::strerror(errno));
-    const std::filesystem::path parent = std::filesystem::absolute(path_).parent_path();
-    if (const int folder = open(parent.c_str(), O_RDONLY | O_CLOEXEC); folder >= 0) fsync(folder), close(folder);
-  }
-
- private:
-  std::string path_, temporary_;
-  std::FILE* file_ = nullptr;
-};
-
 }  // namespace
 
 SetPointer open_packed(const std::string& path, const OpenOptions& options) {
@@ -164,8 +130,8 @@ void write_packed(ImageSet& set, const std::string& path, int32_t side, int thre
   const uint64_t most =
       sizeof h + h.names_bytes + (h.labelled ? sizeof(int32_t) * static_cast<uint64_t>(set.size()) : 0);
   h.data_offset = (most + alignment - 1) / alignment * alignment;
-  NewFile file(path);
-  uint64_t end = h.data_offset;
+  AtomicFile file(path);
+  file.seek(static_cast<int64_t>(h.data_offset));
   std::vector<int32_t> labels;
   for (int64_t begin = 0; begin < set.size(); begin += chunk) {
     std::vector<Image> images(static_cast<size_t>(std::min(chunk, set.size() - begin)));
@@ -179,17 +145,17 @@ void write_packed(ImageSet& set, const std::string& path, int32_t side, int thre
       check(h.height == static_cast<uint32_t>(image.height) && h.width == static_cast<uint32_t>(image.width),
             "[pack] got images of {} x {} and {} x {}, expected one size; give a --size", h.width, h.height,
             image.width, image.height);
-      file.write_at(end, image.pixels.data(), image.pixels.size());
-      end += image.pixels.size();
+      file.write(image.pixels.data(), image.pixels.size());
       if (h.labelled) labels.push_back(set.labels()[static_cast<size_t>(begin) + i]);
     }
   }
   check(h.count > 0, "[pack] no image of {} can be read", set.name());
   const Bytes table = table_bytes(names, labels);
   h.checksum = checksum(h, table);
-  file.write_at(0, &h, sizeof h);
-  file.write_at(sizeof h, table.data(), table.size());
-  file.finish();
+  file.seek(0);
+  file.write(&h, sizeof h);
+  file.write(table.data(), table.size());
+  file.commit();
 }
 
 }  // namespace gestalt

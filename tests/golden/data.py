@@ -1,0 +1,75 @@
+"""Records small image files and what Pillow decodes and resizes them to into data.h, for tests/data_codec.cpp.
+
+Run: python3 tests/golden/data.py   (needs Pillow and numpy; writes tests/golden/data.h beside itself)
+"""
+import io
+import pathlib
+import numpy as np
+import PIL
+from PIL import Image
+
+
+def pattern(height, width):
+    """The test image, by a formula that the test repeats."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack(((x * 37 + y * 91) % 256, (x * 53 + y * 17 + 60) % 256, (x * y * 5 + 120) % 256), 2).astype(np.uint8)
+
+
+def smooth(height, width):
+    """Without the high frequencies that JPEG loses."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack((x * 8 + 20, y * 12 + 40, x * 3 + y * 5 + 60), 2).clip(0, 255).astype(np.uint8)
+
+
+def encode(image, kind, **how):
+    out = io.BytesIO()
+    image.save(out, kind, **how)
+    return out.getvalue()
+
+
+def resized(height, width, to_height, to_width, box=None):
+    image = Image.fromarray(pattern(height, width))
+    return np.asarray(image.resize((to_width, to_height), Image.Resampling.BILINEAR, box))
+
+
+rgb = Image.fromarray(pattern(5, 7))
+grey = rgb.convert("L")
+alpha = rgb.copy()
+alpha.putalpha(grey)
+soft = Image.fromarray(smooth(16, 24))
+files = {
+    "png_rgb": encode(rgb, "png"),
+    "png_grey": encode(grey, "png"),
+    "png_bit": encode(grey.convert("1"), "png"),
+    "png_grey_alpha": encode(alpha.convert("LA"), "png"),
+    "png_rgba": encode(alpha, "png"),
+    "png_palette": encode(rgb.quantize(9), "png"),
+    "bmp_rgb": encode(rgb, "bmp"),
+    "bmp_grey": encode(grey, "bmp"),
+    "bmp_bit": encode(grey.convert("1"), "bmp"),
+    "bmp_palette": encode(rgb.quantize(9), "bmp"),
+    "jpeg_rgb": encode(soft, "jpeg", quality=95, subsampling=0),
+    "jpeg_420": encode(soft, "jpeg", quality=90, subsampling=2),
+    "jpeg_progressive": encode(soft, "jpeg", quality=90, progressive=True),
+    "jpeg_grey": encode(soft.convert("L"), "jpeg"),
+    "jpeg_cmyk": encode(soft.convert("CMYK"), "jpeg"),
+}
+arrays = {}
+for name, data in files.items():
+    arrays[name] = np.frombuffer(data, np.uint8)
+    if name != "jpeg_cmyk":
+        arrays[name + "_pixels"] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+arrays["resize_down"] = resized(23, 40, 9, 15)
+arrays["resize_crop"] = resized(23, 40, 10, 10, (8.5, 0, 31.5, 23))
+arrays["resize_up"] = resized(5, 9, 12, 12, (2, 0, 7, 5))
+
+lines = [f"// Written by data.py with Pillow {PIL.__version__}.", "#pragma once", "", "#include <cstdint>", "",
+         "namespace golden {", "// clang-format off"]
+for name, values in arrays.items():
+    lines.append(f"constexpr uint8_t {name}[] = {{")
+    flat = [str(v) for v in values.reshape(-1)]
+    for at in range(0, len(flat), 28):
+        lines.append("    " + ", ".join(flat[at:at + 28]) + ",")
+    lines.append("};")
+lines += ["// clang-format on", "}  // namespace golden", ""]
+pathlib.Path(__file__).with_suffix(".h").write_text("\n".join(lines))
