@@ -93,10 +93,12 @@ void run(const CrossEntropyBackward& k, Stream) {
           std::fill_n(dz, k.classes, T(0));
           continue;
         }
-        const S shift = lse[i];
+        // Copies: a store through dz might change what the closure refers to, and the loop would not be vector code.
+        const S shift = lse[i], gain = factor, floor = mean;
+        const int64_t classes = k.classes;
         const S at_target = fast_exp(static_cast<S>(z[target[i]]) - shift) - mean - (S(1) - smoothing);
 #pragma omp simd
-        for (int64_t j = 0; j < k.classes; ++j) store(&dz[j], factor * (fast_exp(static_cast<S>(z[j]) - shift) - mean));
+        for (int64_t j = 0; j < classes; ++j) store(&dz[j], gain * (fast_exp(static_cast<S>(z[j]) - shift) - floor));
         store(&dz[target[i]], factor * at_target);
       }
     });

@@ -183,8 +183,9 @@ void run(const GlobalAveragePoolBackward& k, Stream) {
     for_each_tile(k.batch, k.positions, 1, k.channels, [&](int64_t n, int64_t p, int64_t, int64_t c, int64_t width) {
       const T* from = dy + n * k.channels + c;
       T* to = dx + (n * k.positions + p) * k.channels + c;
+      const S factor = share;  // a copy that the store through `to` cannot change
 #pragma omp simd
-      for (int64_t l = 0; l < width; ++l) store(&to[l], static_cast<S>(from[l]) * share);
+      for (int64_t l = 0; l < width; ++l) store(&to[l], static_cast<S>(from[l]) * factor);
     });
   });
 }
