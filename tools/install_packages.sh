@@ -4,11 +4,11 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libdnnl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libturbojpeg0-dev libstb-dev librandom123-dev zlib1g-dev
+  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libturbojpeg0-dev libstb-dev librandom123-dev zlib1g-dev
   libpcre2-dev libxxhash-dev
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev)
-ci=(clang ccache)
+ci=(clang libomp-dev ccache)
 
 case "${1:-}" in
   "") ;;
