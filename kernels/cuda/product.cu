@@ -1,0 +1,143 @@
+// Matrix products on CUDA by cuBLASLt, whose algorithm is chosen once per shape.
+#include "kernels/product.h"
+
+#include <array>
+#include <map>
+#include <mutex>
+
+#include "kernels/cuda/library.cuh"
+#include "kernels/elementwise.h"
+
+namespace gestalt::kernels::cuda {
+namespace {
+
+constexpr size_t most_workspace = size_t{32} << 20;
+constexpr int64_t most_bias = 1 << 17;
+// cuBLASLt wants a bias of the result's dtype; ours is f32. Products take turns on the compute stream.
+__device__ BFloat16 bias_copy[most_bias];
+
+cudaDataType_t type(DType dtype) {
+  check(dtype == DType::f32 || dtype == DType::bf16, "[Product] got {}, expected f32 or bf16; f64 runs on --device cpu",
+        name(dtype));
+  return dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+struct Plan {
+  cublasLtMatmulDesc_t op;
+  cublasLtMatrixLayout_t a, b, c;
+  cublasLtMatmulHeuristicResult_t choice;
+};
+
+using Key = std::array<int64_t, 12>;
+
+struct Library {
+  cublasLtHandle_t handle;
+  std::mutex mutex;
+  std::map<Key, Plan> plans;
+
+  Library() { GESTALT_CUDA_CHECK(cublasLtCreate(&handle)); }
+};
+
+Library& library() {
+  static Library* l = new Library;
+  return *l;
+}
+
+template <class Value>
+void set(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t attribute, Value value) {
+  GESTALT_CUDA_CHECK(cublasLtMatmulDescSetAttribute(op, attribute, &value, sizeof(value)));
+}
+
+cublasLtMatrixLayout_t layout(DType dtype, int64_t rows, int64_t columns, int64_t batch) {
+  cublasLtMatrixLayout_t l;
+  GESTALT_CUDA_CHECK(cublasLtMatrixLayoutCreate(&l, type(dtype), rows, columns, rows));
+  const int32_t count = static_cast<int32_t>(batch);
+  const int64_t stride = rows * columns;
+  GESTALT_CUDA_CHECK(cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof(count)));
+  GESTALT_CUDA_CHECK(
+      cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof(stride)));
+  return l;
+}
+
+cublasLtMatmulHeuristicResult_t choose(const Library& lib, const Plan& p, const Product& k) {
+  cublasLtMatmulPreference_t preference;
+  GESTALT_CUDA_CHECK(cublasLtMatmulPreferenceCreate(&preference));
+  auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+    GESTALT_CUDA_CHECK(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, most_workspace);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(k.b.data));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(k.a.data));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(k.c.data));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(k.c.data));
+  cublasLtMatmulHeuristicResult_t choice;
+  int found = 0;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(lib.handle, p.op, p.a, p.b, p.c, p.c, preference, 1, &choice, &found);
+  GESTALT_CUDA_CHECK(cublasLtMatmulPreferenceDestroy(preference));
+  check(status == CUBLAS_STATUS_SUCCESS && found > 0, "[Product] cuBLASLt has no algorithm for {}×{}×{} of {} into {}",
+        k.m, k.n, k.k, name(k.a.dtype), name(k.c.dtype));
+  return choice;
+}
+
+// cuBLASLt is column-major: our row-major c = a·b is its cᵀ = bᵀ·aᵀ, so the factors change places.
+Plan make_plan(const Library& lib, const Product& k) {
+  Plan p;
+  const bool tf32 = k.a.dtype == DType::f32 && tf32_allowed();
+  GESTALT_CUDA_CHECK(
+      cublasLtMatmulDescCreate(&p.op, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  set(p.op, CUBLASLT_MATMUL_DESC_TRANSA, k.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(p.op, CUBLASLT_MATMUL_DESC_TRANSB, k.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  if (k.bias) set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  p.a = k.transpose_b ? layout(k.b.dtype, k.k, k.n, k.batch) : layout(k.b.dtype, k.n, k.k, k.batch);
+  p.b = k.transpose_a ? layout(k.a.dtype, k.m, k.k, k.batch) : layout(k.a.dtype, k.k, k.m, k.batch);
+  p.c = layout(k.c.dtype, k.n, k.m, k.batch);
+  p.choice = choose(lib, p, k);
+  return p;
+}
+
+// The bias in the result's dtype.
+const void* bias_for(const Product& k, Stream stream) {
+  if (k.c.dtype == DType::f32) return k.bias.data;
+  check(k.n <= most_bias, "[Product] got a bias of {}, expected at most {}", k.n, most_bias);
+  void* copy;
+  GESTALT_CUDA_CHECK(cudaGetSymbolAddress(&copy, bias_copy));
+  run(Convert{k.bias, {copy, DType::bf16}, k.n}, stream);
+  return copy;
+}
+
+}  // namespace
+
+void run(const Product& k, Stream stream) {
+  if (k.m == 0 || k.n == 0 || k.batch == 0) return;
+  if (k.k == 0) {
+    run(Fill{k.c, 0, k.batch * k.m * k.n}, stream);
+    if (k.bias) run(AddRow{{k.c.data, k.c.dtype}, k.bias, k.c, k.batch * k.m, k.n}, stream);
+    return;
+  }
+  Library& lib = library();
+  const std::lock_guard lock(lib.mutex);
+  const Key key{static_cast<int64_t>(k.a.dtype) * 16 + static_cast<int64_t>(k.c.dtype),
+                k.m,
+                k.n,
+                k.k,
+                k.batch,
+                k.transpose_a,
+                k.transpose_b,
+                static_cast<bool>(k.bias),
+                alignment_of(k.a.data),
+                alignment_of(k.b.data),
+                alignment_of(k.c.data),
+                tf32_allowed()};
+  auto found = lib.plans.find(key);
+  if (found == lib.plans.end()) found = lib.plans.emplace(key, make_plan(lib, k)).first;
+  const Plan& p = found->second;
+  if (k.bias) set(p.op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_for(k, stream));
+  const float one = 1, zero = 0;
+  const size_t bytes = p.choice.workspaceSize;
+  GESTALT_CUDA_CHECK(cublasLtMatmul(lib.handle, p.op, &one, k.b.data, p.a, k.a.data, p.b, &zero, k.c.data, p.c,
+                                    k.c.data, p.c, &p.choice.algo, library_workspace(bytes), bytes,
+                                    static_cast<cudaStream_t>(stream.handle)));
+}
+
+}  // namespace gestalt::kernels::cuda
