@@ -40,7 +40,8 @@ class Pool {
 
   void* allocate(size_t asked) {
     std::lock_guard lock(mutex_);
-    const bool debug = debug_ && device_ == Device::cpu;
+    if (debug_ && device_ == Device::cuda) return allocate_apart(asked);
+    const bool debug = debug_;
     const size_t bytes = round_up(std::max<size_t>(asked, 1) + (debug ? 2 * fence_bytes : 0), alignment);
     Block key{nullptr, bytes, true};
     auto found = free_.lower_bound(&key);
@@ -65,7 +66,7 @@ class Pool {
   void release(void* memory) noexcept {
     std::lock_guard lock(mutex_);
     auto found = live_.find(memory);
-    if (found == live_.end()) return;
+    if (found == live_.end()) return release_apart(memory);
     Block* block = found->second;
     live_.erase(found);
     if (auto fence = fenced_.find(memory); fence != fenced_.end()) {
@@ -118,6 +119,25 @@ class Pool {
   }
 
  private:
+  // Debugging: one allocation of the system for each block.
+  void* allocate_apart(size_t asked) {
+    void* memory = system_allocate(std::max<size_t>(asked, 1), device_);
+    check(memory != nullptr, "[allocator] {} has no memory for {} bytes", name(device_), asked);
+    apart_[memory] = asked;
+    ++stats_.system_calls;
+    stats_.reserved = stats_.in_use += asked;
+    stats_.peak = std::max(stats_.peak, stats_.in_use);
+    return memory;
+  }
+
+  void release_apart(void* memory) noexcept {
+    const auto found = apart_.find(memory);
+    if (found == apart_.end()) return;
+    system_release(memory, found->second, device_);
+    stats_.reserved = stats_.in_use -= found->second;
+    apart_.erase(found);
+  }
+
   Block* new_segment(size_t bytes) {
     const size_t wanted = round_up(std::max(bytes, segment_bytes), size_t{2} << 20);
     void* memory = system_allocate(wanted, device_);
@@ -166,7 +186,7 @@ class Pool {
   std::set<Block*, BySize> free_;
   std::unordered_map<void*, Block*> live_;
   std::map<void*, Block*> segments_;  // the first block of each
-  std::unordered_map<void*, size_t> fenced_;
+  std::unordered_map<void*, size_t> fenced_, apart_;
   AllocatorStats stats_;
 };
 
@@ -183,7 +203,10 @@ void release(void* memory, Device device) noexcept { pool(device).release(memory
 AllocatorStats allocator_stats(Device device) { return pool(device).stats(); }
 void reset_peak(Device device) { pool(device).reset_peak(); }
 void release_cached(Device device) { pool(device).release_cached(); }
-void set_allocator_debug(bool on) { pool(Device::cpu).set_debug(on); }
+void set_allocator_debug(bool on) {
+  pool(Device::cpu).set_debug(on);
+  pool(Device::cuda).set_debug(on);
+}
 void check_sentinels() { pool(Device::cpu).check_sentinels(); }
 
 }  // namespace gestalt

@@ -23,8 +23,9 @@ AllocatorStats allocator_stats(Device device);
 void reset_peak(Device device);
 void release_cached(Device device);  // gives segments that hold no live block back to the system
 
-// Debugging, CPU only: each fresh block is filled with NaN bit patterns and fenced by sentinels that release() checks;
+// Debugging. On the CPU each fresh block is filled with NaN bit patterns and fenced by sentinels that release() checks;
 // a damaged one ends the program with a message. Set it before the first allocation it should watch.
+// On CUDA each block is then an allocation of its own, so that the emulated device or compute-sanitizer sees its bounds.
 void set_allocator_debug(bool on);
 // Throws Error if any live debug block's sentinels are damaged.
 void check_sentinels();

@@ -2,10 +2,16 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
+#include <functional>
 
 #include "engine/allocator.h"
 #include "engine/autograd.h"
+#include "kernels/launch.h"
 #include "tests/op_table.h"
+#if GESTALT_EMULATED
+#include "tests/cuda_emulator/emulator.h"
+#endif
 
 namespace gestalt::test {
 namespace {
@@ -16,7 +22,8 @@ struct Probe {
 
   explicit Probe(const std::vector<Tensor>& outputs, uint64_t seed = 99) {
     for (const Tensor& y : outputs)
-      seeds.push_back(draw_inputs({{y.shape(), Argument::Kind::normal, 0, false, false}}, y.dtype(), seed++)[0]);
+      seeds.push_back(
+          draw_inputs({{y.shape(), Argument::Kind::normal, 0, false, false}}, y.dtype(), seed++)[0].to(y.device()));
   }
   double value(const std::vector<Tensor>& outputs) const {
     double sum = 0;
@@ -60,6 +67,39 @@ double largest(const Tensor& t) {
   double m = 0;
   for (double v : t.values64()) m = std::isfinite(v) ? std::max(m, std::abs(v)) : INFINITY;
   return m;
+}
+
+std::vector<Tensor> moved(const std::vector<Tensor>& inputs, Device device) {
+  std::vector<Tensor> there;
+  for (const Tensor& x : inputs) there.push_back(x.detach().to(device).detach().require_grad(x.requires_grad()));
+  return there;
+}
+
+// The bytes of all results, on the host.
+std::vector<double> all_values(const Results& r) {
+  std::vector<double> all;
+  for (const auto* list : {&r.outputs, &r.grads})
+    for (const Tensor& t : *list) {
+      if (!t) continue;
+      const std::vector<double> values = t.values64();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+  return all;
+}
+
+// Calls f for each order of threads that the device can be made to run in; a real device has one.
+void for_each_thread_order(const std::function<void()>& f) {
+#if GESTALT_EMULATED
+  const emulator::Order before = emulator::order();
+  for (auto order : {emulator::Order::forward, emulator::Order::reverse, emulator::Order::random}) {
+    emulator::set_order(order);
+    f();
+  }
+  emulator::set_order(before);
+#else
+  f();
+  f();
+#endif
 }
 
 }  // namespace
@@ -114,6 +154,49 @@ TEST_CASE("op table: f32 and bf16 agree with f64") {
   }
 }
 
+TEST_CASE("op table: cuda agrees with cpu, and with itself in every order of threads" *
+          doctest::skip(!kernels::built_with_cuda)) {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    const Results exact = evaluate(row, draw_inputs(row.inputs, DType::f64, 11, 1, row.kinks));
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const double tolerance = dtype == DType::f32 ? row.f32_tolerance : row.bf16_tolerance;
+      if (tolerance == 0) continue;
+      CAPTURE(name(dtype));
+      const std::vector<Tensor> inputs = draw_inputs(row.inputs, dtype, 11, 1, row.kinks);
+      std::vector<double> first;
+      for_each_thread_order([&] {
+        const Results got = evaluate(row, moved(inputs, Device::cuda));
+        for (size_t k = 0; k < got.outputs.size(); ++k) {
+          CHECK(got.outputs[k].device() == Device::cuda);
+          CHECK(relative_error(got.outputs[k], exact.outputs[k]) < tolerance);
+        }
+        for (size_t a = 0; a < got.grads.size(); ++a) {
+          if (!got.grads[a]) continue;
+          CAPTURE(a);
+          CHECK(relative_error(got.grads[a], exact.grads[a]) < tolerance * 2);
+        }
+        const std::vector<double> values = all_values(got);
+        if (first.empty()) first = values;
+        CHECK(std::memcmp(first.data(), values.data(), values.size() * sizeof(double)) == 0);
+      });
+    }
+  }
+}
+
+TEST_CASE("op table: cuda stays finite on extreme values" * doctest::skip(!kernels::built_with_cuda)) {
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    for (double scale : {0.0, row.extreme}) {
+      CAPTURE(scale);
+      const Results r = evaluate(row, moved(draw_inputs(row.inputs, DType::f32, 13, scale), Device::cuda));
+      for (const Tensor& y : r.outputs) CHECK(std::isfinite(largest(y)));
+      for (const Tensor& g : r.grads)
+        if (g) CHECK(std::isfinite(largest(g)));
+    }
+  }
+}
+
 TEST_CASE("op table: extreme values stay finite") {
   for (const OpRow& row : op_table()) {
     CAPTURE(row.name);
@@ -134,9 +217,7 @@ TEST_CASE("op table: bad input is refused by name") {
       std::string message;
       try {
         bad();
-      } catch (const Error& e) {
-        message = e.what();
-      }
+      } catch (const Error& e) { message = e.what(); }
       const std::string op = row.name.substr(0, row.name.find(' '));
       CHECK_MESSAGE(message.find("[" + op) == 0, "got: '", message, "'");
     }

@@ -32,6 +32,7 @@ if(gestalt_cuda_mode STREQUAL "EMULATED")
   target_link_libraries(gestalt_cuda_emulator PRIVATE $<BUILD_INTERFACE:gestalt_options> fmt::fmt Boost::context
                                                       DNNL::dnnl)
   target_link_libraries(gestalt_kernels PUBLIC gestalt_cuda_emulator)
+  target_compile_definitions(gestalt_cuda_emulator PUBLIC GESTALT_EMULATED=1)
   # nvcc includes cuda_runtime.h by itself; "unroll" is a pragma of its own.
   set(emulated_options -x c++ -include cuda_runtime.h -Wno-unknown-pragmas)
   set_source_files_properties(
