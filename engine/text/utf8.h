@@ -1,0 +1,29 @@
+// UTF-8: code points, and the repair of bytes that are none.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace gestalt {
+
+struct CodePoint {
+  char32_t value;
+  int bytes;          // how many bytes of the text it stands for
+  bool valid = true;  // false: ill-formed bytes, which `value` U+FFFD replaces
+};
+
+// The code point at the start of `text`, which is not empty. Ill-formed bytes are replaced one maximal subpart at a
+// time, as Python's errors="replace" does (The Unicode Standard, section 3.9, table 3-7).
+CodePoint first_code_point(std::string_view text);
+
+void append_utf8(std::string& text, char32_t code_point);
+
+bool is_utf8(std::string_view text);
+
+// `text` with U+FFFD in the place of ill-formed bytes.
+std::string repair_utf8(std::string_view text);
+
+// "'é' (U+00E9)", for messages.
+std::string describe(char32_t code_point);
+
+}  // namespace gestalt
