@@ -47,7 +47,7 @@ std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record
 
 struct TokenizerOptions {
   std::string kind = "character";
-  std::string bpe;
+  std::string bpe = "";
   bool special = false;
 
   void fields(Fields& f) {

@@ -1,6 +1,6 @@
 """Records GPT-2's ids of hard strings as tiktoken gives them, or compares the project's with tiktoken's on many more.
 
-    bpe.py --bpe DIR                                        writes bpe.jsonl beside this file
+    bpe.py --bpe DIR                                        writes bpe.jsonl and utf8.jsonl beside this file
     bpe.py --bpe DIR --compare build/gestalt_tests [TEXT…]  12,000 varied strings, every code point, and the texts
     bpe.py --bpe DIR --unicode                              the character classes that word_splitter.cpp adds to PCRE2's
 
@@ -15,7 +15,6 @@ import random
 import subprocess
 import tempfile
 import time
-import unicodedata
 
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
@@ -110,6 +109,38 @@ def every_code_point():
     yield "".join(block)
 
 
+def ill_formed(seed):
+    """Bytes that are no UTF-8 in every way there is, and random mixtures of such."""
+    parts = [b"\x80", b"\xbf", b"\xc0\xaf", b"\xc1\xbf", b"\xc2", b"\xc2A", b"\xe0\x80\xaf", b"\xe0\x9f\xbf", b"\xe0\xa0", b"\xe1\x80", b"\xe1\x80A",
+             b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xed\x9f\xbf", b"\xef\xbf\xbd", b"\xf0\x80\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xf0\x90\x80", b"\xf0\x90\x80\x80",
+             b"\xf1\x80\x80", b"\xf1\x80A", b"\xf4\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xfe", b"\xff", b"abcdefghijk", b" ",
+             b"\xc3\xa9", b"\xe2\x82\xac", b"\xf0\x9f\x98\x80"]
+    yield from parts
+    yield bytes(range(256))
+    r = random.Random(seed)
+    for _ in range(60):
+        yield b"".join(r.choice(parts) for _ in range(r.randint(2, 6)))
+    for _ in range(40):
+        yield bytes(r.choice((0x20, 0x41, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC2, 0xE0, 0xE1, 0xED, 0xF0, 0xF3, 0xF4)) for _ in range(24))
+
+
+def runs(ids):
+    result = []
+    for i in ids:
+        if result and result[-1][0] == i:
+            result[-1][1] += 1
+        else:
+            result.append([i, 1])
+    return result
+
+
+def write_long(file, encoding):
+    """Words of 100,000 characters; ids as [id, times] runs where they repeat."""
+    for unit in ("a", " ", "\n", "-", "1", "é"):
+        count = 100_000 // len(unit.encode())
+        file.write(json.dumps({"unit": unit, "times": count, "runs": runs(encoding.encode_ordinary(unit * count))}, separators=(",", ":")) + "\n")
+
+
 def write(path, strings, encoding):
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as f:
@@ -184,7 +215,12 @@ def main():
         compare(arguments.compare, encoding, arguments.texts)
     else:
         path = pathlib.Path(__file__).with_name("bpe.jsonl")
-        print(f"{path}: {write(path, hard_strings(), encoding)} strings, Unicode {unicodedata.unidata_version}")
+        print(f"{path}: {write(path, hard_strings(), encoding)} strings and the long words")
+        with open(path, "a", encoding="utf-8", newline="\n") as f:
+            write_long(f, encoding)
+        with open(path.with_name("utf8.jsonl"), "w", encoding="utf-8", newline="\n") as f:
+            for case in ill_formed(2):
+                f.write(json.dumps({"bytes": case.hex(), "text": case.decode("utf-8", errors="replace")}, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
