@@ -14,7 +14,7 @@
 #include "engine/text/tokenizer.h"
 #include "engine/text/utf8.h"
 #include "kernels/check.h"
-#include "tests/data_folder.h"
+#include "tests/real_data.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {

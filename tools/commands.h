@@ -6,6 +6,7 @@
 namespace gestalt::tools {
 
 void add_pack(CLI::App& app);
+void add_tokenize(CLI::App& app);
 void add_list(CLI::App& app);
 void add_info(CLI::App& app);
 

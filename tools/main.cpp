@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(36);
   gestalt::tools::add_pack(app);
+  gestalt::tools::add_tokenize(app);
   gestalt::tools::add_list(app);
   gestalt::tools::add_info(app);
   return run(app, argc, argv);
