@@ -1,6 +1,7 @@
 // Recording ops and walking them backwards.
 #include "engine/autograd.h"
 
+#include <cmath>
 #include <queue>
 
 #include "kernels/elementwise.h"
@@ -10,6 +11,15 @@ namespace {
 
 thread_local bool grad_enabled = true;
 thread_local uint64_t next_order = 0;
+bool finite_check = false;
+
+void check_finite(const char* op, const char* pass, const Tensor& t) {
+  if (!t || t.dtype() == DType::i32 || t.dtype() == DType::u8) return;
+  Tensor total = Tensor::empty({1}, DType::f64, t.device());
+  kernels::launch(kernels::Sum{t.in(), total.out(), 1, t.count()}, t.stream());
+  check(std::isfinite(total.item()), "[{}{}] gave the first NaN or infinity, in a tensor of shape {}", op, pass,
+        t.shape().text());
+}
 
 // sum += addend, into sum's own memory if nobody else sees it.
 void accumulate(Tensor& sum, const Tensor& addend) {
@@ -53,6 +63,8 @@ bool recording(std::initializer_list<Tensor> inputs) {
 
 std::vector<Tensor> record(const char* op, std::vector<Tensor> outputs, std::vector<Tensor> inputs,
                            std::function<Grads(const Grads&)> backward) {
+  if (finite_check)
+    for (const Tensor& y : outputs) check_finite(op, "", y);
   bool needed = false;
   for (const Tensor& t : inputs) needed = needed || t.requires_grad();
   if (!grad_enabled || !needed) return outputs;
@@ -75,6 +87,8 @@ Tensor record(const char* op, Tensor y, std::vector<Tensor> inputs, std::functio
   return record(op, std::vector<Tensor>{std::move(y)}, std::move(inputs),
                 [backward = std::move(backward)](const Grads& dys) { return backward(dys[0]); })[0];
 }
+
+void set_finite_check(bool on) { finite_check = on; }
 
 NoGrad::NoGrad() : before_(grad_enabled) { grad_enabled = false; }
 NoGrad::~NoGrad() { grad_enabled = before_; }
@@ -105,6 +119,8 @@ void Tensor::backward(const Tensor& seed) const {
     Grads grads = node->backward(node->pending);
     check(grads.size() == node->inputs.size(), "[{} backward] got {} gradients, expected {}", node->op, grads.size(),
           node->inputs.size());
+    if (finite_check)
+      for (const Tensor& g : grads) check_finite(node->op, " backward", g);
     node->backward = nullptr;  // frees what the closure saved
     node->pending.assign(node->pending.size(), Tensor());
     for (size_t i = 0; i < grads.size(); ++i) {

@@ -1,0 +1,140 @@
+// Optimizer steps on the CPU: one vectorised pass over the arena.
+#include "kernels/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cpu/parallel.h"
+
+namespace gestalt::kernels::cpu {
+namespace {
+
+constexpr int64_t chunk = 16384;  // elements; fixed, so that sums do not depend on the number of threads
+
+double squared_sum(const float* x, int64_t begin, int64_t end) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = begin; i < end; ++i) sum += static_cast<double>(x[i]) * x[i];
+  return sum;
+}
+
+// Σ x² over [begin, end) in chunks of fixed size, joined in order.
+double squared_norm(const float* x, int64_t begin, int64_t end) {
+  std::vector<double> partial((end - begin + chunk - 1) / chunk);
+  parallel_ranges(static_cast<int64_t>(partial.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c)
+      partial[c] = squared_sum(x, begin + c * chunk, std::min(end, begin + (c + 1) * chunk));
+  });
+  double sum = 0;
+  for (double p : partial) sum += p;
+  return sum;
+}
+
+// What a step multiplies gradients by so that their norm is at most max_norm.
+float clip_factor(const In& squared, float max_norm) {
+  if (!squared || max_norm <= 0) return 1;
+  const double norm = std::sqrt(squared.as<double>()[0]);
+  return norm > max_norm ? static_cast<float>(max_norm / (norm + 1e-6)) : 1.0f;
+}
+
+// Calls f(segment, begin, end) for pieces that cover all segments, split over the threads by elements.
+template <class F>
+void for_each_piece(const Segment* segments, int64_t count, F&& f) {
+  if (count == 0) return;
+  parallel_ranges(segments[count - 1].end, chunk, [&](int64_t begin, int64_t end) {
+    const Segment* s = std::partition_point(segments, segments + count, [&](const Segment& x) { return x.end <= begin; });
+    for (; s != segments + count && s->begin < end; ++s)
+      f(*s, std::max(begin, s->begin), std::min(end, s->end));
+  });
+}
+
+void write_shadow(BFloat16* shadow, const float* w, int64_t begin, int64_t end) {
+  if (!shadow) return;
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) shadow[i] = BFloat16(w[i]);
+}
+
+constexpr int64_t tile = 2048;  // elements worked on while they are in the first-level cache
+
+}  // namespace
+
+void run(const GradNorm& k, Stream) {
+  double* out = k.squared_norm.as<double>();
+  out[0] = squared_norm(k.grads.as<float>(), 0, k.count);
+  out[1] = std::isfinite(out[0]) ? 0 : 1;
+}
+
+void run(const SegmentNorms& k, Stream) {
+  double* out = k.norms.as<double>();
+  for (int64_t s = 0; s < k.segment_count; ++s) {
+    out[2 * s] = squared_norm(k.weights.as<float>(), k.segments[s].begin, k.segments[s].end);
+    out[2 * s + 1] = squared_norm(k.grads.as<float>(), k.segments[s].begin, k.segments[s].end);
+  }
+}
+
+void run(const SgdStep& k, Stream) {
+  float *w = k.weights.as<float>(), *m = k.moments.as<float>();
+  const float* g = k.grads.as<float>();
+  BFloat16* shadow = k.shadows.as<BFloat16>();
+  const double* norms = k.norms.as<double>();
+  const float clip = clip_factor(k.squared_norm, k.max_norm), momentum = k.momentum;
+  for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
+    const float decay = s.decay ? k.decay : 0.0f, rate = k.rate * s.rate_scale;
+    float local = 1;
+    if (norms && s.adapt) {
+      const double wn = std::sqrt(norms[2 * (&s - k.segments)]), gn = clip * std::sqrt(norms[2 * (&s - k.segments) + 1]);
+      if (wn > 0 && gn > 0) local = static_cast<float>(k.trust * wn / (gn + decay * wn + 1e-9));
+      if (k.clip_local && rate > 0) local = std::min(local / rate, 1.0f);
+    }
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) {
+      const float d = local * (clip * g[i] + decay * w[i]);
+      m[i] = momentum * m[i] + d;
+      w[i] -= rate * m[i];
+    }
+    write_shadow(shadow, w, begin, end);
+  });
+}
+
+void run(const AdamwStep& k, Stream) {
+  float *weights = k.weights.as<float>(), *first = k.first.as<float>(), *second = k.second.as<float>();
+  const float* grads = k.grads.as<float>();
+  BFloat16* shadow = k.shadows.as<BFloat16>();
+  const float clip = clip_factor(k.squared_norm, k.max_norm);
+  const float beta1 = k.beta1, beta2 = k.beta2, epsilon = k.epsilon;
+  const float correct1 = static_cast<float>(1 / (1 - std::pow(static_cast<double>(beta1), k.step)));
+  const float correct2 = static_cast<float>(1 / std::sqrt(1 - std::pow(static_cast<double>(beta2), k.step)));
+  for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
+    const float rate = k.rate * s.rate_scale, keep = 1 - (s.decay ? rate * k.decay : 0.0f), move = rate * correct1;
+    for (int64_t at = begin; at < end; at += tile) {
+      const int64_t count = std::min(end - at, tile);
+      float *w = weights + at, *m = first + at, *v = second + at;
+      const float* g = grads + at;
+#pragma omp simd
+      for (int64_t i = 0; i < count; ++i) {
+        const float d = clip * g[i];
+        const float a = beta1 * m[i] + (1 - beta1) * d;
+        const float b = beta2 * v[i] + (1 - beta2) * d * d;
+        m[i] = a;
+        v[i] = b;
+        w[i] = w[i] * keep - move * a / (std::sqrt(b) * correct2 + epsilon);
+      }
+      write_shadow(shadow, weights, at, at + count);
+    }
+  });
+}
+
+void run(const EmaStep& k, Stream) {
+  float* t = k.teacher.as<float>();
+  const float* s = k.student.as<float>();
+  BFloat16* shadow = k.shadows.as<BFloat16>();
+  const float tau = static_cast<float>(k.tau), rest = static_cast<float>(1 - k.tau);
+  parallel_ranges(k.count, chunk, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) t[i] = tau * t[i] + rest * s[i];
+    write_shadow(shadow, t, begin, end);
+  });
+}
+
+}  // namespace gestalt::kernels::cpu

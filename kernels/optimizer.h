@@ -1,0 +1,73 @@
+// Optimizer kernels: one pass over a flat arena of parameters, no host round trip.
+#pragma once
+
+#include "kernels/launch.h"
+
+namespace gestalt::kernels {
+
+// One parameter tensor inside an arena. Biases and norm parameters (rank ≤ 1) neither decay nor adapt.
+struct Segment {
+  int64_t begin, end;  // elements
+  int32_t decay;       // 1: weight decay applies
+  int32_t adapt;       // 1: LARS scales its rate by ‖w‖/‖g‖
+  float rate_scale;    // multiplies the learning rate, for layer-wise decay
+  float unused;
+};
+
+// squared_norm[0] = Σ grad², summed in f64 in a fixed order; [1] is 1 if any element is NaN or infinite, else 0.
+struct GradNorm {
+  In grads;
+  Out squared_norm;  // (2) f64
+  int64_t count;
+};
+GESTALT_KERNEL(GradNorm)
+
+// norms[2s] = Σ w², norms[2s+1] = Σ g² for each segment s, in f64.
+struct SegmentNorms {
+  In weights, grads;
+  const Segment* segments;
+  int64_t segment_count;
+  Out norms;  // (2·segment_count) f64
+};
+GESTALT_KERNEL(SegmentNorms)
+
+// SGD with momentum, and LARS as SGD with a local rate (You et al. 2017, algorithm 1):
+//   g ← clip·g + decay·w;  m ← momentum·m + local·g;  w ← w − rate·m
+// where local = 1 for SGD and η‖w‖ / (‖g‖ + decay‖w‖ + 1e-9) for LARS segments that adapt.
+// clip = min(1, max_norm / ‖all g‖) if max_norm > 0. Also writes the bf16 shadow if there is one.
+struct SgdStep {
+  Out weights, moments, shadows;
+  In grads;
+  In squared_norm;  // of GradNorm; absent without clipping
+  In norms;         // of SegmentNorms; absent for plain SGD
+  const Segment* segments;
+  int64_t segment_count;
+  float rate, momentum, decay, max_norm;
+  float trust;      // LARS's η
+  bool clip_local;  // LARC: local rate · rate is at most rate
+};
+GESTALT_KERNEL(SgdStep)
+
+// AdamW (Loshchilov and Hutter 2019, algorithm 2):
+//   m ← β1·m + (1−β1)·g;  v ← β2·v + (1−β2)·g²;  w ← w − rate·(m̂ / (√v̂ + ε) + decay·w)
+struct AdamwStep {
+  Out weights, first, second, shadows;
+  In grads;
+  In squared_norm;  // absent without clipping
+  const Segment* segments;
+  int64_t segment_count;
+  float rate, beta1, beta2, epsilon, decay, max_norm;
+  int64_t step;  // 1 for the first
+};
+GESTALT_KERNEL(AdamwStep)
+
+// teacher ← τ·teacher + (1−τ)·student (Grill et al. 2020, eq. 1). Also writes the teacher's bf16 shadow if there is one.
+struct EmaStep {
+  Out teacher, shadows;
+  In student;
+  double tau;
+  int64_t count;
+};
+GESTALT_KERNEL(EmaStep)
+
+}  // namespace gestalt::kernels

@@ -1,0 +1,95 @@
+// Formula-made parameters and the comparison of gradients by projections.
+#include "tests/golden_step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace gestalt::test {
+namespace {
+
+// (O, KH, KW, I) → OIHW order, as PyTorch keeps filters; other ranks as they are.
+std::vector<double> torch_order(const Shape& shape, const std::vector<double>& values, bool to_torch) {
+  if (shape.rank() != 4) return values;
+  const int64_t o = shape[0], area = shape[1] * shape[2], in = shape[3];
+  std::vector<double> result(values.size());
+  for (int64_t a = 0; a < o; ++a)
+    for (int64_t k = 0; k < area; ++k)
+      for (int64_t c = 0; c < in; ++c) {
+        const int64_t ours = (a * area + k) * in + c, torchs = (a * in + c) * area + k;
+        result[to_torch ? torchs : ours] = values[to_torch ? ours : torchs];
+      }
+  return result;
+}
+
+nlohmann::json read_record(const std::string& file) {
+  const std::string path = std::string(GESTALT_SOURCE_DIR) + "/tests/golden/" + file;
+  std::ifstream stream(path);
+  check(stream.good(), "[golden] cannot read {}", path);
+  return nlohmann::json::parse(stream);
+}
+
+}  // namespace
+
+std::string golden_text(const std::string& file, const std::string& key) { return read_record(file).at(key); }
+
+std::vector<double> hash_uniform(const std::string& name, int64_t count) {
+  uint32_t seed = 2166136261u;
+  for (unsigned char c : name) seed = (seed ^ c) * 16777619u;
+  std::vector<double> values(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t x = static_cast<uint32_t>(i) * 0x9E3779B9u + seed;
+    x ^= x >> 16;
+    x *= 0x85EBCA6Bu;
+    x ^= x >> 13;
+    x *= 0xC2B2AE35u;
+    x ^= x >> 16;
+    values[i] = x / 4294967296.0 - 0.5;
+  }
+  return values;
+}
+
+void fill_by_formula(Module& module) {
+  for (NamedPart& p : parts(module)) {
+    if (!p.trained) continue;
+    const Shape& shape = p.tensor.shape();
+    std::vector<double> values = hash_uniform(p.name, shape.count());
+    for (double& v : values) {
+      if (shape.rank() > 1) v *= std::sqrt(24.0 * static_cast<double>(shape[0]) / static_cast<double>(shape.count()));
+      else v = p.name.ends_with("weight") ? 1 + 0.2 * v : 0.2 * v;
+    }
+    p.tensor.copy_from(Tensor::from(torch_order(shape, values, false), shape));
+  }
+}
+
+GradientError StepErrors::worst() const {
+  return *std::max_element(gradients.begin(), gradients.end(),
+                           [](const GradientError& a, const GradientError& b) { return a.error < b.error; });
+}
+
+StepErrors compare_step(const std::string& file, double loss, Module& module) {
+  const auto record = read_record(file);
+  StepErrors errors{std::abs(loss - record.at("loss").get<double>()) / std::abs(record.at("loss").get<double>()), {}};
+  const auto& gradients = record.at("gradients");
+  for (const NamedPart& p : parts(module)) {
+    if (!p.trained) continue;
+    check(gradients.contains(p.name), "[golden] {} has no gradient of {}", file, p.name);
+    const std::vector<double> g = torch_order(p.tensor.shape(), p.tensor.grad().values64(), true);
+    const auto& expected = gradients.at(p.name).at("projections");
+    double squared = 0;
+    for (size_t j = 0; j < expected.size(); ++j) {
+      const std::vector<double> u = hash_uniform(p.name + "#" + std::to_string(j), static_cast<int64_t>(g.size()));
+      double dot = 0;
+      for (size_t i = 0; i < g.size(); ++i) dot += g[i] * u[i];
+      squared += std::pow(dot - expected[j].get<double>(), 2);
+    }
+    const double norm = gradients.at(p.name).at("norm").get<double>();
+    errors.gradients.push_back({p.name, std::sqrt(12 * squared / static_cast<double>(expected.size())) / norm});
+  }
+  check(errors.gradients.size() == gradients.size(), "[golden] {} has {} gradients, the module {}", file,
+        gradients.size(), errors.gradients.size());
+  return errors;
+}
+
+}  // namespace gestalt::test
