@@ -1,0 +1,37 @@
+// What every image encoder is: images in, one feature vector an image out.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/fields.h"
+#include "engine/module.h"
+#include "engine/random.h"
+
+namespace gestalt {
+
+class Encoder : public Module {
+ public:
+  // images (N, H, W, 3) → features (N, features()). `training` selects batch statistics in batch norm.
+  virtual Tensor forward(const Tensor& images, bool training) = 0;
+  virtual int64_t features() const = 0;
+};
+
+struct EncoderOptions {
+  std::string model = "resnet18";
+  std::string stem = "auto";  // cifar: 3×3, no pooling; imagenet: 7×7 stride 2 and max-pool; auto: by image size
+  int64_t width = 64;         // channels of a ResNet's first stage; the others follow (64 is the paper's)
+  void fields(Fields& f);
+};
+
+// A model that can be asked for by name.
+struct EncoderEntry {
+  std::string name, summary;
+};
+std::vector<EncoderEntry> list_encoders();
+
+// Throws Error, suggesting the nearest name, for an unknown model. `image_size` resolves stem "auto".
+std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t image_size, Random& random);
+
+}  // namespace gestalt

@@ -1,0 +1,74 @@
+// Writing and reading encoder files.
+#include "models/export.h"
+
+#include "engine/fields_json.h"
+#include "engine/safetensors.h"
+
+namespace gestalt {
+namespace {
+
+// Moves axis 3 of a (O, KH, KW, I) filter to place 1, or back.
+Tensor permute_filter(const Tensor& filter, bool to_oihw) {
+  const Tensor source = filter.detach().to(Device::cpu).to(DType::f32);
+  const int64_t o = source.dim(0), i = source.dim(to_oihw ? 3 : 1), area = source.count() / (o * i);
+  Tensor result = Tensor::empty(to_oihw ? Shape{o, i, source.dim(1), source.dim(2)}
+                                        : Shape{o, source.dim(2), source.dim(3), i});
+  const float* from = source.data<float>();
+  float* to = result.data<float>();
+  for (int64_t a = 0; a < o; ++a)
+    for (int64_t k = 0; k < area; ++k)
+      for (int64_t c = 0; c < i; ++c) {
+        const int64_t ohwi = (a * area + k) * i + c, oihw = (a * i + c) * area + k;
+        to[to_oihw ? oihw : ohwi] = from[to_oihw ? ohwi : oihw];
+      }
+  return result;
+}
+
+constexpr const char* running_mean = "running_mean";
+constexpr const char* batches_tracked = "num_batches_tracked";
+
+}  // namespace
+
+void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& info) {
+  std::vector<NamedTensor> tensors;
+  for (const NamedPart& p : parts(encoder)) {
+    tensors.push_back({p.name, p.tensor.rank() == 4 ? permute_filter(p.tensor, true) : p.tensor.detach()});
+    if (p.name.ends_with(running_mean)) {
+      const std::string prefix = p.name.substr(0, p.name.size() - std::string(running_mean).size());
+      tensors.push_back({prefix + batches_tracked, Tensor::zeros({}, DType::i32), true});
+    }
+  }
+  JsonWriter writer;
+  EncoderOptions options = info.options;
+  options.fields(writer);
+  Metadata metadata = info.notes;
+  metadata["format"] = "pt";
+  metadata["gestalt.encoder"] = writer.object.dump();
+  metadata["gestalt.image_size"] = std::to_string(info.image_size);
+  write_safetensors(path, tensors, metadata);
+}
+
+LoadedEncoder load_encoder(const std::string& path) {
+  const SafetensorsFile file = read_safetensors(path);
+  LoadedEncoder loaded;
+  const auto options = file.metadata.find("gestalt.encoder"), size = file.metadata.find("gestalt.image_size");
+  check(options != file.metadata.end() && size != file.metadata.end(),
+        "[encoder] {} does not say which model it holds; expected a file that 'gestalt pretrain' wrote", path);
+  JsonReader reader(path, parse_json(path, options->second));
+  loaded.info.options.fields(reader);
+  reader.finish();
+  loaded.info.image_size = std::stoll(size->second);
+  loaded.info.notes = file.metadata;
+  Random random(0);
+  loaded.encoder = make_encoder(loaded.info.options, loaded.info.image_size, random);
+  for (NamedPart& p : parts(*loaded.encoder)) {
+    const Tensor& stored = file.at(p.name);
+    const Tensor value = stored.rank() == 4 ? permute_filter(stored, false) : stored;
+    check(value.shape() == p.tensor.shape(), "[encoder] {} has {} of shape {}, expected {}", path, p.name,
+          value.shape().text(), p.tensor.shape().text());
+    p.tensor.copy_from(value);
+  }
+  return loaded;
+}
+
+}  // namespace gestalt

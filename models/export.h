@@ -1,0 +1,30 @@
+// Encoders as files: safetensors with the names and layouts that torchvision and timm load.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "models/encoder.h"
+
+namespace gestalt {
+
+// What a file says about its encoder besides the weights.
+struct EncoderInfo {
+  EncoderOptions options;
+  int64_t image_size = 0;
+  std::map<std::string, std::string> notes;  // the run it came from, normalisation, …
+};
+
+// Writes atomically. Filters turn from (O, KH, KW, I) to OIHW; batch norms get the num_batches_tracked that a strict
+// load in torchvision asks for.
+void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& info);
+
+struct LoadedEncoder {
+  std::unique_ptr<Encoder> encoder;
+  EncoderInfo info;
+};
+// Reads what save_encoder wrote. Throws Error naming the file and the part for a missing, extra or misshapen part.
+LoadedEncoder load_encoder(const std::string& path);
+
+}  // namespace gestalt

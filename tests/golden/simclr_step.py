@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""One SimCLR step in PyTorch (f64): ResNet-18 with the CIFAR stem, projection head, NT-Xent. Writes simclr_step.json.
+
+A ReLU whose input is within f32's rounding of 0 may fall on either side, and then gradients differ by more than
+rounding. So the views are, of many candidates, those whose nearest input to 0 is the farthest away.
+
+usage: simclr_step.py > simclr_step.json     (needs torch and torchvision)
+"""
+import json
+
+import torch
+import torch.nn.functional as F
+import torchvision
+
+from formula import hash_uniform, parameter, summary
+
+torch.set_default_dtype(torch.float64)
+BATCH, SIZE, TAU, CANDIDATES = 4, 16, 0.5, 300
+
+
+class Head(torch.nn.Module):
+    """512 → 512 → 128 with batch norm and ReLU between."""
+
+    def __init__(self):
+        super().__init__()
+        self.linears = torch.nn.ModuleList([torch.nn.Linear(512, 512, bias=False), torch.nn.Linear(512, 128)])
+        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(512)])
+
+    def forward(self, x):
+        return self.linears[1](F.relu(self.norms[0](self.linears[0](x))))
+
+
+class Simclr(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = torchvision.models.resnet18()
+        self.encoder.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        self.encoder.maxpool = torch.nn.Identity()
+        self.encoder.fc = torch.nn.Identity()
+        self.head = Head()
+
+    def forward(self, x):
+        return self.head(self.encoder(x))
+
+
+def nt_xent(z):
+    z = F.normalize(z, dim=1)
+    n = z.shape[0]
+    similarity = (z @ z.t() / TAU).masked_fill(torch.eye(n, dtype=torch.bool), float("-inf"))
+    return F.cross_entropy(similarity, torch.arange(n).roll(n // 2))
+
+
+model = Simclr().train()
+with torch.no_grad():
+    for name, p in model.named_parameters():
+        p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
+
+
+def views(name):
+    u = hash_uniform(name, 2 * BATCH * SIZE * SIZE * 3).reshape(2 * BATCH, SIZE, SIZE, 3) + 0.5
+    return torch.from_numpy(u).float().double().permute(0, 3, 1, 2)
+
+
+margin = []
+relu = torch.nn.functional.relu
+torch.nn.functional.relu = F.relu = lambda x, inplace=False: (margin.append(x.abs().min().item()), relu(x))[1]
+for module in model.modules():
+    if isinstance(module, torch.nn.ReLU):
+        module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
+best = (0, "")
+with torch.no_grad():
+    for candidate in range(CANDIDATES):
+        margin.clear()
+        model(views(f"views {candidate}"))
+        best = max(best, (min(margin), f"views {candidate}"))
+
+loss = nt_xent(model(views(best[1])))
+loss.backward()
+print(json.dumps({
+    "torch": torch.__version__,
+    "views": best[1],
+    "margin": best[0],
+    "loss": loss.item(),
+    "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+}, indent=1))
