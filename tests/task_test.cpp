@@ -1,0 +1,123 @@
+// What every registered task must do, without asking: learn one batch, resume bit for bit, ignore thread counts.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/arena.h"
+#include "engine/files.h"
+#include "engine/safetensors.h"
+#include "tasks/pretrain.h"
+
+namespace gestalt::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder of its own that goes away with the test.
+struct Scratch {
+  fs::path path = fs::temp_directory_path() / ("gestalt-task-test-" + std::to_string(::getpid()));
+  Scratch() { fs::create_directories(path); }
+  ~Scratch() { fs::remove_all(path); }
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+std::unique_ptr<Task> tiny(const TaskEntry& entry, DType dtype = DType::f32) {
+  std::unique_ptr<Task> task = entry.make();
+  apply_preset(*task, entry, "tiny");
+  task->run.device = "cpu";
+  task->run.dtype = name(dtype);
+  return task;
+}
+
+bool same_bits(const std::string& a, const std::string& b) {
+  const SafetensorsFile x = read_safetensors(a + "/checkpoint.safetensors");
+  const SafetensorsFile y = read_safetensors(b + "/checkpoint.safetensors");
+  if (x.tensors.size() != y.tensors.size()) return false;
+  for (const NamedTensor& t : x.tensors) {
+    const Tensor& u = y.at(t.name);
+    if (t.tensor.bytes() != u.bytes() || std::memcmp(t.tensor.in().data, u.in().data, t.tensor.bytes())) return false;
+  }
+  return true;
+}
+
+std::vector<double> column_loss(const std::string& folder) {
+  std::ifstream file(folder + "/metrics.csv");
+  std::string line;
+  std::getline(file, line);
+  std::vector<double> losses;
+  while (std::getline(file, line)) {
+    std::stringstream cells(line);
+    std::string cell;
+    for (int i = 0; i < 3; ++i) std::getline(cells, cell, ',');
+    losses.push_back(std::stod(cell));
+  }
+  return losses;
+}
+
+}  // namespace
+
+TEST_CASE("every task: learns one batch") {
+  for (const TaskEntry& entry : list_tasks()) {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      CAPTURE(entry.name);
+      CAPTURE(name(dtype));
+      std::unique_ptr<Task> task = tiny(entry, dtype);
+      const std::unique_ptr<Feed> feed = task->open();
+      Random random(1);
+      task->build(random);
+      ParameterArena arena(*task, Device::cpu, dtype);
+      Optimizer optimizer(arena, {.kind = "adamw", .decay = 0});
+      PhaseClock clock(phase_names);
+      const Inputs inputs = feed->at(0, clock);
+      double first = 0, last = 0;
+      for (int step = 0; step < 60; ++step) {
+        const LossOutput out = task->loss(inputs, {0, 1000});
+        last = out.loss.item();
+        if (step == 0) first = last;
+        out.loss.backward();
+        optimizer.step(2e-3);
+        task->after_step({0, 1000}, arena);
+      }
+      CHECK_MESSAGE(last < 0.7 * first, "loss went from ", first, " to ", last);
+    }
+  }
+}
+
+TEST_CASE("every task: an interrupted run resumes bit for bit, and the loss falls") {
+  Scratch scratch;
+  for (const TaskEntry& entry : list_tasks()) {
+    CAPTURE(entry.name);
+    const std::string whole = scratch / (entry.name + "-whole"), parts = scratch / (entry.name + "-parts");
+    pretrain(*tiny(entry), {.out = whole, .quiet = true});
+    CHECK(pretrain(*tiny(entry), {.out = parts, .quiet = true, .stop_after = 3}).interrupted);
+    CHECK(pretrain(*task_of_run(parts), {.resume = parts, .quiet = true, .stop_after = 4}).interrupted);
+    const PretrainResult result = pretrain(*task_of_run(parts), {.resume = parts, .quiet = true});
+    CHECK_FALSE(result.interrupted);
+    CHECK(same_bits(whole, parts));
+    CHECK(read_text(whole + "/metrics.csv") == read_text(parts + "/metrics.csv"));
+    const std::vector<double> losses = column_loss(whole);
+    CHECK(losses.back() < losses.front());
+  }
+}
+
+TEST_CASE("every task: loader threads do not matter, seeds do") {
+  Scratch scratch;
+  for (const TaskEntry& entry : list_tasks()) {
+    CAPTURE(entry.name);
+    const auto run = [&](const std::string& folder, int64_t seed, int64_t threads) {
+      std::unique_ptr<Task> task = tiny(entry);
+      task->run.seed = seed;
+      task->run.loader_threads = threads;
+      pretrain(*task, {.out = scratch / folder, .quiet = true, .stop_after = 3});
+      return scratch / folder;
+    };
+    const std::string one = run(entry.name + "-1", 1, 1), four = run(entry.name + "-4", 1, 4);
+    const std::string other = run(entry.name + "-seed", 2, 1);
+    CHECK(same_bits(one, four));
+    CHECK_FALSE(same_bits(one, other));
+  }
+}
+
+}  // namespace gestalt::test
