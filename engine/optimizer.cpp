@@ -7,6 +7,7 @@
 namespace gestalt {
 
 void OptimizerOptions::fields(Fields& f) {
+  f.title("Optimizer");
   f("optimizer", kind, "sgd, lars or adamw", {"sgd", "lars", "adamw"});
   f("lr", rate, "learning rate for a batch of 256; the rate used is lr · batch / 256");
   f("momentum", momentum, "momentum of sgd and lars");

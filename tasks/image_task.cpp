@@ -35,6 +35,7 @@ class ViewFeed : public Feed {
   int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
   int64_t items_per_step() const override { return options_.batch; }
   std::string describe() const override { return set_->describe(); }
+  std::string problems() const override { return set_->damage().any() ? set_->damage().text() : ""; }
 
  private:
   // A resident set is uploaded once, a streamed batch each time.
@@ -71,9 +72,12 @@ int64_t own_size(const ImageSet& set) {
 
 void ImageTask::fields(Fields& f) {
   Task::fields(f);
+  f.title("Encoder and views");
   f("size", image_size, "side of the views in pixels; 0: the data's own");
   model.fields(f);
+  f.title("Augmentation");
   augment.fields(f);
+  f.title("Evaluation");
   knn.fields(f);
 }
 

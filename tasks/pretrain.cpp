@@ -121,6 +121,7 @@ Run::Run(Task& task, const PretrainSettings& settings)
     progress_.emplace(ProgressPlan{state_.step, total_steps_, steps_per_epoch_,
                                    feed_->items_per_step() * options.accumulate});
   say(fmt::format("{} on {}", task.name(), feed_->describe()));
+  if (const std::string problems = feed_->problems(); !problems.empty()) say(problems);
   say(fmt::format("{:.2f} M parameters, {} on {}, {} steps ({} epochs of {}), run folder {}",
                               static_cast<double>(parameter_count(task)) / 1e6, name(options.resolved_dtype()),
                               name(options.resolved_device()), total_steps_, options.epochs, steps_per_epoch_,
@@ -243,7 +244,8 @@ PretrainResult Run::train() {
                         .metrics = probed_,
                         .steps = state_.step,
                         .seconds = state_.seconds,
-                        .interrupted = state_.step < total_steps_};
+                        .interrupted = state_.step < total_steps_,
+                        .signal = stop.signal()};
   if (!result.interrupted) result.encoder_file = task_.export_to(folder_.path());
   return result;
 }

@@ -22,6 +22,7 @@ struct PretrainResult {
   int64_t steps = 0;
   double seconds = 0;                // of training, over all sittings
   bool interrupted = false;
+  int signal = 0;                    // what interrupted it: SIGINT or SIGTERM, else 0
 };
 
 // Opens the task's data, builds and trains it, and leaves in the run folder: config.json, metrics.csv (the same bytes

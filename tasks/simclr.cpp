@@ -14,6 +14,7 @@ Simclr::Simclr() {
 
 void Simclr::fields(Fields& f) {
   ImageTask::fields(f);
+  f.title("SimCLR");
   f("temperature", temperature, "softmax temperature of NT-Xent (τ)");
   f("head-hidden", head_hidden, "width of the projection head's hidden layers");
   f("head-out", head_out, "width of the projection");

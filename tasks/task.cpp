@@ -17,6 +17,7 @@ std::vector<TaskEntry>& registry() {
 }  // namespace
 
 void RunOptions::fields(Fields& f) {
+  f.title("Run");
   f("data", data, "what to learn from: shapes, images:DIR, cifar10:DIR, packed:FILE, …; see 'gestalt list data'");
   f("batch", batch, "images (or text windows) per step");
   f("epochs", epochs, "passes over the data");

@@ -49,6 +49,7 @@ class Feed {
   virtual int64_t steps_per_epoch() const = 0;
   virtual int64_t items_per_step() const = 0;  // images or tokens, counted once whatever the number of views
   virtual std::string describe() const = 0;
+  virtual std::string problems() const { return {}; }  // files that cannot be used, counted and named
 };
 
 struct StepInfo {

@@ -5,6 +5,8 @@
 
 namespace gestalt::tools {
 
+void add_pretrain(CLI::App& app);
+void add_evaluate(CLI::App& app);
 void add_pack(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_list(CLI::App& app);

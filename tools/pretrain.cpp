@@ -1,0 +1,92 @@
+// `gestalt pretrain`: trains an encoder without labels; one subcommand a registered method.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "tasks/pretrain.h"
+#include "tasks/report.h"
+#include "tools/commands.h"
+#include "tools/flags.h"
+
+namespace gestalt::tools {
+namespace {
+
+struct Choices {
+  PretrainSettings settings;
+  std::string preset, config;
+  bool report = false;
+};
+
+// The task with its preset, the config file and the flags applied, in that order; or, with --resume, as it was.
+std::unique_ptr<Task> configure(const TaskEntry& entry, const CLI::App& command, const Choices& choices) {
+  std::unique_ptr<Task> task;
+  if (choices.settings.resume.empty()) {
+    task = entry.make();
+    if (!choices.preset.empty()) apply_preset(*task, entry, choices.preset);
+    GivenFields given(command, choices.config);
+    task->fields(given);
+    given.finish();
+    return task;
+  }
+  task = task_of_run(choices.settings.resume);
+  check(task->name() == entry.name, "[resume] {} holds a run of {}; say 'gestalt pretrain {} --resume {}'",
+        choices.settings.resume, task->name(), task->name(), choices.settings.resume);
+  FieldNames fields;
+  task->fields(fields);
+  for (const std::string& name : fields.names)
+    check(command.count("--" + name) == 0,
+          "[resume] got --{} with --resume, which goes on exactly as the run began; start a new run to change it", name);
+  check(choices.preset.empty() && choices.config.empty(), "[resume] goes without --preset and --config");
+  return task;
+}
+
+void run(const TaskEntry& entry, const CLI::App& command, const Choices& choices) {
+  const std::unique_ptr<Task> task = configure(entry, command, choices);
+  const PretrainResult result = pretrain(*task, choices.settings);
+  if (result.interrupted) {
+    fmt::print("stopped at step {}; go on with: gestalt pretrain {} --resume {}\n", result.steps, entry.name,
+               result.folder);
+    throw CLI::RuntimeError(result.signal > 0 ? 128 + result.signal : 0);
+  }
+  fmt::print("\ntrained {} steps in {:.1f} minutes\n", result.steps, result.seconds / 60);
+  auto* images = dynamic_cast<ImageTask*>(task.get());
+  if (choices.report && images && images->labelled()) {
+    const LinearOptions linear;
+    fmt::print("\n{}", report_text(baseline_report(*images, linear), *images, linear));
+  } else {
+    for (const Metric& m : result.metrics) fmt::print("{} {:.2f}: {}\n", m.name, m.value, m.protocol);
+  }
+  fmt::print("\nencoder: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n", result.encoder_file,
+             result.folder, result.folder);
+}
+
+std::string preset_help(const TaskEntry& entry) {
+  std::string text = "Presets (--preset NAME):\n";
+  for (const Preset& p : entry.presets) text += fmt::format("  {}: {}\n", p.name, p.summary);
+  return text;
+}
+
+}  // namespace
+
+void add_pretrain(CLI::App& app) {
+  CLI::App* pretrain = app.add_subcommand("pretrain", "train an encoder without labels")->require_subcommand(1);
+  for (const TaskEntry& entry : list_tasks()) {
+    CLI::App* command = pretrain->add_subcommand(entry.name, entry.summary);
+    const auto choices = std::make_shared<Choices>();
+    command->add_option("--preset", choices->preset, "start from a published recipe; flags still override it");
+    command->add_option("--config", choices->config, "read flags from a file of 'name = value' lines or a config.json");
+    command->add_option("--out", choices->settings.out, "run folder [runs/METHOD-DATE]");
+    command->add_option("--resume", choices->settings.resume, "go on with the run in this folder, bit for bit");
+    command->add_flag("--report", choices->report,
+                      "at the end, kNN and linear accuracy beside raw pixels and the untrained encoder");
+    command->add_flag("--check-finite", choices->settings.check_finite,
+                      "stop at the first op that gives a NaN, and name it; slow");
+    FlagFields flags(*command);
+    entry.make()->fields(flags);
+    command->footer(preset_help(entry));
+    command->callback([&entry, command, choices] { run(entry, *command, *choices); });
+  }
+}
+
+}  // namespace gestalt::tools
