@@ -25,8 +25,7 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t ima
     if (s.name == options.model) return std::make_unique<ResNet>(s, options.width, cifar_stem, random);
   std::vector<std::string> names;
   for (const EncoderEntry& e : list_encoders()) names.push_back(e.name);
-  fail("[model] got --model '{}', which is none; did you mean '{}'? 'gestalt list models' names all", options.model,
-       nearest(options.model, names));
+  fail("[model] got --model '{}', which is none{}", options.model, suggestion(options.model, names));
 }
 
 }  // namespace gestalt

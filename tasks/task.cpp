@@ -65,7 +65,7 @@ const TaskEntry& find_task(const std::string& name) {
     if (entry.name == name) return entry;
     names.push_back(entry.name);
   }
-  fail("[task] got '{}', which is none; did you mean '{}'? 'gestalt list tasks' names all", name, nearest(name, names));
+  fail("[task] got '{}', which is none{}", name, suggestion(name, names));
 }
 
 void apply_preset(Task& task, const TaskEntry& entry, const std::string& preset) {
@@ -78,8 +78,7 @@ void apply_preset(Task& task, const TaskEntry& entry, const std::string& preset)
     reader.finish();
     return;
   }
-  fail("[preset] got '{}', which {} does not have; did you mean '{}'? 'gestalt list tasks' names all", preset,
-       entry.name, nearest(preset, names));
+  fail("[preset] got '{}', which {} does not have{}", preset, entry.name, suggestion(preset, names));
 }
 
 }  // namespace gestalt
