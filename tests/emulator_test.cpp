@@ -266,6 +266,7 @@ TEST_CASE("emulator: streams run apart until an event orders them") {
   launch_kernel(reverse_kernel<false>, 2, 64, 0, copy_stream(), x.get(), late.get());
   launch_kernel(reverse_kernel<false>, 2, 64, 0, compute_stream(), late.get(), wrong.get());
   CHECK(std::isnan(wrong.host()[0]));  // nothing made the compute stream wait
+  synchronize();  // the copy stream still reads what is freed now
 }
 
 TEST_CASE("emulator: a captured graph repeats its work on what memory then holds") {
@@ -297,6 +298,137 @@ TEST_CASE("emulator: refused launches and allocations say why") {
   emulator::set_memory_limit(1 << 20);
   CHECK(device_allocate(2 << 20) == nullptr);
   emulator::set_memory_limit(size_t{16} << 30);
+}
+
+// Where a tensor begins within its allocation: 16-byte-aligned, or one element on.
+template <class T>
+std::vector<T> on_device(const std::vector<T>& x, int offset, const std::function<void(T*)>& work) {
+  std::vector<T> shifted(static_cast<size_t>(offset));
+  shifted.insert(shifted.end(), x.begin(), x.end());
+  const DeviceArray<T> device(shifted);
+  work(device.get() + offset);
+  std::vector<T> result = device.host();
+  return {result.begin() + offset, result.end()};
+}
+
+// What Args does in place on the CPU and on the device, for lengths and addresses that take every path of its kernel.
+template <class T>
+void compare_in_place(const std::function<void(T* x, int64_t count, Stream)>& f, double tolerance) {
+  for (int64_t count : {1, 7, 64, 4099, 70001})
+    for (int offset : {0, 1}) {
+      CAPTURE(count);
+      CAPTURE(offset);
+      std::vector<T> x(static_cast<size_t>(count));
+      for (int64_t i = 0; i < count; ++i) x[i] = static_cast<float>(i * 37 % 101 - 50) / 25;
+      const std::vector<T> got = on_device<T>(x, offset, [&](T* at) { f(at, count, compute_stream()); });
+      f(x.data(), count, Stream{});
+      double worst = 0;
+      for (int64_t i = 0; i < count; ++i) {
+        const double difference = std::abs(static_cast<float>(got[i]) - static_cast<float>(x[i]));
+        worst = std::max(worst, std::isnan(difference) ? INFINITY : difference);
+      }
+      CHECK(worst <= tolerance);
+    }
+}
+
+template <class T>
+void compare_elementwise(double tolerance) {
+  const DType d = dtype_of<T>;
+  compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Combine{{x, d}, {x, d}, {x, d}, 0.5, -0.25, n}, s); }, 0);
+  compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Multiply{{x, d}, {x, d}, {x, d}, n}, s); }, 0);
+  compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Fill{{x, d}, 2.5, n}, s); }, 0);
+  compare_in_place<T>(
+      [&](T* x, int64_t n, Stream s) {
+        launch(Pointwise{{x, d}, {x, d}, Formula::gelu, n}, s);
+      },
+      tolerance);
+  compare_in_place<T>(
+      [&](T* x, int64_t n, Stream s) {
+        launch(PointwiseBackward{{x, d}, {x, d}, {x, d}, Formula::gelu_tanh, n}, s);
+      },
+      tolerance);
+  compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Sum{{x, d}, {x, d}, 0.125, n}, s); }, tolerance);
+}
+
+TEST_CASE("cuda: elementwise kernels agree with the CPU on every path") {
+  compare_elementwise<float>(2e-6);
+  compare_elementwise<BFloat16>(0.008);
+}
+
+TEST_CASE("cuda: column sums and added rows agree with the CPU on every path") {
+  for (auto [rows, columns] : {std::pair{1, 3}, {5, 64}, {700, 12}, {1000, 33}, {64, 1000}}) {
+    CAPTURE(rows);
+    CAPTURE(columns);
+    std::vector<float> x(static_cast<size_t>(rows * columns)), sums(columns), row(columns);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 101) / 64;
+    for (int j = 0; j < columns; ++j) row[j] = static_cast<float>(j);
+    const DeviceArray<float> dx(x), drow(row), dsums(sums.size()), dy(x.size());
+    const DType f32 = DType::f32;
+    launch(ColumnSum{{dx.get(), f32}, {dsums.get(), f32}, rows, columns}, compute_stream());
+    launch(ColumnSum{{x.data(), f32}, {sums.data(), f32}, rows, columns}, Stream{});
+    const std::vector<float> got = dsums.host();
+    for (int j = 0; j < columns; ++j) CHECK(std::abs(got[j] - sums[j]) <= 1e-6f * sums[j]);
+    launch(AddRow{{dx.get(), f32}, {drow.get(), f32}, {dy.get(), f32}, rows, columns}, compute_stream());
+    launch(AddRow{{x.data(), f32}, {row.data(), f32}, {x.data(), f32}, rows, columns}, Stream{});
+    CHECK(dy.host() == x);
+  }
+}
+
+TEST_CASE("cuda: a profiler range is named after each kernel, and memory freed under capture stays with the graph") {
+  const DeviceArray<float> y(8);
+  launch(Fill{{y.get(), DType::f32}, 1.0, 8}, compute_stream());
+  const std::vector<std::string> ranges = emulator::recorded_ranges();
+  CHECK(ranges.back() == "Fill");
+
+  synchronize();
+  const uint64_t live = emulator::counters().allocations_live;
+  {
+    Graph graph;
+    graph.begin();
+    float* between = static_cast<float*>(device_allocate(32));
+    launch(Fill{{between, DType::f32}, 3.0, 8}, compute_stream());
+    launch(Convert{{between, DType::f32}, {y.get(), DType::f32}, 8}, compute_stream());
+    device_release(between);
+    graph.end();
+    graph.launch();
+    graph.launch();
+    CHECK(y.host()[7] == 3);
+  }
+  synchronize();
+  CHECK(emulator::counters().allocations_live == live);
+}
+
+__global__ void block_sum_kernel(const float* x, float* y) {
+  y[threadIdx.x] = block_sum(x[threadIdx.x]) + block_max(x[threadIdx.x]);
+}
+
+TEST_CASE("cuda: sums and maxima over a block reach every thread") {
+  const DeviceArray<float> x(ramp(96)), y(96);
+  start(block_sum_kernel, 1, 96, 0, x.get(), y.get());
+  for (float v : y.host()) CHECK(v == 95 * 96 / 2 + 95);
+}
+
+// d = a · b of (16, 8) by (8, 8), with a(i, k) = 16 k + i and b(k, j) = k − j.
+__global__ void tf32_kernel(float* d) {
+  const int lane = threadIdx.x, g = lane / 4, t = lane % 4;
+  uint32_t a[4], b[2];
+  for (int i = 0; i < 4; ++i) a[i] = round_tf32(static_cast<float>(16 * (t + i / 2 * 4) + g + i % 2 * 8));
+  for (int i = 0; i < 2; ++i) b[i] = round_tf32(static_cast<float>(t + 4 * i - g));
+  float sum[4] = {};
+  multiply_tf32(sum, a, b);
+  for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + t * 2 + i % 2] = sum[i];
+}
+
+TEST_CASE("emulator: tf32 fragments multiply") {
+  const DeviceArray<float> d(128);
+  start(tf32_kernel, 1, 32, 0, d.get());
+  const std::vector<float> got = d.host();
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 8; ++j) {
+      int sum = 0;
+      for (int k = 0; k < 8; ++k) sum += (16 * k + i) * (k - j);
+      CHECK(got[i * 8 + j] == static_cast<float>(sum));
+    }
 }
 
 // d = a · b of (16, 16) by (16, 8), through shared memory.

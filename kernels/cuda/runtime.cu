@@ -39,6 +39,16 @@ const Streams& streams() {
   return *s;
 }
 
+// What the graph under capture will own. One capture at a time, on the thread that trains.
+struct Capture {
+  bool active = false;
+  std::vector<void*> kept;
+};
+Capture& capture() {
+  static Capture* c = new Capture;
+  return *c;
+}
+
 cudaStream_t handle(Stream s) { return static_cast<cudaStream_t>(s.handle); }
 
 bool synchronous() {
@@ -64,7 +74,12 @@ void* device_allocate(size_t bytes) {
   return memory;
 }
 
-void device_release(void* memory) noexcept { cudaFreeAsync(memory, streams().compute); }
+void device_release(void* memory) noexcept {
+  if (capture().active)
+    capture().kept.push_back(memory);
+  else
+    cudaFreeAsync(memory, streams().compute);
+}
 
 void* pinned_allocate(size_t bytes) {
   void* memory = nullptr;
@@ -110,26 +125,34 @@ LaunchScope::LaunchScope(const char* kernel, Stream stream) : kernel_(kernel), s
 LaunchScope::~LaunchScope() noexcept(false) {
   nvtxRangePop();
   if (!synchronous() || std::uncaught_exceptions() > 0) return;
-  cudaStreamCaptureStatus capture;
-  GESTALT_CUDA_CHECK(cudaStreamIsCapturing(handle(stream_), &capture));
-  if (capture != cudaStreamCaptureStatusNone) return;
+  if (capture().active) return;  // captured, not run
   const cudaError_t status = cudaStreamSynchronize(handle(stream_));
   check(status == cudaSuccess, "[{}] failed on the device with {}", kernel_, cudaGetErrorName(status));
 }
 
-Graph::~Graph() {
+Graph::~Graph() { reset(); }
+
+void Graph::reset() {
   if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
+  executable_ = nullptr;
+  for (void* memory : kept_) device_release(memory);
+  kept_.clear();
 }
 
 void Graph::begin() {
+  reset();
+  check(!capture().active, "[graph] a capture is under way already");
   // Relaxed: the allocator may need a new segment on its own stream meanwhile.
   GESTALT_CUDA_CHECK(cudaStreamBeginCapture(streams().compute, cudaStreamCaptureModeRelaxed));
+  capture().active = true;
 }
 
 void Graph::end() {
+  check(capture().active, "[graph] end without begin");
+  capture().active = false;
+  kept_.swap(capture().kept);
   cudaGraph_t graph;
   GESTALT_CUDA_CHECK(cudaStreamEndCapture(streams().compute, &graph));
-  if (executable_) GESTALT_CUDA_CHECK(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)));
   cudaGraphExec_t executable;
   GESTALT_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
   GESTALT_CUDA_CHECK(cudaGraphDestroy(graph));

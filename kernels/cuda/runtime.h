@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "kernels/launch.h"
 
@@ -35,6 +36,7 @@ class Range {
 };
 
 // A recorded sequence of work with fixed arguments: begin(), the work on the compute stream, end(), then launch().
+// Memory that is given back between begin() and end() is kept for the graph, which goes on using it.
 class Graph {
  public:
   Graph() = default;
@@ -45,8 +47,12 @@ class Graph {
   void launch();
   explicit operator bool() const { return executable_ != nullptr; }
 
+  // Drops the recording and the memory kept for it.
+  void reset();
+
  private:
   void* executable_ = nullptr;
+  std::vector<void*> kept_;
 };
 
 }  // namespace gestalt::kernels::cuda

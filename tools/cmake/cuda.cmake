@@ -38,6 +38,11 @@ if(gestalt_cuda_mode STREQUAL "EMULATED")
   set_source_files_properties(
     ${cuda_sources} ${CMAKE_CURRENT_SOURCE_DIR}/tests/emulator_test.cpp
     PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${emulated_options}" COMPILE_DEFINITIONS GESTALT_CUDA_EMULATED)
+  option(GESTALT_CUDA_PARTIAL "Link although kernels are missing on CUDA, while they are being ported" OFF)
+  mark_as_advanced(GESTALT_CUDA_PARTIAL)
+  if(GESTALT_CUDA_PARTIAL)
+    target_link_options(gestalt_kernels INTERFACE -Wl,--unresolved-symbols=ignore-all)
+  endif()
   if(GESTALT_TESTS)
     find_package(doctest REQUIRED)
     enable_testing()
