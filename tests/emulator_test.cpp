@@ -356,7 +356,8 @@ TEST_CASE("cuda: elementwise kernels agree with the CPU on every path") {
 }
 
 TEST_CASE("cuda: column sums and added rows agree with the CPU on every path") {
-  for (auto [rows, columns] : {std::pair{1, 3}, {5, 64}, {700, 12}, {1000, 33}, {64, 1000}}) {
+  for (const auto& shape : {std::pair{1, 3}, {5, 64}, {700, 12}, {1000, 33}, {64, 1000}}) {
+    const int rows = shape.first, columns = shape.second;
     CAPTURE(rows);
     CAPTURE(columns);
     std::vector<float> x(static_cast<size_t>(rows * columns)), sums(columns), row(columns);

@@ -2,6 +2,7 @@
 #include "tests/op_table.h"
 
 #include <cmath>
+#include <cstdlib>
 
 #include "kernels/philox.h"
 
@@ -22,7 +23,17 @@ double normal(uint64_t seed, uint32_t input, uint32_t element) {
 }  // namespace
 
 AddRows::AddRows(void (*add)(std::vector<OpRow>&)) { add(rows()); }
-const std::vector<OpRow>& op_table() { return rows(); }
+
+const std::vector<OpRow>& op_table() {
+  static const std::vector<OpRow> chosen = [] {
+    const char* part = std::getenv("GESTALT_OP");
+    std::vector<OpRow> some;
+    for (const OpRow& row : rows())
+      if (!part || row.name.find(part) != std::string::npos) some.push_back(row);
+    return some;
+  }();
+  return chosen;
+}
 
 Argument activation(Shape shape) { return {shape}; }
 Argument weights(Shape shape) { return {shape, Argument::Kind::normal, 0, true}; }

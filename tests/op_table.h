@@ -47,6 +47,7 @@ struct OpRow {
 struct AddRows {
   explicit AddRows(void (*add)(std::vector<OpRow>&));
 };
+// All rows; with GESTALT_OP=text in the environment, those with `text` in their name.
 const std::vector<OpRow>& op_table();
 
 // Fresh inputs for a row. `dtype` is the activations' dtype.
