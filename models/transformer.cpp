@@ -1,0 +1,80 @@
+// Transformer block: construction and forward pass.
+#include "models/transformer.h"
+
+#include <cmath>
+
+#include "engine/autograd.h"
+#include "engine/ops/attention.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/rows.h"
+
+namespace gestalt {
+
+Tensor draw_weight(const Shape& shape, WeightDraw draw, Random& random, double factor) {
+  constexpr double deviation = 0.02;
+  Tensor weight;
+  if (draw == WeightDraw::normal) weight = random.normal(shape, 0, factor * deviation);
+  if (draw == WeightDraw::truncated) weight = random.truncated_normal(shape, factor * deviation);
+  if (draw == WeightDraw::xavier) {
+    const int64_t out = shape[0], in = shape.count() / out;
+    const double bound = factor * std::sqrt(6.0 / static_cast<double>(in + out));
+    weight = random.uniform(shape, -bound, bound);
+  }
+  return weight.require_grad();
+}
+
+Linear make_linear(int64_t in, int64_t out, WeightDraw draw, Random& random, double factor) {
+  Linear linear;
+  linear.weight = draw_weight({out, in}, draw, random, factor);
+  linear.bias = Tensor::zeros({out}).require_grad();
+  return linear;
+}
+
+Tensor DropoutSites::operator()(const Tensor& x) { return p > 0 ? dropout(x, p, seed, step, slot++) : x; }
+
+TransformerBlock::TransformerBlock(const TransformerOptions& options, Random& random)
+    : norm1(options.width, options.epsilon),
+      norm2(options.width, options.epsilon),
+      heads_(options.heads),
+      causal_(options.causal),
+      gelu_tanh_(options.gelu_tanh) {
+  const int64_t width = options.width, hidden = options.hidden > 0 ? options.hidden : 4 * width;
+  check(options.heads >= 1 && width >= 1 && width % options.heads == 0,
+        "[transformer] got a width of {} and {} heads, expected a multiple of the heads", width, options.heads);
+  qkv = make_linear(width, 3 * width, options.draw, random);
+  proj = make_linear(width, width, options.draw, random, options.residual_factor);
+  fc1 = make_linear(width, hidden, options.draw, random);
+  fc2 = make_linear(hidden, width, options.draw, random, options.residual_factor);
+}
+
+Tensor TransformerBlock::queries_keys_values(const Tensor& x) const {
+  check(x.rank() == 3 && x.dim(2) == proj.weight.dim(0), "[transformer] got x {}, expected (B, T, {})",
+        x.shape().text(), proj.weight.dim(0));
+  return qkv(norm1(x)).reshape({x.dim(0), x.dim(1), 3, heads_, x.dim(2) / heads_});
+}
+
+Tensor TransformerBlock::join(const Tensor& x, const Tensor& attended, DropoutSites& drop) const {
+  const auto [sum, normalized] = residual_layer_norm(x, drop(proj(attended)), norm2.weight, norm2.bias, norm2.epsilon);
+  const Tensor hidden = fc1(normalized);
+  return add(sum, drop(fc2(gelu_tanh_ ? gelu_tanh(hidden) : gelu(hidden))));
+}
+
+Tensor TransformerBlock::operator()(const Tensor& x, DropoutSites& drop) const {
+  return join(x, attention(queries_keys_values(x), causal_), drop);
+}
+
+Tensor TransformerBlock::operator()(const Tensor& x) const {
+  DropoutSites none;
+  return (*this)(x, none);
+}
+
+void TransformerBlock::visit(Visitor& v) {
+  v("norm1", norm1);
+  v("attn.qkv", qkv);
+  v("attn.proj", proj);
+  v("norm2", norm2);
+  v("mlp.fc1", fc1);
+  v("mlp.fc2", fc2);
+}
+
+}  // namespace gestalt
