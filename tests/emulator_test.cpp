@@ -13,6 +13,7 @@
 #include "kernels/cuda/primitives.cuh"
 #include "kernels/cuda/warp.cuh"
 #include "kernels/elementwise.h"
+#include "kernels/product.h"
 #include "tests/cuda_emulator/emulator.h"
 
 namespace gestalt::kernels::cuda {
@@ -266,7 +267,7 @@ TEST_CASE("emulator: streams run apart until an event orders them") {
   launch_kernel(reverse_kernel<false>, 2, 64, 0, copy_stream(), x.get(), late.get());
   launch_kernel(reverse_kernel<false>, 2, 64, 0, compute_stream(), late.get(), wrong.get());
   CHECK(std::isnan(wrong.host()[0]));  // nothing made the compute stream wait
-  synchronize();  // the copy stream still reads what is freed now
+  synchronize();                       // the copy stream still reads what is freed now
 }
 
 TEST_CASE("emulator: a captured graph repeats its work on what memory then holds") {
@@ -397,6 +398,54 @@ TEST_CASE("cuda: a profiler range is named after each kernel, and memory freed u
   }
   synchronize();
   CHECK(emulator::counters().allocations_live == live);
+}
+
+TEST_CASE("cuda: products agree with the CPU on transposes, batches, biases and both dtypes") {
+  const int64_t m = 20, n = 36, k = 28, batch = 3;
+  std::vector<float> a(batch * m * k), b(batch * k * n), bias(n);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i * 37 % 31) / 16 - 1;
+  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i * 53 % 29) / 16 - 1;
+  for (size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i) / 8;
+  const DeviceArray<float> da(a), db(b), dbias(bias), dc(batch * m * n);
+  std::vector<float> c(batch * m * n);
+  const DType f32 = DType::f32;
+  for (int mode = 0; mode < 8; ++mode) {
+    CAPTURE(mode);
+    const bool ta = mode & 1, tb = mode & 2, biased = mode & 4;
+    launch(Product{{da.get(), f32},
+                   {db.get(), f32},
+                   {biased ? dbias.get() : nullptr, f32},
+                   {dc.get(), f32},
+                   m,
+                   n,
+                   k,
+                   batch,
+                   ta,
+                   tb},
+           compute_stream());
+    launch(Product{{a.data(), f32},
+                   {b.data(), f32},
+                   {biased ? bias.data() : nullptr, f32},
+                   {c.data(), f32},
+                   m,
+                   n,
+                   k,
+                   batch,
+                   ta,
+                   tb},
+           Stream{});
+    const std::vector<float> got = dc.host();
+    float worst = 0;
+    for (size_t i = 0; i < c.size(); ++i) worst = std::max(worst, std::abs(got[i] - c[i]));
+    CHECK(worst < 2e-5f);
+  }
+}
+
+TEST_CASE("cuda: f64 is refused by name") {
+  const DeviceArray<double> x(4);
+  CHECK_THROWS_WITH_AS(
+      launch(Multiply{{x.get(), DType::f64}, {x.get(), DType::f64}, {x.get(), DType::f64}, 4}, compute_stream()),
+      "[cuda] got f64, expected f32 or bf16; f64 runs on --device cpu", Error);
 }
 
 __global__ void block_sum_kernel(const float* x, float* y) {

@@ -242,14 +242,20 @@ inline unsigned __brev(unsigned x) {
 }
 inline long long clock64() { return static_cast<long long>(std::clock()); }
 
-// CUDA has these in the global namespace, for mixed integer types too.
+// CUDA has these in the global namespace, for mixed integer types too; of a number and a NaN they take the number.
 template <class A, class B>
 requires(std::is_arithmetic_v<A>&& std::is_arithmetic_v<B>) constexpr std::common_type_t<A, B> min(A a, B b) {
   using C = std::common_type_t<A, B>;
-  return static_cast<C>(a) < static_cast<C>(b) ? static_cast<C>(a) : static_cast<C>(b);
+  if constexpr (std::is_floating_point_v<C>)
+    return std::fmin(static_cast<C>(a), static_cast<C>(b));
+  else
+    return static_cast<C>(a) < static_cast<C>(b) ? static_cast<C>(a) : static_cast<C>(b);
 }
 template <class A, class B>
 requires(std::is_arithmetic_v<A>&& std::is_arithmetic_v<B>) constexpr std::common_type_t<A, B> max(A a, B b) {
   using C = std::common_type_t<A, B>;
-  return static_cast<C>(a) > static_cast<C>(b) ? static_cast<C>(a) : static_cast<C>(b);
+  if constexpr (std::is_floating_point_v<C>)
+    return std::fmax(static_cast<C>(a), static_cast<C>(b));
+  else
+    return static_cast<C>(a) > static_cast<C>(b) ? static_cast<C>(a) : static_cast<C>(b);
 }
