@@ -24,6 +24,16 @@ Tensor permute_filter(const Tensor& filter, bool to_oihw) {
   return result;
 }
 
+void fill_parts(const std::string& path, const SafetensorsFile& file, Encoder& encoder) {
+  for (NamedPart& p : parts(encoder)) {
+    const Tensor& stored = file.at(p.name);
+    const Tensor value = stored.rank() == 4 ? permute_filter(stored, false) : stored;
+    check(value.shape() == p.tensor.shape(), "[encoder] {} has {} of shape {}, expected {}", path, p.name,
+          value.shape().text(), p.tensor.shape().text());
+    p.tensor.copy_from(value);
+  }
+}
+
 constexpr const char* running_mean = "running_mean";
 constexpr const char* batches_tracked = "num_batches_tracked";
 
@@ -61,14 +71,10 @@ LoadedEncoder load_encoder(const std::string& path) {
   loaded.info.notes = file.metadata;
   Random random(0);
   loaded.encoder = make_encoder(loaded.info.options, loaded.info.image_size, random);
-  for (NamedPart& p : parts(*loaded.encoder)) {
-    const Tensor& stored = file.at(p.name);
-    const Tensor value = stored.rank() == 4 ? permute_filter(stored, false) : stored;
-    check(value.shape() == p.tensor.shape(), "[encoder] {} has {} of shape {}, expected {}", path, p.name,
-          value.shape().text(), p.tensor.shape().text());
-    p.tensor.copy_from(value);
-  }
+  fill_parts(path, file, *loaded.encoder);
   return loaded;
 }
+
+void load_parts(const std::string& path, Encoder& encoder) { fill_parts(path, read_safetensors(path), encoder); }
 
 }  // namespace gestalt

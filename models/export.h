@@ -24,7 +24,10 @@ struct LoadedEncoder {
   std::unique_ptr<Encoder> encoder;
   EncoderInfo info;
 };
-// Reads what save_encoder wrote. Throws Error naming the file and the part for a missing, extra or misshapen part.
+// Reads what save_encoder wrote. Throws Error naming the file and the part for a missing or misshapen part, and for an
+// encoder that is not one of list_encoders(): build that yourself and use load_parts.
 LoadedEncoder load_encoder(const std::string& path);
+// Fills an encoder that was built as the file's was.
+void load_parts(const std::string& path, Encoder& encoder);
 
 }  // namespace gestalt

@@ -28,7 +28,10 @@ class ImageTask : public Task {
   void visit(Visitor& v) override;
 
   // Trains this encoder instead of the one that `model` names. Call it before build().
-  void use_encoder(std::unique_ptr<Encoder> encoder) { encoder_ = std::move(encoder); }
+  void use_encoder(std::unique_ptr<Encoder> encoder) {
+    encoder_ = std::move(encoder);
+    model.model = "custom";
+  }
   Encoder& encoder() { return *encoder_; }
   ViewOptions view_options() const;
   const std::shared_ptr<ImageSet>& images() const { return images_; }

@@ -121,6 +121,13 @@ TEST_SUITE("structure") {
     }
   }
 
+  TEST_CASE("the README's example is the program that the package test builds and runs") {
+    std::string readme, example;
+    for (const std::string& line : lines("README.md")) readme += line + "\n";
+    for (const std::string& line : lines("tests/package/main.cpp")) example += line + "\n";
+    CHECK(readme.find("```cpp\n" + example + "```") != std::string::npos);
+  }
+
   TEST_CASE("the two backends have the same files") {
     // A family is a header of argument structs; helpers of one backend have no header there.
     std::string lacking;

@@ -1,14 +1,33 @@
-// Links the installed library and takes one gradient: d(Σ a·b)/da = b.
+// An encoder of one's own, pretrained with SimCLR on built-in images.
 #include <cstdio>
+#include <memory>
 
 #include "engine/gestalt.h"
+#include "tasks/pretrain.h"
+#include "tasks/simclr.h"
+
+using namespace gestalt;
+
+// Two strided convolutions with batch norm and ReLU, and a mean over positions.
+struct SmallEncoder : Encoder {
+  explicit SmallEncoder(Random& random) : a(3, 16, 3, 2, 1, random), b(16, 32, 3, 2, 1, random) {}
+  Tensor forward(const Tensor& images, bool training) override {  // (N, H, W, 3) → (N, 32)
+    const Tensor x = norm_a(a(images), training, true);
+    return global_average_pool(norm_b(b(x), training, true));
+  }
+  int64_t features() const override { return 32; }
+  void visit(Visitor& v) override { v("a", a), v("norm_a", norm_a), v("b", b), v("norm_b", norm_b); }
+
+  Conv2d a, b;
+  BatchNorm norm_a{16}, norm_b{32};
+};
 
 int main() {
-  gestalt::Tensor a = gestalt::Tensor::full({1, 3}, 2).require_grad();
-  const gestalt::Tensor b = gestalt::Tensor::from(std::vector<float>{1, 2, 3}, {3, 1});
-  const gestalt::Tensor y = gestalt::matmul(a, b);
-  y.reshape({}).backward();
-  const bool right = y.item() == 12 && a.grad().values() == std::vector<float>{1, 2, 3};
-  std::puts(right ? "gestalt links and runs" : "wrong gradient");
-  return right ? 0 : 1;
+  Simclr task;
+  task.run.data = "shapes:1024";
+  task.run.epochs = 2;
+  Random random(1);
+  task.use_encoder(std::make_unique<SmallEncoder>(random));
+  const PretrainResult result = pretrain(task, {.quiet = true});
+  std::printf("%s: kNN accuracy %.1f %%\n", result.encoder_file.c_str(), result.metrics[0].value);
 }

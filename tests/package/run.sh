@@ -10,11 +10,11 @@ trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/prefix" >/dev/null
 cmake -S "$here" -B "$work/installed" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
 cmake --build "$work/installed" >/dev/null
-"$work/installed/uses_gestalt"
+(cd "$work" && installed/uses_gestalt)
 "$work/prefix/bin/gestalt" info >/dev/null
 
 if [[ ${2:-} == --subdirectory ]]; then
   cmake -S "$here" -B "$work/inside" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_SOURCE="$here/../.." >/dev/null
   cmake --build "$work/inside" --target uses_gestalt >/dev/null
-  "$work/inside/uses_gestalt"
+  (cd "$work" && inside/uses_gestalt)
 fi
