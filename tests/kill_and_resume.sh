@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Kills a run with SIGKILL at random moments, resumes it, and compares it with one that was left alone: the encoder and
+# metrics.csv must be the same bytes. usage: tests/kill_and_resume.sh [BUILD_FOLDER [TIMES [pretrain flags …]]]
+set -euo pipefail
+build=$(cd "${1:-build}" && pwd)
+times=${2:-3}
+shift $(($# < 2 ? $# : 2))
+flags=("$@")
+((${#flags[@]})) || flags=(--preset tiny --data shapes:1024 --epochs 8 --checkpoint-minutes 0.01)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$build/gestalt" pretrain simclr "${flags[@]}" --out "$work/whole" >/dev/null 2>&1
+for ((i = 1; i <= times; ++i)); do
+  run="$work/killed-$i"
+  kills=0
+  "$build/gestalt" pretrain simclr "${flags[@]}" --out "$run" >/dev/null 2>&1 &
+  while :; do
+    program=$!
+    sleep "$((RANDOM % 3)).$((RANDOM % 1000))"
+    # A run that was killed before its first checkpoint has nothing to resume: let it come that far.
+    while [[ ! -f $run/checkpoint.safetensors ]] && kill -0 "$program" 2>/dev/null; do sleep 0.1; done
+    if kill -KILL "$program" 2>/dev/null; then kills=$((kills + 1)); fi
+    wait "$program" 2>/dev/null || true
+    [[ -f $run/encoder.safetensors ]] && break
+    if ((kills >= 3)); then
+      "$build/gestalt" pretrain simclr --resume "$run" >/dev/null 2>&1
+      break
+    fi
+    "$build/gestalt" pretrain simclr --resume "$run" >/dev/null 2>&1 &
+  done
+  cmp "$work/whole/encoder.safetensors" "$run/encoder.safetensors"
+  cmp "$work/whole/metrics.csv" "$run/metrics.csv"
+  echo "run $i: killed $kills times, resumed, identical"
+done
