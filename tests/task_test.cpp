@@ -2,26 +2,17 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "engine/arena.h"
 #include "engine/files.h"
 #include "engine/safetensors.h"
 #include "tasks/pretrain.h"
+#include "tests/temporary_folder.h"
 
 namespace gestalt::test {
 namespace {
-
-namespace fs = std::filesystem;
-
-// A folder of its own that goes away with the test.
-struct Scratch {
-  fs::path path = fs::temp_directory_path() / ("gestalt-task-test-" + std::to_string(::getpid()));
-  Scratch() { fs::create_directories(path); }
-  ~Scratch() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return (path / name).string(); }
-};
 
 std::unique_ptr<Task> tiny(const TaskEntry& entry, DType dtype = DType::f32) {
   std::unique_ptr<Task> task = entry.make();
@@ -86,7 +77,7 @@ TEST_CASE("every task: learns one batch") {
 }
 
 TEST_CASE("every task: an interrupted run resumes bit for bit, and the loss falls") {
-  Scratch scratch;
+  const TemporaryFolder scratch;
   for (const TaskEntry& entry : list_tasks()) {
     CAPTURE(entry.name);
     const std::string whole = scratch / (entry.name + "-whole"), parts = scratch / (entry.name + "-parts");
@@ -103,7 +94,7 @@ TEST_CASE("every task: an interrupted run resumes bit for bit, and the loss fall
 }
 
 TEST_CASE("every task: loader threads do not matter, seeds do") {
-  Scratch scratch;
+  const TemporaryFolder scratch;
   for (const TaskEntry& entry : list_tasks()) {
     CAPTURE(entry.name);
     const auto run = [&](const std::string& folder, int64_t seed, int64_t threads) {
