@@ -1,4 +1,4 @@
-// Walking modules.
+// Walking the named parts of modules.
 #include "engine/module.h"
 
 namespace gestalt {

@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 tools/install_packages.sh
 cmake -S . -B build -G Ninja -DGESTALT_TESTS=OFF -DGESTALT_BENCH=OFF >/dev/null
 cmake --build build --target gestalt_program
-exec build/gestalt pretrain simclr --data shapes --preset quickstart "$@"
+exec build/gestalt pretrain simclr --preset quickstart --report "$@"
