@@ -9,7 +9,8 @@ namespace gestalt {
 void OptimizerOptions::fields(Fields& f) {
   f.title("Optimizer");
   f("optimizer", kind, "sgd, lars or adamw", {"sgd", "lars", "adamw"});
-  f("lr", rate, "learning rate for a batch of 256; the rate used is lr · batch / 256");
+  f("lr", rate, "learning rate, for a batch of 256 unless --lr-scaling is none");
+  f("lr-scaling", rate_scaling, "batch: the rate used is lr · batch / 256; none: it is lr", {"batch", "none"});
   f("momentum", momentum, "momentum of sgd and lars");
   f("weight-decay", decay, "weight decay; biases and norm parameters are exempt");
   f("trust", trust, "LARS's trust coefficient (η)");
@@ -19,6 +20,7 @@ void OptimizerOptions::fields(Fields& f) {
   f("epsilon", epsilon, "adamw: added to the root of the second moment");
   f("clip", clip, "clip the gradient's norm to this; 0: off");
   f("warmup-epochs", warmup_epochs, "epochs of linear warm-up before the cosine");
+  f("warmup-steps", warmup_steps, "steps of it, instead of epochs; 0: as --warmup-epochs says");
   f("final-lr", final_rate, "where the cosine ends, as a fraction of the peak rate");
 }
 
@@ -27,6 +29,14 @@ double Schedule::at(int64_t step) const {
   const double span = static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps));
   const double t = std::min(1.0, static_cast<double>(step - warmup_steps) / span);
   return peak * (final_fraction + (1 - final_fraction) * 0.5 * (1 + std::cos(std::numbers::pi * t)));
+}
+
+Schedule schedule_of(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps) {
+  const double factor = options.rate_scaling == "batch" ? static_cast<double>(batch) / 256 : 1;
+  const int64_t warmup = options.warmup_steps > 0
+                             ? options.warmup_steps
+                             : std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch));
+  return {options.rate * factor, options.final_rate, warmup, total_steps};
 }
 
 Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : arena_(arena), options_(options) {
@@ -55,13 +65,12 @@ void Optimizer::step(double rate) {
         stream);
   } else {
     if (norms_)
-      kernels::launch(
-          kernels::SegmentNorms{arena_.weights.in(), arena_.grads.in(), segments, count, norms_.out()}, stream);
-    kernels::launch(
-        kernels::SgdStep{arena_.weights.out(), first_.out(), arena_.shadows.out(), arena_.grads.in(),
-                         squared_norm_.in(), norms_.in(), segments, count, f(rate), f(options_.momentum),
-                         f(options_.decay), f(options_.clip), f(options_.trust), options_.clip_local},
-        stream);
+      kernels::launch(kernels::SegmentNorms{arena_.weights.in(), arena_.grads.in(), segments, count, norms_.out()},
+                      stream);
+    kernels::launch(kernels::SgdStep{arena_.weights.out(), first_.out(), arena_.shadows.out(), arena_.grads.in(),
+                                     squared_norm_.in(), norms_.in(), segments, count, f(rate), f(options_.momentum),
+                                     f(options_.decay), f(options_.clip), f(options_.trust), options_.clip_local},
+                    stream);
   }
   arena_.zero_grads();
 }

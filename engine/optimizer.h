@@ -11,13 +11,15 @@ namespace gestalt {
 
 struct OptimizerOptions {
   std::string kind = "sgd";  // sgd, lars, adamw
-  double rate = 0.03;        // for a batch of 256; the rate used is rate · batch / 256
+  double rate = 0.03;
+  std::string rate_scaling = "batch";  // the rate used is rate · batch / 256; "none": it is rate
   double momentum = 0.9, decay = 5e-4;
-  double trust = 0.02;       // LARS's η
+  double trust = 0.02;  // LARS's η
   bool clip_local = false;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double clip = 0;           // largest gradient norm; 0: not clipped
   double warmup_epochs = 0;  // linear from 0
+  int64_t warmup_steps = 0;  // instead of epochs, unless 0
   double final_rate = 0;     // where the cosine ends, as a fraction of the peak
   void fields(Fields& f);
 };
@@ -28,6 +30,9 @@ struct Schedule {
   int64_t warmup_steps = 0, total_steps = 1;
   double at(int64_t step) const;  // step counts from 0
 };
+
+// The schedule of a run that makes `total_steps` updates, each of `batch` items.
+Schedule schedule_of(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps);
 
 class Optimizer {
  public:

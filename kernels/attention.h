@@ -28,4 +28,15 @@ struct AttentionBackward {
 };
 GESTALT_KERNEL(AttentionBackward)
 
+// Attention of `length` new positions, the first of them position `first`, for generation without gradients: their keys
+// and values go into the cache, then position first + i sees cache rows 0 … first + i.
+struct CachedAttention {
+  In qkv;     // (batch, length, 3, heads, dim)
+  Out cache;  // (batch, capacity, 2, heads, dim); rows before `first` are read
+  Out y;      // (batch, length, heads, dim)
+  AttentionShape shape;
+  int64_t first, capacity;  // first + length ≤ capacity
+};
+GESTALT_KERNEL(CachedAttention)
+
 }  // namespace gestalt::kernels

@@ -68,6 +68,19 @@ Tensor TransformerBlock::operator()(const Tensor& x) const {
   return (*this)(x, none);
 }
 
+Tensor TransformerBlock::extend(const Tensor& x, KeyValueCache& cache) const {
+  check(causal_, "[transformer] only a causal block can be extended");
+  DropoutSites none;
+  const Tensor y = join(x, cached_attention(queries_keys_values(x), cache.rows, cache.length), none);
+  cache.length += x.dim(1);
+  return y;
+}
+
+KeyValueCache TransformerBlock::make_cache(int64_t batch, int64_t capacity, DType dtype) const {
+  const int64_t width = proj.weight.dim(0);
+  return {Tensor::empty({batch, capacity, 2, heads_, width / heads_}, dtype, proj.weight.device()), 0};
+}
+
 void TransformerBlock::visit(Visitor& v) {
   v("norm1", norm1);
   v("attn.qkv", qkv);

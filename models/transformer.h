@@ -31,6 +31,12 @@ struct DropoutSites {
   Tensor operator()(const Tensor& x);
 };
 
+// Keys and values of the positions that a block has seen, for generation.
+struct KeyValueCache {
+  Tensor rows;         // (B, capacity, 2, heads, D)
+  int64_t length = 0;  // positions filled
+};
+
 // x + attention(norm1(x)), then that + mlp(norm2(that)); Vaswani et al. 2017 with the norms first (Radford et al.
 // 2019). Part names are timm's.
 class TransformerBlock : public Module {
@@ -38,6 +44,9 @@ class TransformerBlock : public Module {
   TransformerBlock(const TransformerOptions& options, Random& random);
   Tensor operator()(const Tensor& x) const;                      // (B, T, width) → the same
   Tensor operator()(const Tensor& x, DropoutSites& drop) const;  // after the projections of both branches
+  // The same for the T positions that follow those in `cache`, which it extends. Causal; without gradients.
+  Tensor extend(const Tensor& x, KeyValueCache& cache) const;
+  KeyValueCache make_cache(int64_t batch, int64_t capacity, DType dtype) const;  // on the block's device
   void visit(Visitor& v) override;
 
   LayerNorm norm1, norm2;

@@ -87,9 +87,9 @@ Run::Run(Task& task, const PretrainSettings& settings)
       folder_(settings.resume.empty() ? RunFolder::create(settings.out, task.name())
                                       : RunFolder::resume(settings.resume)) {
   const RunOptions& options = task.run;
-  check(options.batch >= 1 && options.epochs >= 0 && options.accumulate >= 1,
-        "[pretrain] got --batch {}, --epochs {}, --accumulate {}, expected 1, 0 and 1 or more", options.batch,
-        options.epochs, options.accumulate);
+  check(options.batch >= 1 && options.epochs >= 0 && options.steps >= 0 && options.accumulate >= 1,
+        "[pretrain] got --batch {}, --epochs {}, --steps {}, --accumulate {}, expected 1, 0, 0 and 1 or more",
+        options.batch, options.epochs, options.steps, options.accumulate);
   if (options.threads > 0) omp_set_num_threads(static_cast<int>(options.threads));
   set_finite_check(settings.check_finite);
   feed_ = task.open();
@@ -101,10 +101,8 @@ Run::Run(Task& task, const PretrainSettings& settings)
   steps_per_epoch_ = feed_->steps_per_epoch() / options.accumulate;
   check(steps_per_epoch_ >= 1, "[pretrain] got {} batches an epoch for --accumulate {}; use a smaller one",
         feed_->steps_per_epoch(), options.accumulate);
-  total_steps_ = options.epochs * steps_per_epoch_;
-  const double batch = static_cast<double>(options.batch * options.accumulate);
-  schedule_ = {task.optimizer.rate * batch / 256, task.optimizer.final_rate,
-               std::llround(task.optimizer.warmup_epochs * static_cast<double>(steps_per_epoch_)), total_steps_};
+  total_steps_ = options.steps > 0 ? options.steps : options.epochs * steps_per_epoch_;
+  schedule_ = schedule_of(task.optimizer, options.batch * options.accumulate, steps_per_epoch_, total_steps_);
 
   if (settings.resume.empty()) {
     folder_.write_config(config_of(task));
@@ -122,20 +120,21 @@ Run::Run(Task& task, const PretrainSettings& settings)
                                    feed_->items_per_step() * options.accumulate});
   say(fmt::format("{} on {}", task.name(), feed_->describe()));
   if (const std::string problems = feed_->problems(); !problems.empty()) say(problems);
-  say(fmt::format("{:.2f} M parameters, {} on {}, {} steps ({} epochs of {}), run folder {}",
+  say(fmt::format("{:.2f} M parameters, {} on {}, {} steps ({:.4g} epochs of {}), run folder {}",
                               static_cast<double>(parameter_count(task)) / 1e6, name(options.resolved_dtype()),
-                              name(options.resolved_device()), total_steps_, options.epochs, steps_per_epoch_,
-                              folder_.path()));
+                              name(options.resolved_device()), total_steps_,
+                  static_cast<double>(total_steps_) / static_cast<double>(steps_per_epoch_), steps_per_epoch_,
+                  folder_.path()));
   if (state_.step > 0) say(fmt::format("resumed at step {}", state_.step));
 }
 
 void Run::step() {
-  const StepInfo info{state_.step, total_steps_};
   const int64_t parts = task_.run.accumulate;
   for (int64_t part = 0; part < parts; ++part) {
-    const Inputs inputs = feed_->at(state_.step * parts + part, clock_);
+    const int64_t batch = state_.step * parts + part;
+    const Inputs inputs = feed_->at(batch, clock_);
     clock_.enter(static_cast<size_t>(Phase::forward));
-    LossOutput out = task_.loss(inputs, info);
+    LossOutput out = task_.loss(inputs, {state_.step, total_steps_, batch});
     features_ = out.features;
     losses_.push_back(out.loss.detach());
     clock_.enter(static_cast<size_t>(Phase::backward));
@@ -143,7 +142,7 @@ void Run::step() {
   }
   clock_.enter(static_cast<size_t>(Phase::optimizer));
   optimizer_->step(schedule_.at(state_.step));
-  task_.after_step(info, *arena_);
+  task_.after_step({state_.step, total_steps_, state_.step * parts}, *arena_);
   clock_.end_step();
   ++state_.step;
   ++row_steps_;
@@ -204,7 +203,7 @@ void Run::probe() {
   probed_ = task_.probe();
   probe_pending_ = true;
   for (const Metric& m : probed_)
-    say(fmt::format("epoch {}: {} {:.2f} ({})", state_.step / steps_per_epoch_, m.name, m.value, m.protocol));
+    say(fmt::format("epoch {}: {} {:.4g} ({})", state_.step / steps_per_epoch_, m.name, m.value, m.protocol));
 }
 
 void Run::save() {
@@ -230,9 +229,9 @@ PretrainResult Run::train() {
       progress_->update(state_.step, last_loss_, clock_);
     }
     const int64_t every = task_.run.probe_every;
-    if (at_epoch_end() && (state_.step == total_steps_ || (every > 0 && state_.step / steps_per_epoch_ % every == 0)))
-      probe();
-    if (at_epoch_end() || state_.step % steps_per_epoch_ % log_steps == 0) {
+    const bool last = state_.step == total_steps_;
+    if (last || (at_epoch_end() && every > 0 && state_.step / steps_per_epoch_ % every == 0)) probe();
+    if (last || at_epoch_end() || state_.step % steps_per_epoch_ % log_steps == 0) {
       log_row();
       clock_.reset();
     }

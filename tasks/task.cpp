@@ -21,6 +21,7 @@ void RunOptions::fields(Fields& f) {
   f("data", data, "what to learn from: shapes, images:DIR, cifar10:DIR, packed:FILE, …; see 'gestalt list data'");
   f("batch", batch, "images (or text windows) per step");
   f("epochs", epochs, "passes over the data");
+  f("steps", steps, "updates to make, instead of --epochs; 0: as many as those give");
   f("accumulate", accumulate, "batches whose gradients are summed before one update");
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in: auto, f32 or bf16; weights stay f32", {"auto", "f32", "bf16"});

@@ -19,6 +19,7 @@ namespace gestalt {
 struct RunOptions {
   std::string data = "shapes";
   int64_t batch = 256, epochs = 100, accumulate = 1;
+  int64_t steps = 0;  // instead of epochs, unless 0
   std::string device = "auto", dtype = "auto";
   int64_t threads = 0, loader_threads = 2;
   int64_t seed = 1;
@@ -54,6 +55,7 @@ class Feed {
 
 struct StepInfo {
   int64_t step = 0, total_steps = 1;
+  int64_t batch = 0;  // batches drawn before this one: what random numbers within a loss are drawn for
 };
 
 struct LossOutput {

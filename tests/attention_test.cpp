@@ -53,6 +53,19 @@ TEST_CASE("attention equals its formula") {
       }
 }
 
+TEST_CASE("cached attention, a few positions at a time, equals causal attention of the whole") {
+  const int64_t length = 70;
+  const Tensor whole = draw_inputs({activation({1, length, 3, 2, 8})}, DType::f64, 5)[0].detach();
+  const Tensor expected = attention(whole, true).reshape({length, 16});
+  Tensor cache = Tensor::full({1, length + 3, 2, 2, 8}, std::nan(""), DType::f64);  // unfilled rows must not be read
+  const Tensor rows = whole.reshape({length, 3, 2, 8});
+  for (int64_t first = 0, step = 1; first < length; first += step, step = std::min(2 * step, length - first)) {
+    const Tensor part = rows.slice(first, first + step).reshape({1, step, 3, 2, 8});
+    const Tensor y = cached_attention(part, cache, first).reshape({step, 16});
+    CHECK(relative_error(y, expected.slice(first, first + step)) < 1e-12);
+  }
+}
+
 TEST_CASE("attention does not depend on the number of threads") {
   const int before = omp_get_max_threads();
   auto results = [](int threads) {

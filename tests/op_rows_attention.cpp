@@ -24,7 +24,34 @@ const AddRows rows([](std::vector<OpRow>& t) {
   row("attention many tiles causal", {1, 197, 3, 1, 64}, true);
   t.back().bench_inputs = {activation({4, 197, 3, 6, 64})};
   t.back().bench_flops = 7 * 2.0 * 4 * 6 * 197 * 197 * 64;
-  t[t.size() - 6].bad = {[] {
+  Argument prompt = activation({2, 5, 3, 2, 17}), next = activation({2, 3, 3, 2, 17});
+  prompt.differentiable = next.differentiable = false;
+  t.push_back({.name = "cached_attention",
+               .inputs = {prompt, next},
+               .f = [](In x) -> Out {
+                 Tensor cache = Tensor::zeros({2, 9, 2, 2, 17}, x[0].dtype(), x[0].device());
+                 cached_attention(x[0], cache, 0);
+                 return {cached_attention(x[1], cache, 5)};
+               },
+               .bf16_tolerance = 3e-2,
+               .extreme = 100,
+               .bad = {[] {
+                         Tensor cache = Tensor::zeros({2, 4, 2, 2, 4});
+                         cached_attention(Tensor::zeros({2, 2, 3, 2, 4}), cache, 3);
+                       },
+                       [] {
+                         Tensor cache = Tensor::zeros({2, 4, 3, 2, 4});
+                         cached_attention(Tensor::zeros({2, 2, 3, 2, 4}), cache, 0);
+                       },
+                       [] {
+                         Tensor cache = Tensor::zeros({1, 4, 2, 2, 4});
+                         cached_attention(Tensor::zeros({2, 2, 3, 2, 4}), cache, 0);
+                       },
+                       [] {
+                         Tensor cache = Tensor::zeros({2, 4, 2, 2, 4});
+                         cached_attention(Tensor::zeros({2, 2, 3, 2, 4}).require_grad(), cache, 0);
+                       }}});
+  t[t.size() - 7].bad = {[] {
                            attention(Tensor::zeros({2, 5, 2, 2, 4}), false);
                          },
                          [] {

@@ -9,6 +9,7 @@ void add_pretrain(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_pack(CLI::App& app);
 void add_tokenize(CLI::App& app);
+void add_generate(CLI::App& app);
 void add_list(CLI::App& app);
 void add_info(CLI::App& app);
 

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   gestalt::tools::add_evaluate(app);
   gestalt::tools::add_pack(app);
   gestalt::tools::add_tokenize(app);
+  gestalt::tools::add_generate(app);
   gestalt::tools::add_list(app);
   gestalt::tools::add_info(app);
   return run(app, argc, argv);

@@ -55,7 +55,7 @@ void run(const TaskEntry& entry, const CLI::App& command, const Choices& choices
     const LinearOptions linear;
     fmt::print("\n{}", report_text(baseline_report(*images, linear), *images, linear));
   } else {
-    for (const Metric& m : result.metrics) fmt::print("{} {:.2f}: {}\n", m.name, m.value, m.protocol);
+    for (const Metric& m : result.metrics) fmt::print("{} {:.4g}: {}\n", m.name, m.value, m.protocol);
   }
   fmt::print("\nencoder: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n", result.encoder_file,
              result.folder, result.folder);

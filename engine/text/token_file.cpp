@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "engine/data/mapped_file.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -37,6 +38,10 @@ uint32_t crc(const void* bytes, size_t count) {
 
 int64_t id_bytes_for(int64_t vocabulary) { return vocabulary <= 65536 ? 2 : 4; }
 
+void check_ids(std::span<const int32_t> ids, int64_t vocabulary) {
+  for (int32_t id : ids) check(id >= 0 && id < vocabulary, "[tokens] got id {}, expected 0 to {}", id, vocabulary - 1);
+}
+
 }  // namespace
 
 TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& tokenizer)
@@ -45,8 +50,7 @@ TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& token
 }
 
 void TokenFileWriter::append(std::span<const int32_t> ids) {
-  for (int32_t id : ids)
-    check(id >= 0 && id < vocabulary_, "[tokens] got id {}, expected 0 to {}", id, vocabulary_ - 1);
+  check_ids(ids, vocabulary_);
   count_ += static_cast<int64_t>(ids.size());
   if (id_bytes_for(vocabulary_) == 4) return file_.write(ids.data(), ids.size_bytes());
   const std::vector<uint16_t> narrow(ids.begin(), ids.end());
@@ -67,8 +71,9 @@ void TokenFileWriter::commit(int64_t text_bytes) {
   file_.commit();
 }
 
-TokenFile::TokenFile(const std::string& path) : path_(path), file_(path) {
-  const std::span<const uint8_t> bytes = file_.bytes();
+TokenFile::TokenFile(const std::string& path) : path_(path) {
+  const auto file = std::make_shared<const MappedFile>(path);
+  const std::span<const uint8_t> bytes = file->bytes();
   const auto expect = [&](bool holds, const char* what) {
     check(holds, "[tokens] damaged token file '{}': {}; make it again with `gestalt tokenize`", path_, what);
   };
@@ -92,10 +97,25 @@ TokenFile::TokenFile(const std::string& path) : path_(path), file_(path) {
   expect(trailer.record_crc == crc(record, trailer.record_bytes), "the record of its tokenizer has changed");
 
   record_.assign(reinterpret_cast<const char*>(record), trailer.record_bytes);
+  owner_ = file;
+  ids_ = bytes.data() + sizeof magic;
   id_bytes_ = trailer.id_bytes;
   count_ = static_cast<int64_t>(trailer.count);
   vocabulary_ = static_cast<int64_t>(trailer.vocabulary);
   text_bytes_ = static_cast<int64_t>(trailer.text_bytes);
+}
+
+TokenFile::TokenFile(std::string name, std::vector<int32_t> ids, const Tokenizer& tokenizer, int64_t text_bytes)
+    : path_(std::move(name)),
+      id_bytes_(4),
+      count_(static_cast<int64_t>(ids.size())),
+      vocabulary_(tokenizer.vocabulary()),
+      text_bytes_(text_bytes),
+      record_(tokenizer.record()) {
+  check_ids(ids, vocabulary_);
+  const auto owner = std::make_shared<const std::vector<int32_t>>(std::move(ids));
+  ids_ = reinterpret_cast<const uint8_t*>(owner->data());
+  owner_ = owner;
 }
 
 void TokenFile::read(int64_t begin, std::span<int32_t> ids) const {
@@ -108,7 +128,7 @@ void TokenFile::read(int64_t begin, std::span<int32_t> ids) const {
 
 template <class T>
 void TokenFile::read_as(int64_t begin, std::span<int32_t> ids) const {
-  const T* stored = reinterpret_cast<const T*>(file_.bytes().data() + sizeof magic) + begin;
+  const T* stored = reinterpret_cast<const T*>(ids_) + begin;
   T greatest = 0;
   for (size_t i = 0; i < ids.size(); ++i) {
     greatest = std::max(greatest, stored[i]);

@@ -9,8 +9,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "engine/data/mapped_file.h"
 #include "engine/files.h"
 #include "engine/text/tokenizer.h"
 
@@ -37,6 +37,8 @@ class TokenFileWriter {
 class TokenFile {
  public:
   explicit TokenFile(const std::string& path);
+  // Ids that are in no file; `name` stands for the path. Throws Error for an id outside the vocabulary.
+  TokenFile(std::string name, std::vector<int32_t> ids, const Tokenizer& tokenizer, int64_t text_bytes);
 
   const std::string& path() const { return path_; }
   int64_t count() const { return count_; }                  // of ids
@@ -52,7 +54,8 @@ class TokenFile {
   void read_as(int64_t begin, std::span<int32_t> ids) const;
 
   std::string path_;
-  MappedFile file_;
+  std::shared_ptr<const void> owner_;  // of the ids
+  const uint8_t* ids_ = nullptr;
   int64_t id_bytes_ = 0, count_ = 0, vocabulary_ = 0, text_bytes_ = 0;
   std::string record_;
 };

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "engine/data/mapped_file.h"
-#include "engine/text/token_file.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -20,9 +19,14 @@ constexpr size_t part_bytes = size_t{16} << 20;  // large enough that a part's w
 
 bool visible_ascii(char c) { return c > 0x20 && c < 0x7f; }
 
-size_t training_bytes(std::string_view text, double val_fraction) {
+// Where the validation part begins. `name` is for the message.
+size_t training_bytes(std::string_view text, double val_fraction, const std::string& name) {
+  check(val_fraction >= 0 && val_fraction < 1,
+        "[tokenize] got a validation fraction of {}, expected 0 or more and under 1", val_fraction);
   auto cut = static_cast<size_t>(std::floor(static_cast<double>(text.size()) * (1 - val_fraction)));
   while (cut < text.size() && (text[cut] & 0xc0) == 0x80) ++cut;  // not inside a character
+  check(cut > 0 && (cut < text.size() || val_fraction == 0),
+        "[tokenize] got {} bytes in '{}', too few to keep {} of them for validation", text.size(), name, val_fraction);
   return cut;
 }
 
@@ -61,19 +65,14 @@ size_t safe_cut(std::string_view text, size_t least) {
 
 TokenizedText tokenize_file(const std::string& text_path, const std::string& folder, const TokenizeOptions& options,
                             const std::function<void(int64_t, int64_t)>& progress) {
-  check(options.val_fraction >= 0 && options.val_fraction < 1,
-        "[tokenize] got a validation fraction of {}, expected 0 or more and under 1", options.val_fraction);
   const MappedFile file(text_path);
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  const size_t cut = training_bytes(text, options.val_fraction, text_path);
   const std::unique_ptr<const Tokenizer> tokenizer = make_tokenizer(options.tokenizer, text);
 
   const auto start = std::chrono::steady_clock::now();
   std::filesystem::create_directories(folder);
   const std::filesystem::path base(folder);
-  const size_t cut = training_bytes(text, options.val_fraction);
-  check(cut > 0 && (cut < text.size() || options.val_fraction == 0),
-        "[tokenize] got {} bytes in '{}', too few to keep {} of them for validation", text.size(), text_path,
-        options.val_fraction);
   int64_t done = 0;
   const auto advance = [&](int64_t bytes) {
     done += bytes;
@@ -86,6 +85,17 @@ TokenizedText tokenize_file(const std::string& text_path, const std::string& fol
   if (cut < text.size()) result.validation = write_part(base / "val.tokens", text.substr(cut), *tokenizer, advance);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+TokenSets tokenize_text(std::string_view text, const std::string& name, const TokenizeOptions& options) {
+  const size_t cut = training_bytes(text, options.val_fraction, name);
+  const std::unique_ptr<const Tokenizer> tokenizer = make_tokenizer(options.tokenizer, text);
+  const auto ids_of = [&](std::string_view part) -> std::shared_ptr<const TokenFile> {
+    if (part.empty()) return nullptr;
+    return std::make_shared<const TokenFile>(name, tokenizer->encode(part), *tokenizer,
+                                             static_cast<int64_t>(part.size()));
+  };
+  return {ids_of(text.substr(0, cut)), ids_of(text.substr(cut))};
 }
 
 }  // namespace gestalt

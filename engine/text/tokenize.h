@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "engine/text/tokenizer.h"
+#include "engine/text/token_file.h"
 
 namespace gestalt {
 
@@ -38,6 +39,12 @@ struct TokenizedText {
 // of the whole text. `progress` is told the bytes done and the bytes in all.
 TokenizedText tokenize_file(const std::string& text_path, const std::string& folder, const TokenizeOptions& options,
                             const std::function<void(int64_t, int64_t)>& progress = {});
+
+struct TokenSets {
+  std::shared_ptr<const TokenFile> training, validation;  // the latter null if the fraction is 0
+};
+// The ids that tokenize_file writes, in memory. `name` is what messages call the text.
+TokenSets tokenize_text(std::string_view text, const std::string& name, const TokenizeOptions& options);
 
 // The length of a first part of `text`, at least `least` bytes, after which a cut changes no token: the parts' ids are
 // the whole's. Such a place is behind a line break between two visible ASCII characters; without one it is the end.

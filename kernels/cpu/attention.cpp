@@ -195,6 +195,55 @@ void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   unload(dv, stride, s, w, S(1), dqkv + 2 * head);
 }
 
+// One query against the keys and values of the first `seen` cache rows.
+template <class T>
+void attend_cache(const CachedAttention& k, const T* query, const T* keys, int64_t seen, T* y) {
+  using S = Accumulator<T>;
+  const int64_t dim = k.shape.dim, part = k.shape.heads * dim, stride = 2 * part;
+  thread_local std::vector<S> memory;
+  memory.resize(static_cast<size_t>(seen + dim));
+  S *p = memory.data(), *out = p + seen;
+  const S scale = S(1) / std::sqrt(static_cast<S>(dim));
+  S most = -std::numeric_limits<S>::max(), sum = 0;
+  for (int64_t j = 0; j < seen; ++j) {
+    const T* key = keys + j * stride;
+    S dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t d = 0; d < dim; ++d) dot += static_cast<S>(query[d]) * static_cast<S>(key[d]);
+    p[j] = dot * scale;
+    most = std::max(most, p[j]);
+  }
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < seen; ++j) sum += p[j] = fast_exp(p[j] - most);
+  std::fill_n(out, dim, S(0));
+  for (int64_t j = 0; j < seen; ++j) {
+    const T* value = keys + j * stride + part;
+#pragma omp simd
+    for (int64_t d = 0; d < dim; ++d) out[d] += p[j] * static_cast<S>(value[d]);
+  }
+#pragma omp simd
+  for (int64_t d = 0; d < dim; ++d) store(&y[d], out[d] / sum);
+}
+
+template <class T>
+void cached_attention(const CachedAttention& k) {
+  const AttentionShape& s = k.shape;
+  const int64_t head = s.heads * s.dim;
+  const T* qkv = k.qkv.as<T>();
+  T *cache = k.cache.as<T>(), *y = k.y.as<T>();
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t i = 0; i < s.length; ++i)
+      std::copy_n(qkv + ((b * s.length + i) * 3 + 1) * head, 2 * head,
+                  cache + (b * k.capacity + k.first + i) * 2 * head);
+  parallel_ranges(s.batch * s.length * s.heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t row = at / s.heads, h = at % s.heads, b = row / s.length, i = row % s.length;
+      attend_cache(k, qkv + row * 3 * head + h * s.dim, cache + b * k.capacity * 2 * head + h * s.dim, k.first + i + 1,
+                   y + row * head + h * s.dim);
+    }
+  });
+}
+
 template <class F>
 void for_each_head(const AttentionShape& s, F&& f) {
   parallel_ranges(s.batch * s.heads, 1, [&](int64_t begin, int64_t end) {
@@ -214,6 +263,10 @@ void run(const AttentionBackward& k, Stream) {
   dispatch_float(k.qkv.dtype, [&](auto tag) {
     for_each_head(k.shape, [&](int64_t b, int64_t h) { backward_head<decltype(tag)>(k, b, h); });
   });
+}
+
+void run(const CachedAttention& k, Stream) {
+  dispatch_float(k.qkv.dtype, [&](auto tag) { cached_attention<decltype(tag)>(k); });
 }
 
 }  // namespace gestalt::kernels::cpu

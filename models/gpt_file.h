@@ -1,0 +1,27 @@
+// GPT as files: the names and layouts in which Hugging Face's transformers keeps GPT-2.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "models/gpt.h"
+
+namespace gestalt {
+
+// Writes `folder`/model.safetensors and config.json, each atomically, for GPT2LMHeadModel.from_pretrained(folder). The
+// token table is cut to the vocabulary; the tied head is left out. `tokenizer` is its record, `notes` go beside it.
+// Returns the weights' path.
+std::string save_gpt(const std::string& folder, Gpt& model, const std::string& tokenizer,
+                     const std::map<std::string, std::string>& notes = {});
+
+struct LoadedGpt {
+  std::unique_ptr<Gpt> model;
+  std::string tokenizer;  // its record; empty if the file has none, as Hugging Face's do not
+};
+// Reads what save_gpt wrote, or a GPT-2 of Hugging Face: heads and epsilon are in the config.json beside the weights;
+// without one, heads have 64 features, as all of OpenAI's do. Throws Error naming the file and the part for one that is
+// missing, unknown or misshapen, and for a configuration that is not GPT-2's.
+LoadedGpt load_gpt(const std::string& path);
+
+}  // namespace gestalt
