@@ -43,9 +43,9 @@ Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : a
   const Device device = arena.weights.device();
   first_ = Tensor::zeros({arena.size()}, DType::f32, device);
   if (options.kind == "adamw") second_ = Tensor::zeros({arena.size()}, DType::f32, device);
-  squared_norm_ = Tensor::zeros({2}, DType::f64, device);
+  squared_norm_ = Tensor::zeros({2}, DType::f64).to(device);
   if (options.kind == "lars")
-    norms_ = Tensor::zeros({2 * static_cast<int64_t>(arena.layout.size())}, DType::f64, device);
+    norms_ = Tensor::zeros({2 * static_cast<int64_t>(arena.layout.size())}, DType::f64).to(device);
   check(options.kind == "sgd" || options.kind == "lars" || options.kind == "adamw",
         "[optimizer] got kind '{}', expected sgd, lars or adamw", options.kind);
 }
