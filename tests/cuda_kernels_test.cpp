@@ -1,0 +1,181 @@
+// Kernels whose ops the op table does not hold, on CUDA (real or emulated) against the CPU, in every order of threads.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "engine/augment.h"
+#include "engine/layers.h"
+#include "engine/optimizer.h"
+#include "kernels/augment_formulas.h"
+#include "tests/golden_step.h"
+#if GESTALT_EMULATED
+#include "tests/cuda_emulator/emulator.h"
+#endif
+
+namespace gestalt::test {
+namespace {
+
+// Runs f on the device once per order and demands the same bits each time; returns them.
+std::vector<float> in_every_order(const std::function<std::vector<float>()>& f) {
+  const std::vector<float> first = f();
+#if GESTALT_EMULATED
+  const emulator::Order before = emulator::order();
+  for (auto order : {emulator::Order::reverse, emulator::Order::random}) {
+    emulator::set_order(order, 5);
+    const std::vector<float> again = f();
+    CHECK(std::memcmp(first.data(), again.data(), first.size() * sizeof(float)) == 0);
+  }
+  emulator::set_order(before);
+#else
+  const std::vector<float> again = f();
+  CHECK(std::memcmp(first.data(), again.data(), first.size() * sizeof(float)) == 0);
+#endif
+  return first;
+}
+
+double worst(const std::vector<float>& a, const std::vector<float>& b) {
+  REQUIRE(a.size() == b.size());
+  double most = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    most = std::max(most, std::isfinite(a[i]) ? std::abs(double{a[i]} - b[i]) : INFINITY);
+  return most;
+}
+
+// Parameters that end in the middle of a vector, of a tile and of a block.
+struct Model : Module {
+  Tensor matrix = Tensor::from(hash_uniform("matrix", 9003), {3, 3001}).to(DType::f32).detach();
+  Tensor bias = Tensor::from(hash_uniform("bias", 7), {7}).to(DType::f32).detach();
+  Tensor square = Tensor::from(hash_uniform("square", 25), {5, 5}).to(DType::f32).detach();
+  void visit(Visitor& v) override {
+    v("matrix", matrix);
+    v("bias", bias);
+    v("square", square);
+  }
+};
+
+std::vector<float> trained(const OptimizerOptions& options, DType compute, Device device) {
+  Model model;
+  ParameterArena arena(model, device, compute);
+  Optimizer optimizer(arena, options);
+  for (int step = 0; step < 3; ++step) {
+    for (NamedPart& p : parts(model)) {
+      const std::vector<double> g = hash_uniform(p.name + " gradient " + std::to_string(step), p.tensor.count());
+      p.tensor.grad().copy_from(Tensor::from(g, p.tensor.shape()).to(DType::f32).to(device));
+    }
+    optimizer.step(0.05);
+  }
+  std::vector<float> result = arena.weights.values();
+  if (compute == DType::bf16) {
+    const std::vector<float> shadows = arena.shadows.values();
+    for (size_t i = 0; i < result.size(); ++i) CHECK(shadows[i] == float{BFloat16(result[i])});
+  }
+  result.push_back(static_cast<float>(optimizer.gradient_norm()));
+  return result;
+}
+
+// Random bytes of the sizes given, one after another.
+struct Images {
+  std::vector<uint8_t> bytes;
+  std::vector<kernels::Frame> frames;
+  std::vector<int32_t> samples;
+
+  explicit Images(std::initializer_list<std::pair<int, int>> sizes) {
+    uint32_t state = 12345;
+    for (auto [height, width] : sizes) {
+      frames.push_back({static_cast<int64_t>(bytes.size()), height, width});
+      samples.push_back(static_cast<int32_t>(17 * samples.size() + 3));
+      for (int i = 0; i < 3 * height * width; ++i) {
+        state = state * 1664525 + 1013904223;
+        // Blocks of eight bytes share their upper half, so that images are not all noise.
+        bytes.push_back(static_cast<uint8_t>((i / 8 * 37 % 128 + (state >> 25)) & 255));
+      }
+    }
+  }
+  Tensor pixels(Device device) const {
+    return Tensor::from(std::span<const uint8_t>(bytes), Shape{static_cast<int64_t>(bytes.size())}).to(device);
+  }
+};
+
+kernels::AugmentParameters everything(double probability) {
+  AugmentOptions options;
+  options.jitter = options.blur = options.solarize = options.grayscale = probability;
+  options.normalise = "imagenet";
+  return options.parameters();
+}
+
+std::vector<float> views(const Images& images, std::span<const kernels::AugmentParameters> parameters, int64_t size,
+                         DType dtype, Device device) {
+  return augment(images.pixels(device), images.frames, images.samples, parameters, size, 7, 3, dtype).values();
+}
+
+const bool without_cuda = !kernels::built_with_cuda;
+
+}  // namespace
+
+TEST_CASE("cuda optimizers: three steps equal the CPU's, shadows are the rounded weights" *
+          doctest::skip(without_cuda)) {
+  for (const char* kind : {"sgd", "lars", "adamw"})
+    for (double clip : {0.0, 0.5})
+      for (DType compute : {DType::f32, DType::bf16}) {
+        CAPTURE(kind);
+        CAPTURE(clip);
+        const OptimizerOptions options{.kind = kind, .decay = 0.05, .trust = 0.3, .clip = clip};
+        const auto got = in_every_order([&] { return trained(options, compute, Device::cuda); });
+        CHECK(worst(got, trained(options, compute, Device::cpu)) < 3e-6 * (1 + got.back()));
+      }
+}
+
+TEST_CASE("cuda optimizers: a gradient that is not finite shows; the teacher follows on unaligned memory too" *
+          doctest::skip(without_cuda)) {
+  Tensor x = Tensor::full({5000}, 1, DType::f32, Device::cuda), norm = Tensor::zeros({2}, DType::f64).to(Device::cuda);
+  x.slice(4321, 4322).fill(INFINITY);
+  kernels::launch(kernels::GradNorm{x.in(), norm.out(), 5000}, x.stream());
+  CHECK(norm.values64()[1] == 1);
+  kernels::launch(kernels::GradNorm{x.in(), norm.out(), 4321}, x.stream());
+  CHECK(norm.values64()[0] == 4321);
+  CHECK(norm.values64()[1] == 0);
+  for (int64_t offset : {0, 1}) {
+    Tensor teacher = Tensor::full({4500}, 1, DType::f32, Device::cuda);
+    Tensor shadows = Tensor::zeros({4500}, DType::bf16, Device::cuda);
+    Tensor t = teacher.slice(offset, 4499), s = shadows.slice(offset, 4499);
+    Tensor student = Tensor::full({4500}, 3, DType::f32, Device::cuda);
+    kernels::launch(kernels::EmaStep{t.out(), s.out(), student.slice(offset, 4499).in(), 0.75, 4499 - offset},
+                    t.stream());
+    for (float v : t.values()) REQUIRE(v == 1.5f);
+    for (float v : s.values()) REQUIRE(v == 1.5f);
+    CHECK(teacher.values()[4499] == 1);
+  }
+}
+
+TEST_CASE("cuda augment: every operation equals the CPU's, at sizes that fit shared memory and that do not" *
+          doctest::skip(without_cuda)) {
+  const Images images{{24, 20}, {7, 31}, {1, 1}, {40, 3}, {33, 60}};
+  for (double probability : {0.0, 0.5, 1.0})
+    for (int64_t size : {1, 5, 19, 32}) {
+      CAPTURE(probability);
+      CAPTURE(size);
+      const kernels::AugmentParameters parameters[] = {everything(probability), everything(probability)};
+      const auto got = in_every_order([&] { return views(images, parameters, size, DType::f32, Device::cuda); });
+      CHECK(worst(got, views(images, parameters, size, DType::f32, Device::cpu)) < 5e-5);
+    }
+  const kernels::AugmentParameters one[] = {everything(1)};
+  const auto narrow = views(images, one, 19, DType::bf16, Device::cuda);
+  CHECK(worst(narrow, views(images, one, 19, DType::bf16, Device::cpu)) < 0.02);
+  const Images big{{150, 171}};
+  CHECK(worst(views(big, one, 160, DType::f32, Device::cuda), views(big, one, 160, DType::f32, Device::cpu)) < 5e-5);
+}
+
+TEST_CASE("cuda augment: evaluation views of tiny and long images equal the CPU's" * doctest::skip(without_cuda)) {
+  const Images images{{30, 23}, {1, 1}, {3, 700}};
+  for (int64_t size : {1, 8}) {
+    const auto view = [&](Device device) {
+      return evaluation_view(images.pixels(device), images.frames, size, normalisation("none"), DType::f32, 0.875)
+          .values();
+    };
+    CHECK(worst(view(Device::cuda), view(Device::cpu)) < 1e-5);
+  }
+}
+
+}  // namespace gestalt::test
