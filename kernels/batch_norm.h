@@ -18,7 +18,15 @@ struct BatchNormSplit {
     return even < 32 ? 32 : (even > 512 ? 512 : even);
   }
   int64_t chunks() const { return (wide_rows() + chunk() - 1) / chunk(); }
-  int64_t partial_count() const { return chunks() * 2 * width(); }
+  // CUDA: parts that are summed apart, enough to fill any device, each of 16,384 elements or more.
+  int64_t device_splits() const {
+    const int64_t most = channels > 256 ? (1 << 18) / channels : 1024, even = rows * channels / 16384;
+    return even < 1 || most < 1 ? 1 : (even > most ? most : even);
+  }
+  int64_t partial_count() const {
+    const int64_t on_cpu = chunks() * 2 * width(), on_cuda = device_splits() * 2 * channels;
+    return on_cpu > on_cuda ? on_cpu : on_cuda;
+  }
 };
 
 // y = relu(gamma · (x − mean) · inv_std + beta + residual); Ioffe and Szegedy 2015.

@@ -7,7 +7,8 @@ namespace gestalt::kernels {
 
 // loss = mean over the rows whose target is not `ignore` of
 //   lse(z) − (1 − smoothing)·z[target] − smoothing·mean(z),
-// 0 if there is none. Label smoothing as in Szegedy et al. 2016.
+// 0 if there is none. Label smoothing as in Szegedy et al. 2016. A target that is no class is refused on the CPU; on
+// CUDA, where a kernel cannot refuse, it makes the loss NaN.
 struct CrossEntropy {
   In logits;     // (rows, classes)
   In target;     // (rows), i32

@@ -24,6 +24,11 @@ inline int64_t layer_norm_chunk(int64_t rows) {
   return even < 16 ? 16 : even;
 }
 inline int64_t layer_norm_chunks(int64_t rows) { return (rows + layer_norm_chunk(rows) - 1) / layer_norm_chunk(rows); }
+// How many sums over rows `partial` holds: the chunks above or, at least as many, the parts that CUDA splits rows into.
+inline int64_t layer_norm_parts(int64_t rows) {
+  const int64_t even = (rows + 15) / 16;
+  return even < 1 ? 1 : (even > 256 ? 256 : even);
+}
 
 // Gradients of LayerNorm. dx is that of x and of the residual alike.
 struct LayerNormBackward {
@@ -31,7 +36,7 @@ struct LayerNormBackward {
   In dsum;  // gradient that reached h by itself, added to dx; or null
   In gamma, mean, inv_std;
   Out dx, dgamma, dbeta;
-  Out partial;  // scratch, (layer_norm_chunks(rows), 2, columns) accumulators
+  Out partial;  // scratch, (layer_norm_parts(rows), 2, columns) accumulators
   int64_t rows, columns;
 };
 GESTALT_KERNEL(LayerNormBackward)

@@ -1,4 +1,7 @@
 // Kernels that move rows: gathers, scatters and strided copies of tokens.
+//
+// An index out of range is refused on the CPU. On CUDA, where a kernel cannot refuse, it gathers NaN and scatters
+// nothing.
 #pragma once
 
 #include "kernels/launch.h"
@@ -19,10 +22,17 @@ struct GatherRows {
 };
 GESTALT_KERNEL(GatherRows)
 
-// y = 0, then y[b, index[b, k]] += x[b, k] in the order of k: the gradient of GatherRows. Sums are held in y's dtype.
+// i32s of scratch that ScatterRows needs on CUDA, to sort the picks by the row they go to.
+inline int64_t scatter_scratch(const TokenPick& p) {
+  return 2 * p.batch * p.length + 2 * p.batch * p.picked + p.batch * p.picked / 16 + 2;
+}
+
+// y = 0, then y[b, index[b, k]] += x[b, k] in the order of k: the gradient of GatherRows. Sums are held in y's dtype,
+// on CUDA in f32.
 struct ScatterRows {
   In x, index;
-  Out y;  // (batch, length, columns)
+  Out y;        // (batch, length, columns)
+  Out scratch;  // CUDA: scatter_scratch(pick) i32; null on the CPU
   TokenPick pick;
 };
 GESTALT_KERNEL(ScatterRows)
@@ -36,10 +46,17 @@ struct FillRows {
 };
 GESTALT_KERNEL(FillRows)
 
+// How many ranges of rows FillRowsBackward sums apart on CUDA.
+inline int64_t fill_rows_parts(const TokenPick& p) {
+  const int64_t even = p.batch * p.length / 64;
+  return even < 1 ? 1 : (even > 256 ? 256 : even);
+}
+
 // dfill of FillRows: the sum of dy over the rows that index does not name.
 struct FillRowsBackward {
   In dy, index;
-  Out dfill;  // (columns), the accumulator's dtype
+  Out dfill;    // (columns), the accumulator's dtype
+  Out partial;  // CUDA: (fill_rows_parts(pick), columns) accumulators; null on the CPU
   TokenPick pick;
 };
 GESTALT_KERNEL(FillRowsBackward)

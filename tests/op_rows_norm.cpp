@@ -22,7 +22,8 @@ std::vector<Argument> norm_inputs(Shape x, bool residual) {
 // batch_norm with running statistics of its own, so that a row is a pure function.
 std::function<Out(In)> norm(bool relu, bool training) {
   return [=](In x) -> Out {
-    Tensor mean = Tensor::full(x[1].shape(), 0.3, x[1].dtype()), var = Tensor::full(x[1].shape(), 1.7, x[1].dtype());
+    Tensor mean = Tensor::full(x[1].shape(), 0.3, x[1].dtype(), x[1].device());
+    Tensor var = Tensor::full(x[1].shape(), 1.7, x[1].dtype(), x[1].device());
     BatchNormOptions options{.relu = relu, .training = training};
     if (x.size() > 3) options.residual = x[3];
     return {batch_norm(x[0], x[1], x[2], mean, var, options)};
@@ -87,6 +88,16 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bad = {[] {
                  global_average_pool(zeros({3, 4}));
                }}});
+  // Channels that move sixteen bytes at a time on CUDA.
+  t.push_back({.name = "max_pool2d 16 channels", .inputs = {activation({2, 5, 4, 16})}, .f = [](In x) -> Out {
+                 return {max_pool2d(x[0], 3, 2, 1)};
+               }});
+  t.push_back({.name = "average_pool2d 16 channels", .inputs = {activation({1, 5, 4, 16})}, .f = [](In x) -> Out {
+                 return {average_pool2d(x[0], 2, 1)};
+               }});
+  t.push_back({.name = "global_average_pool 64 channels", .inputs = {activation({3, 5, 9, 64})}, .f = [](In x) -> Out {
+                 return {global_average_pool(x[0])};
+               }});
 });
 
 }  // namespace

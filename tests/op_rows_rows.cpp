@@ -66,6 +66,19 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .inputs = {activation({5, 7})},
                .f = [](In x) -> Out { return {dropout(x[0], 0.4, 1, 2, 3)}; },
                .bad = {[] { dropout(zeros({2}), 1, 0, 0, 0); }, [] { dropout(zeros({2}), 0.5, 0, 0, 65536); }}});
+  // Widths that CUDA lays over its threads in different ways.
+  for (int64_t columns : {768, 1501, 2048, 8200})
+    t.push_back({.name = "layer_norm of " + std::to_string(columns),
+                 .inputs = {activation({20, columns}), weights({columns}), weights({columns})},
+                 .f = norm});
+  for (int64_t columns : {128, 1501, 2048, 8200}) {
+    t.push_back({.name = "softmax of " + std::to_string(columns),
+                 .inputs = {activation({3, columns})},
+                 .f = [](In x) -> Out { return {softmax(x[0])}; }});
+    t.push_back({.name = "normalize of " + std::to_string(columns),
+                 .inputs = {activation({3, columns})},
+                 .f = [](In x) -> Out { return {normalize(x[0])}; }});
+  }
 });
 
 }  // namespace

@@ -38,7 +38,7 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        }}});
   t.push_back({.name = "scatter_tokens",
                .inputs = {activation({2, 3, 17}), weights({17})},
-               .f = [](In x) -> Out { return {scatter_tokens(x[0], picks(), x[1], 7)}; },
+               .f = [](In x) -> Out { return {scatter_tokens(x[0], picks().to(x[0].device()), x[1], 7)}; },
                .bad = {[] {
                          scatter_tokens(zeros({2, 3, 4}), positions({2, 3}), zeros({5}), 7);
                        },
@@ -94,6 +94,20 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "cross_entropy many classes",
                .inputs = {activation({2, 2500}), indices({2}, 2500)},
                .f = [](In x) -> Out { return {cross_entropy(x[0], x[1])}; }});
+  // Columns that move sixteen bytes at a time on CUDA, and table rows that many tokens share.
+  t.push_back({.name = "embedding shared",
+               .inputs = {weights({5, 24}), indices({80}, 5)},
+               .f = [](In x) -> Out { return {embedding(x[0], x[1])}; },
+               .bf16_tolerance = 2e-5});
+  t.push_back({.name = "gather_rows 16 columns",
+               .inputs = {activation({2, 5, 16}), indices({2, 40}, 5)},
+               .f = [](In x) -> Out { return {gather_rows(x[0], x[1])}; }});
+  t.push_back({.name = "scatter_tokens 16 columns",
+               .inputs = {activation({2, 3, 16}), weights({16})},
+               .f = [](In x) -> Out { return {scatter_tokens(x[0], picks().to(x[0].device()), x[1], 100)}; }});
+  t.push_back({.name = "prepend_token 16 columns",
+               .inputs = {activation({3, 4, 16}), weights({16})},
+               .f = [](In x) -> Out { return {prepend_token(x[0], x[1])}; }});
 });
 
 }  // namespace

@@ -37,7 +37,7 @@ struct SavedNorm {
   Grads gradients(const Tensor& dy, const Tensor& dsum) const {
     Tensor dx = like(h), dgamma = like(gamma), dbeta = like(gamma);
     Tensor partial =
-        Tensor::empty({kernels::layer_norm_chunks(extent.rows), 2, extent.columns}, gamma.dtype(), gamma.device());
+        Tensor::empty({kernels::layer_norm_parts(extent.rows), 2, extent.columns}, gamma.dtype(), gamma.device());
     kernels::launch(
         kernels::LayerNormBackward{h.in(), dy.in(), dsum.in(), gamma.in(), mean.in(), inv_std.in(), dx.out(),
                                    dgamma.out(), dbeta.out(), partial.out(), extent.rows, extent.columns},
