@@ -7,7 +7,7 @@
 namespace gestalt::kernels::cuda {
 namespace {
 
-constexpr int threads = 256;
+constexpr int threads = 256;  // four such blocks fit a multiprocessor, which leaves 64 registers a thread
 
 struct Range {
   int begin, end;
@@ -71,7 +71,8 @@ struct Pixels {
 };
 
 template <int N, class T>
-__global__ void __launch_bounds__(threads) max_pool_kernel(const T* x, T* y, uint8_t* index, Window w, Pixels pixels) {
+__global__ void __launch_bounds__(threads, 4)
+    max_pool_kernel(const T* x, T* y, uint8_t* index, Window w, Pixels pixels) {
   pixels.each<N>([&](int64_t n, int row, int column, int channel) {
     const T* image = x + n * w.height * w.width * w.channels + channel;
     const Range rows = w.inputs_of(row, w.height), columns = w.inputs_of(column, w.width);
@@ -100,7 +101,8 @@ __global__ void __launch_bounds__(threads) max_pool_kernel(const T* x, T* y, uin
 }
 
 template <int N, class T>
-__global__ void __launch_bounds__(threads) average_pool_kernel(const T* x, T* y, Window w, Pixels pixels, float share) {
+__global__ void __launch_bounds__(threads, 4)
+    average_pool_kernel(const T* x, T* y, Window w, Pixels pixels, float share) {
   pixels.each<N>([&](int64_t n, int row, int column, int channel) {
     const T* image = x + n * w.height * w.width * w.channels + channel;
     const Range rows = w.inputs_of(row, w.height), columns = w.inputs_of(column, w.width);
@@ -120,7 +122,7 @@ __global__ void __launch_bounds__(threads) average_pool_kernel(const T* x, T* y,
 
 // dx of a pooling: each input sums dy · share of the windows that cover it, or, with an index, of those that chose it.
 template <int N, bool Chosen, class T>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 4)
     unpool_kernel(const T* dy, const uint8_t* index, T* dx, Window w, Pixels pixels, float share) {
   pixels.each<N>([&](int64_t n, int row, int column, int channel) {
     const Range rows = w.outputs_of(row, w.out_height), columns = w.outputs_of(column, w.out_width);
@@ -167,7 +169,7 @@ __global__ void __launch_bounds__(column_threads)
 }
 
 template <int N, class T>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 4)
     spread_kernel(const T* dy, T* dx, int64_t positions, int64_t channels, Pixels pixels) {
   const float share = 1 / static_cast<float>(positions);
   pixels.each<N>([&](int64_t n, int, int position, int channel) {
