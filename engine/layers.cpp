@@ -29,18 +29,24 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t 
 Tensor Conv2d::operator()(const Tensor& x) const { return conv2d(x, weight, stride, padding); }
 void Conv2d::visit(Visitor& v) { v("weight", weight); }
 
-BatchNorm::BatchNorm(int64_t channels)
-    : weight(Tensor::full({channels}, 1).require_grad()),
-      bias(Tensor::zeros({channels}).require_grad()),
+BatchNorm::BatchNorm(int64_t channels, bool affine)
+    : weight(Tensor::full({channels}, 1).require_grad(affine)),
+      bias(Tensor::zeros({channels}).require_grad(affine)),
       running_mean(Tensor::zeros({channels})),
-      running_var(Tensor::full({channels}, 1)) {}
+      running_var(Tensor::full({channels}, 1)),
+      affine(affine) {}
 Tensor BatchNorm::operator()(const Tensor& x, bool training, bool relu, const Tensor& residual) {
   return batch_norm(x, weight, bias, running_mean, running_var,
                     {.relu = relu, .training = training, .residual = residual});
 }
 void BatchNorm::visit(Visitor& v) {
-  v("weight", weight);
-  v("bias", bias);
+  if (affine) {
+    v("weight", weight);
+    v("bias", bias);
+  } else {
+    v.state("weight", weight);
+    v.state("bias", bias);
+  }
   v.state("running_mean", running_mean);
   v.state("running_var", running_var);
 }

@@ -34,12 +34,14 @@ class Conv2d : public Module {
 class BatchNorm : public Module {
  public:
   BatchNorm() = default;
-  explicit BatchNorm(int64_t channels);
+  // Without `affine`, weight and bias stay 1 and 0.
+  explicit BatchNorm(int64_t channels, bool affine = true);
   Tensor operator()(const Tensor& x, bool training, bool relu = false, const Tensor& residual = {});
   void visit(Visitor& v) override;
 
   Tensor weight, bias;                // (C)
   Tensor running_mean, running_var;   // (C)
+  bool affine = true;
 };
 
 // Layer normalisation over the last axis (Ba et al. 2016).

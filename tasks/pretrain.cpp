@@ -24,6 +24,7 @@ namespace {
 
 constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr int64_t log_steps = 50;  // steps between rows of metrics.csv within an epoch
+constexpr double collapsed_spread = 0.05;  // Spread::std below which features count as collapsed
 
 const std::vector<std::string> metrics_columns{"step",          "epoch",       "loss",           "lr",
                                                "gradient_norm", "feature_std", "effective_rank", "probe"};
@@ -51,6 +52,7 @@ class Run {
   void step();
   void flush_losses();
   void log_row();
+  void guard_against_collapse(double spread);
   void probe();
   void save();
   void say(const std::string& text) {
@@ -77,6 +79,8 @@ class Run {
   double last_loss_ = 0;
   std::vector<Metric> probed_;
   bool probe_pending_ = false;
+  int64_t collapsed_rows_ = 0;  // in a row
+  bool collapsed_ = false;
   int64_t row_steps_ = 0;
   Clock::time_point row_start_ = start_;
 };
@@ -115,6 +119,7 @@ Run::Run(Task& task, const PretrainSettings& settings)
     timing_.emplace(folder_ / "timing.csv", timing_columns, state_.timing_bytes);
     seconds_before_ = state_.seconds;
   }
+  task.prepare(*arena_);
   if (!settings.quiet)
     progress_.emplace(ProgressPlan{state_.step, total_steps_, steps_per_epoch_,
                                    feed_->items_per_step() * options.accumulate});
@@ -172,6 +177,7 @@ void Run::log_row() {
     const Spread s = spread(features_, 256);
     row.push_back({"feature_std", s.std});
     row.push_back({"effective_rank", s.effective_rank});
+    guard_against_collapse(s.std);
   }
   if (probe_pending_ && !probed_.empty()) row.push_back({"probe", probed_[0].value});
   probe_pending_ = false;
@@ -197,6 +203,16 @@ void Run::log_row() {
                    {"peak_memory_mib", static_cast<double>(allocator_stats(task_.run.resolved_device()).peak) / 1048576}});
   row_start_ = Clock::now();
   row_steps_ = 0;
+}
+
+// Says once that features have become alike; one odd batch is no collapse, two rows of metrics.csv are.
+void Run::guard_against_collapse(double spread) {
+  collapsed_rows_ = spread < collapsed_spread ? collapsed_rows_ + 1 : 0;
+  if (collapsed_rows_ < 2 || collapsed_) return;
+  collapsed_ = true;
+  say(fmt::format("warning: COLLAPSE at step {}: different images get nearly the same features (spread {:.4f}, where 1 "
+                  "is even and 0 is one point), so nothing is learned; {}",
+                  state_.step, spread, task_.collapse_cure()));
 }
 
 void Run::probe() {
@@ -244,7 +260,8 @@ PretrainResult Run::train() {
                         .steps = state_.step,
                         .seconds = state_.seconds,
                         .interrupted = state_.step < total_steps_,
-                        .signal = stop.signal()};
+                        .signal = stop.signal(),
+                        .collapsed = collapsed_};
   if (!result.interrupted) result.encoder_file = task_.export_to(folder_.path());
   return result;
 }

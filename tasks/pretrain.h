@@ -23,6 +23,7 @@ struct PretrainResult {
   double seconds = 0;                // of training, over all sittings
   bool interrupted = false;
   int signal = 0;                    // what interrupted it: SIGINT or SIGTERM, else 0
+  bool collapsed = false;            // the features of different images became nearly alike, and the run said so
 };
 
 // Opens the task's data, builds and trains it, and leaves in the run folder: config.json, metrics.csv (the same bytes

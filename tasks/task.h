@@ -80,9 +80,13 @@ class Task : public Module {
 
   virtual std::unique_ptr<Feed> open() = 0;    // opens the data that `run` names
   virtual void build(Random& random) = 0;      // makes the modules; the data is open
+  // Before the first loss(): the trained parts have moved into `arena`, and a checkpoint may have been loaded.
+  virtual void prepare(const ParameterArena&) {}
   virtual LossOutput loss(const Inputs& inputs, const StepInfo& info) = 0;
   // After each update: a teacher, a queue. `arena` holds the trained parts.
   virtual void after_step(const StepInfo&, ParameterArena&) {}
+  // What to change when all images get nearly the same features; said by the loop when they do.
+  virtual std::string collapse_cure() const { return "try a lower --lr, a larger --batch or a longer --warmup-epochs"; }
   // How good the encoder is now. The first metric is the headline.
   virtual std::vector<Metric> probe() = 0;
   // Writes what a user takes away (the encoder) into `folder`; returns the file.

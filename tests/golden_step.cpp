@@ -23,6 +23,19 @@ std::vector<double> torch_order(const Shape& shape, const std::vector<double>& v
   return result;
 }
 
+// ‖Δx‖ / ‖x‖ of `values` (in PyTorch's order) from the projections that formula.py's `summary` recorded.
+double projection_error(const std::string& name, const std::vector<double>& values, const nlohmann::json& summary) {
+  const auto& expected = summary.at("projections");
+  double squared = 0;
+  for (size_t j = 0; j < expected.size(); ++j) {
+    const std::vector<double> u = hash_uniform(name + "#" + std::to_string(j), static_cast<int64_t>(values.size()));
+    double dot = 0;
+    for (size_t i = 0; i < values.size(); ++i) dot += values[i] * u[i];
+    squared += std::pow(dot - expected[j].get<double>(), 2);
+  }
+  return std::sqrt(12 * squared / static_cast<double>(expected.size())) / summary.at("norm").get<double>();
+}
+
 nlohmann::json read_record(const std::string& file) {
   const std::string path = std::string(GESTALT_SOURCE_DIR) + "/tests/golden/" + file;
   std::ifstream stream(path);
@@ -76,19 +89,23 @@ StepErrors compare_step(const std::string& file, double loss, Module& module) {
     if (!p.trained) continue;
     check(gradients.contains(p.name), "[golden] {} has no gradient of {}", file, p.name);
     const std::vector<double> g = torch_order(p.tensor.shape(), p.tensor.grad().values64(), true);
-    const auto& expected = gradients.at(p.name).at("projections");
-    double squared = 0;
-    for (size_t j = 0; j < expected.size(); ++j) {
-      const std::vector<double> u = hash_uniform(p.name + "#" + std::to_string(j), static_cast<int64_t>(g.size()));
-      double dot = 0;
-      for (size_t i = 0; i < g.size(); ++i) dot += g[i] * u[i];
-      squared += std::pow(dot - expected[j].get<double>(), 2);
-    }
-    const double norm = gradients.at(p.name).at("norm").get<double>();
-    errors.gradients.push_back({p.name, std::sqrt(12 * squared / static_cast<double>(expected.size())) / norm});
+    errors.gradients.push_back({p.name, projection_error(p.name, g, gradients.at(p.name))});
   }
   check(errors.gradients.size() == gradients.size(), "[golden] {} has {} gradients, the module {}", file,
         gradients.size(), errors.gradients.size());
+  return errors;
+}
+
+std::vector<GradientError> compare_values(const std::string& file, const std::string& key, Module& module) {
+  const auto record = read_record(file).at(key);
+  std::vector<GradientError> errors;
+  for (const NamedPart& p : parts(module)) {
+    check(record.contains(p.name), "[golden] {} has no {} of {}", file, key, p.name);
+    const std::vector<double> values = torch_order(p.tensor.shape(), p.tensor.values64(), true);
+    errors.push_back({p.name, projection_error(p.name, values, record.at(p.name))});
+  }
+  check(errors.size() == record.size(), "[golden] {} has {} of {}, the module {}", file, record.size(), key,
+        errors.size());
   return errors;
 }
 

@@ -18,6 +18,8 @@ struct GradientError {
   std::string name;
   double error;  // estimate of ‖Δg‖ / ‖g‖ from the recorded projections
 };
+// The same for the values of all of the module's parts, recorded under `key`.
+std::vector<GradientError> compare_values(const std::string& file, const std::string& key, Module& module);
 
 // Compares the gradients of the module's trained parts, and its loss, with the record tests/golden/FILE.
 struct StepErrors {

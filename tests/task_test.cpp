@@ -59,6 +59,7 @@ TEST_CASE("every task: learns one batch") {
       Random random(1);
       task->build(random);
       ParameterArena arena(*task, Device::cpu, dtype);
+      task->prepare(arena);
       Optimizer optimizer(arena, {.kind = "adamw", .decay = 0});
       PhaseClock clock(phase_names);
       const Inputs inputs = feed->at(0, clock);

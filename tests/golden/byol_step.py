@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""One step of BYOL or SimSiam in PyTorch (f64) on a narrow ResNet with one basic block a stage: loss, every gradient,
+and for BYOL the weights, the moving average and all running statistics after an SGD step.
+
+A ReLU whose input is within f32's rounding of 0 may fall on either side, and then gradients differ by more than
+rounding. So the views are, of many candidates, those whose nearest input to 0 is the farthest away.
+
+usage: byol_step.py byol > byol_step.json; byol_step.py simsiam > simsiam_step.json     (needs torch and torchvision)
+"""
+import json
+import math
+import sys
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from formula import hash_uniform, parameter, summary
+
+torch.set_default_dtype(torch.float64)
+BATCH, SIZE, WIDTH, CANDIDATES = 8, 16, 16, 60
+RATE, STEP, STEPS, TAU = 0.05, 3, 10, 0.9
+
+
+def narrow_resnet():
+    model = ResNet(BasicBlock, [1, 1, 1, 1])
+    model.conv1 = torch.nn.Conv2d(3, WIDTH, 3, 1, 1, bias=False)
+    model.bn1 = torch.nn.BatchNorm2d(WIDTH)
+    model.maxpool = model.fc = torch.nn.Identity()
+    model.inplanes = WIDTH
+    for stage in range(4):
+        layer = model._make_layer(BasicBlock, WIDTH << stage, 1, stride=1 if stage == 0 else 2)
+        setattr(model, f"layer{stage + 1}", layer)
+    return model
+
+
+class Head(torch.nn.Module):
+    """Two linear layers with batch norm and ReLU between; `output_norm` adds a batch norm without scale and shift."""
+
+    def __init__(self, inside, hidden, out, output_norm=False):
+        super().__init__()
+        self.linears = torch.nn.ModuleList(
+            [torch.nn.Linear(inside, hidden, bias=False), torch.nn.Linear(hidden, out, bias=not output_norm)])
+        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(hidden)])
+        if output_norm:
+            self.norms.append(torch.nn.BatchNorm1d(out, affine=False))
+        self.relu = torch.nn.ReLU()
+
+    def forward(self, x):
+        y = self.linears[1](self.relu(self.norms[0](self.linears[0](x))))
+        return self.norms[1](y) if len(self.norms) > 1 else y
+
+
+class Network(torch.nn.Module):
+    def __init__(self, output_norm):
+        super().__init__()
+        self.encoder = narrow_resnet()
+        self.projector = Head(8 * WIDTH, 64, 32, output_norm)
+
+    def forward(self, x):
+        return self.projector(self.encoder(x))
+
+
+class Siamese(Network):
+    """Online network with a predictor; `target` is a network or None, for which it is its own target."""
+
+    def __init__(self, method):
+        super().__init__(method == "simsiam")
+        self.predictor = Head(32, 48, 32)
+        self.method = method
+        if method == "byol":
+            self.target = Network(False)
+
+    def loss(self, first, second):
+        z1, z2 = self(first), self(second)
+        p1, p2 = self.predictor(z1), self.predictor(z2)
+        with torch.no_grad():
+            t1, t2 = (self.target(first), self.target(second)) if self.method == "byol" else (z1, z2)
+        distance = lambda p, t: (F.normalize(p, dim=1) - F.normalize(t.detach(), dim=1)).square().sum(1).mean()
+        total = distance(p1, t2) + distance(p2, t1)  # ‖p̄ − t̄‖² = 2 − 2 cos
+        return total if self.method == "byol" else total / 4
+
+
+method = sys.argv[1]
+model = Siamese(method).train()
+with torch.no_grad():
+    for name, p in model.named_parameters():
+        p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
+start = {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def views(name):
+    u = hash_uniform(name, 2 * BATCH * SIZE * SIZE * 3).reshape(2 * BATCH, SIZE, SIZE, 3) + 0.5
+    return torch.from_numpy(u).float().double().permute(0, 3, 1, 2).chunk(2)
+
+
+margin = []
+for part in [model.encoder, model.projector, model.predictor]:
+    for module in part.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
+best = (0, "")
+with torch.no_grad():
+    for candidate in range(CANDIDATES):
+        margin.clear()
+        model.loss(*views(f"views {candidate}"))
+        best = max(best, (min(margin), f"views {candidate}"))
+model.load_state_dict(start)  # the running statistics moved
+
+loss = model.loss(*views(best[1]))
+loss.backward()
+online = {n: p for n, p in model.named_parameters() if not n.startswith("target.")}
+record = {
+    "torch": torch.__version__,
+    "views": best[1],
+    "margin": best[0],
+    "loss": loss.item(),
+    "gradients": {name: summary(name, p.grad.numpy()) for name, p in online.items()},
+}
+if method == "byol":
+    tau = 1 - (1 - TAU) * (math.cos(math.pi * STEP / STEPS) + 1) / 2
+    with torch.no_grad():
+        for name, p in online.items():
+            p -= RATE * p.grad
+        for name, p in model.target.named_parameters():
+            p.copy_(tau * p + (1 - tau) * online[name])
+    record["tau"] = tau
+    record["after"] = {name: summary(name, value.numpy()) for name, value in model.state_dict().items()
+                       if not name.endswith("num_batches_tracked")}
+print(json.dumps(record, indent=1))
