@@ -56,17 +56,16 @@ LossOutput Byol::loss(const Inputs& inputs, const StepInfo&) {
   const Tensor& images = inputs.tensors[0];  // (2B, S, S, 3)
   const int64_t count = images.dim(0) / 2;
   const std::array<Tensor, 2> view{images.slice(0, count), images.slice(count, 2 * count)};
-  std::array<Tensor, 2> h, prediction, target;  // (B, F), (B, head_out), (B, head_out)
+  std::array<Tensor, 2> projection, prediction, target;  // (B, head_out)
   for (size_t v = 0; v < 2; ++v) {
     const NoGrad off;
     target[v] = target_.projector(target_.encoder->forward(view[v], true), true);
   }
   for (size_t v = 0; v < 2; ++v) {
-    h[v] = encoder_->forward(view[v], true);
-    prediction[v] = projector_(h[v], true);
-    if (use_predictor) prediction[v] = predictor_(prediction[v], true);
+    projection[v] = projector_(encoder_->forward(view[v], true), true);
+    prediction[v] = use_predictor ? predictor_(projection[v], true) : projection[v];
   }
-  return {add(cosine_loss(prediction[0], target[1]), cosine_loss(prediction[1], target[0])), h[0].detach()};
+  return {add(cosine_loss(prediction[0], target[1]), cosine_loss(prediction[1], target[0])), projection[0].detach()};
 }
 
 void Byol::after_step(const StepInfo& info, ParameterArena& arena) {
@@ -75,7 +74,7 @@ void Byol::after_step(const StepInfo& info, ParameterArena& arena) {
 
 std::string Byol::collapse_cure() const {
   return use_predictor ? "try a lower --lr, a larger --batch, a --tau nearer to 1 or a wider --predictor-hidden"
-                       : "BYOL needs its predictor: --predictor true";
+                       : "BYOL needs its predictor: run without --no-predictor";
 }
 
 void Byol::Network::visit(Visitor& v) {

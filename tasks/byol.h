@@ -9,7 +9,7 @@ namespace gestalt {
 
 // Grill et al. 2020, "Bootstrap your own latent: a new approach to self-supervised learning", section 3.
 // As in the authors' code, each view passes batch norm by itself, and the target network normalises by the statistics
-// of its batch: only weights are averaged.
+// of its batch: only weights are averaged. The collapse meter looks at the projections, which collapse first.
 class Byol : public ImageTask {
  public:
   double tau = 0.99, tau_end = 1;

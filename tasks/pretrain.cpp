@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr int64_t log_steps = 50;  // steps between rows of metrics.csv within an epoch
-constexpr double collapsed_spread = 0.05;  // Spread::std below which features count as collapsed
+constexpr double collapsed_spread = 0.15;  // Spread::std below which features count as collapsed
 
 const std::vector<std::string> metrics_columns{"step",          "epoch",       "loss",           "lr",
                                                "gradient_norm", "feature_std", "effective_rank", "probe"};

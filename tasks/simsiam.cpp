@@ -33,16 +33,15 @@ void Simsiam::build_heads(Random& random) {
 LossOutput Simsiam::loss(const Inputs& inputs, const StepInfo&) {
   const Tensor& images = inputs.tensors[0];  // (2B, S, S, 3)
   const int64_t count = images.dim(0) / 2;
-  std::array<Tensor, 2> h, z, p;  // (B, F), (B, head_out), (B, head_out)
+  std::array<Tensor, 2> z, p;  // (B, head_out)
   for (size_t v = 0; v < 2; ++v) {
     const auto first = static_cast<int64_t>(v) * count;
-    h[v] = encoder_->forward(images.slice(first, first + count), true);
-    z[v] = projector_(h[v], true);
+    z[v] = projector_(encoder_->forward(images.slice(first, first + count), true), true);
     p[v] = predictor_(z[v], true);
   }
   // −½ cos(p₁, z₂) − ½ cos(p₂, z₁) + 1, for cosine_loss is 2 − 2 cos.
   const Tensor both = add(cosine_loss(p[0], z[1].detach()), cosine_loss(p[1], z[0].detach()));
-  return {scale(both, 0.25), h[0].detach()};
+  return {scale(both, 0.25), z[0].detach()};
 }
 
 void Simsiam::visit(Visitor& v) {

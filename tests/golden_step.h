@@ -16,7 +16,8 @@ void fill_by_formula(Module& module);
 
 struct GradientError {
   std::string name;
-  double error;  // estimate of ‖Δg‖ / ‖g‖ from the recorded projections
+  double error;  // estimate of ‖Δg‖ / ‖g‖ from the recorded projections; ‖g‖ counts as no less than
+                 // a 10,000th of the norm of all gradients together
 };
 // The same for the values of all of the module's parts, recorded under `key`.
 std::vector<GradientError> compare_values(const std::string& file, const std::string& key, Module& module);
