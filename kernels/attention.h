@@ -24,6 +24,7 @@ GESTALT_KERNEL(Attention)
 struct AttentionBackward {
   In qkv, y, dy, lse;
   Out dqkv;
+  Out along;  // like lse: scratch of the CUDA form for Σ dy·y of each row; absent on the CPU
   AttentionShape shape;
 };
 GESTALT_KERNEL(AttentionBackward)

@@ -1,14 +1,15 @@
 // Kernels whose ops the op table does not hold, on CUDA (real or emulated) against the CPU, in every order of threads.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
 
 #include "engine/augment.h"
 #include "engine/layers.h"
+#include "engine/ops/knn.h"
 #include "engine/optimizer.h"
-#include "kernels/augment_formulas.h"
 #include "tests/golden_step.h"
 #if GESTALT_EMULATED
 #include "tests/cuda_emulator/emulator.h"
@@ -176,6 +177,35 @@ TEST_CASE("cuda augment: evaluation views of tiny and long images equal the CPU'
     };
     CHECK(worst(view(Device::cuda), view(Device::cpu)) < 1e-5);
   }
+}
+
+TEST_CASE("cuda knn: predictions equal the CPU's, ties included" * doctest::skip(without_cuda)) {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (auto [queries, bank, dim] : {std::array<int64_t, 3>{70, 130, 33}, {3, 300, 8}, {5, 4, 1}}) {
+      CAPTURE(bank);
+      const Tensor q = Tensor::from(hash_uniform("queries", queries * dim), {queries, dim}).to(dtype);
+      const Tensor b = Tensor::from(hash_uniform("bank", bank * dim), {bank, dim}).to(dtype);
+      std::vector<int32_t> labels(bank);
+      for (int64_t i = 0; i < bank; ++i) labels[i] = static_cast<int32_t>(i * 7 % 11);
+      const Tensor l = Tensor::from(std::span<const int32_t>(labels), Shape{bank});
+      for (int64_t k : {1, 5, 200}) {
+        CAPTURE(k);
+        const std::vector<int32_t> expected = knn_predict(q, b, l, k, 0.07, 11);
+        in_every_order([&] {
+          const std::vector<int32_t> got =
+              knn_predict(q.to(Device::cuda), b.to(Device::cuda), l.to(Device::cuda), k, 0.07, 11);
+          CHECK(got == expected);
+          return std::vector<float>(got.begin(), got.end());
+        });
+      }
+    }
+  // All similarities equal: the k lowest indices vote, and of equal votes the lowest class wins.
+  const Tensor same = Tensor::full({300, 4}, 2), query = Tensor::full({2, 4}, 0.5);
+  std::vector<int32_t> labels(300, 0);
+  for (int i = 0; i < 10; ++i) labels[i] = i < 5 ? 2 : 1;
+  const Tensor l = Tensor::from(std::span<const int32_t>(labels), Shape{300}).to(Device::cuda);
+  for (auto [k, expected] : {std::pair<int64_t, int32_t>{5, 2}, {10, 1}, {11, 1}})
+    CHECK(knn_predict(query.to(Device::cuda), same.to(Device::cuda), l, k, 0.1, 3)[1] == expected);
 }
 
 }  // namespace gestalt::test

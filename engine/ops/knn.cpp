@@ -30,8 +30,11 @@ std::vector<int32_t> knn_predict(const Tensor& queries, const Tensor& bank, cons
   }
   Tensor predictions = Tensor::empty({queries.dim(0)}, DType::i32, queries.device());
   const Tensor voters = labels.to(queries.device());
+  Tensor scratch;
+  if (queries.device() == Device::cuda)
+    scratch = Tensor::empty({kernels::knn_scratch(queries.dim(0), rows, k)}, DType::f32, Device::cuda);
   kernels::launch(kernels::Knn{queries.in(), bank.in(), voters.in(), predictions.out(), queries.dim(0), rows,
-                               queries.dim(1), k, temperature, classes},
+                               queries.dim(1), k, temperature, classes, scratch.out()},
                   queries.stream());
   const Tensor host = predictions.to(Device::cpu);
   const int32_t* values = host.data<int32_t>();

@@ -1,0 +1,399 @@
+// Attention on CUDA: tiles of scores in registers, products on the tensor cores; a block owns its rows of the result,
+// so that no sum needs an atomic.
+#include "kernels/attention.h"
+
+#include <cmath>
+
+#include "kernels/cuda/fragment.cuh"
+#include "kernels/cuda/warp.cuh"
+
+namespace gestalt::kernels::cuda {
+namespace {
+
+constexpr int warps = 4, threads = 32 * warps;
+constexpr int block = 16 * warps;  // rows that a block owns, 16 a warp
+constexpr float log2_e = 1.4426950408889634f;
+
+// One head of one batch element. Rows of q, k, v lie `stride` apart, rows of y `y_stride`.
+template <class T>
+struct Head {
+  const T *q, *k, *v;
+  int64_t stride, y_offset, y_stride, row_offset;
+};
+
+template <class T>
+__device__ Head<T> head_of(const T* qkv, const AttentionShape& s) {
+  const int64_t b = blockIdx.y / s.heads, h = blockIdx.y % s.heads, width = s.heads * s.dim;
+  const T* q = qkv + b * s.length * 3 * width + h * s.dim;
+  return {q, q + width, q + 2 * width, 3 * width, b * s.length * width + h * s.dim, width, blockIdx.y * s.length};
+}
+
+// A tile of `rows` rows from row `first` on, zeros outside of (length, dim); `fast` where rows are whole 16 bytes.
+template <int rows, int D, class T>
+__device__ __forceinline__ void load_tile(T* tile, const T* from, int64_t stride, int64_t first,
+                                          const AttentionShape& s, bool fast) {
+  constexpr int pitch = D + row_padding;
+  from += first * stride;
+  const int64_t valid = s.length - first;
+  if (fast) return begin_tile<T, D, threads>(tile, pitch, from, stride, rows, valid, s.dim);
+  for (int i = threadIdx.x; i < rows * D; i += threads) {
+    const int row = i / D, column = i % D;
+    tile[row * pitch + column] = row < valid && column < s.dim ? from[row * stride + column] : static_cast<T>(0.0f);
+  }
+}
+
+// d (16, D) += a (16, K) · b (K, D), a in sums of the accumulator's layout, b at rows of a tile.
+template <class T, int K, int D>
+__device__ __forceinline__ void add_from_sums(float (&d)[D / 8][4], const float (&a)[K / 8][4], const T* rows) {
+  using F = Fragments<T>;
+  constexpr int pitch = D + row_padding;
+#pragma unroll
+  for (int k = 0; k < K; k += F::depth) {
+    const auto fa = F::from_sums(a + k / 8);
+#pragma unroll
+    for (int n = 0; n < D / 16; ++n) {
+      typename F::B b[2];
+      F::load_b_rows(b, rows + k * pitch + 16 * n, pitch);
+      F::multiply(d[2 * n], fa, b[0]);
+      F::multiply(d[2 * n + 1], fa, b[1]);
+    }
+  }
+}
+
+// Writes the warp's 16 rows from row `first` on.
+template <class T, int D>
+__device__ __forceinline__ void write_rows(const float (&d)[D / 8][4], float low_factor, float high_factor, T* to,
+                                           int64_t stride, int first, const AttentionShape& s) {
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+  for (int n = 0; n < D / 8; ++n)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int row = first + e / 2 * 8 + g;
+      const int column = 8 * n + 2 * t + e % 2;
+      if (row < s.length && column < s.dim)
+        to[row * stride + column] = static_cast<T>(d[n][e] * (e < 2 ? low_factor : high_factor));
+    }
+}
+
+// The keys that queries [first, first + block) see end before this one.
+__device__ int last_key(const AttentionShape& s, int first) {
+  const int length = static_cast<int>(s.length);
+  return s.causal && first + block < length ? first + block : length;
+}
+__device__ __forceinline__ bool sees(const AttentionShape& s, int query, int key) {
+  const int length = static_cast<int>(s.length);
+  return key < length && query < length && (!s.causal || key <= query);
+}
+
+template <class T, int D>
+struct ForwardTiles {
+  static constexpr int keys = D > 64 && sizeof(T) == 4 ? 32 : 64;
+  static constexpr size_t bytes = sizeof(T) * (block + 4 * keys) * (D + row_padding);  // keys and values twice
+};
+
+template <class T, int D>
+__global__ void __launch_bounds__(threads)
+    attention_kernel(const T* qkv, T* y, float* lse, AttentionShape s, float scale, bool fast) {
+  constexpr int pitch = D + row_padding, keys = ForwardTiles<T, D>::keys, tile = keys * pitch;
+  GESTALT_DYNAMIC_SHARED(T, q_tile);
+  T* kv_tiles = q_tile + block * pitch;  // stages of keys, then values
+  const Head<T> head = head_of(qkv, s);
+  const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
+  const int end = last_key(s, first);
+  auto load = [&](int key) {
+    T* to = kv_tiles + key / keys % 2 * 2 * tile;
+    load_tile<keys, D>(to, head.k, head.stride, key, s, fast);
+    load_tile<keys, D>(to + tile, head.v, head.stride, key, s, fast);
+  };
+  load_tile<block, D>(q_tile, head.q, head.stride, first, s, fast);
+  load(0);
+  commit_copies();
+
+  float out[D / 8][4] = {}, most[2] = {-3e38f, -3e38f}, sum[2] = {};
+  for (int key = 0; key < end; key += keys) {
+    if (key + keys < end) load(key + keys);
+    commit_copies();
+    wait_copies<1>();
+    __syncthreads();
+    const T* k_tile = kv_tiles + key / keys % 2 * 2 * tile;
+    float p[keys / 8][4] = {};
+    add_product<T, keys / 16, D>(p, q_tile + 16 * warp * pitch, k_tile, pitch);
+
+    // Exponentials against the running maximum; what was summed against the old one shrinks.
+    float top[2] = {most[0], most[1]};
+#pragma unroll
+    for (int n = 0; n < keys / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const bool seen = sees(s, first_of_warp + e / 2 * 8 + g, key + 8 * n + 2 * t + e % 2);
+        p[n][e] = seen ? p[n][e] * scale : -INFINITY;
+        top[e / 2] = fmaxf(top[e / 2], p[n][e]);
+      }
+    float shrink[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      top[half] = fmaxf(top[half], __shfl_xor_sync(full_warp, top[half], 1));
+      top[half] = fmaxf(top[half], __shfl_xor_sync(full_warp, top[half], 2));
+      shrink[half] = exp2_fast((most[half] - top[half]) * log2_e);
+      most[half] = top[half];
+      sum[half] *= shrink[half];
+    }
+#pragma unroll
+    for (int n = 0; n < keys / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        p[n][e] = exp2_fast((p[n][e] - top[e / 2]) * log2_e);
+        sum[e / 2] += p[n][e];
+      }
+#pragma unroll
+    for (int n = 0; n < D / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[n][e] *= shrink[e / 2];
+    add_from_sums<T, keys, D>(out, p, k_tile + tile);
+    __syncthreads();  // the stage is free again
+  }
+  wait_copies<0>();
+
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    sum[half] += __shfl_xor_sync(full_warp, sum[half], 1);
+    sum[half] += __shfl_xor_sync(full_warp, sum[half], 2);
+    const int row = first_of_warp + 8 * half + g;
+    if (t == 0 && row < s.length) lse[head.row_offset + row] = most[half] + logf(sum[half]);
+  }
+  write_rows<T, D>(out, 1 / sum[0], 1 / sum[1], y + head.y_offset, head.y_stride, first_of_warp, s);
+}
+
+template <class T>
+struct BackwardPointers {
+  const T *qkv, *y, *dy;
+  const float* lse;
+  float* along;  // Σ dy·y of each row
+  T* dqkv;
+};
+
+// A warp a row: along = Σ dy·y.
+template <class T>
+__global__ void __launch_bounds__(threads) along_kernel(BackwardPointers<T> p, AttentionShape s) {
+  const int64_t row = blockIdx.x * int64_t{warps} + threadIdx.x / 32;  // of (batch, length, heads)
+  if (row >= s.batch * s.length * s.heads) return;
+  float sum = 0;
+  for (int64_t d = threadIdx.x % 32; d < s.dim; d += 32)
+    sum += static_cast<float>(p.y[row * s.dim + d]) * static_cast<float>(p.dy[row * s.dim + d]);
+  sum = warp_sum(sum);
+  const int64_t h = row % s.heads, i = row / s.heads % s.length, b = row / s.heads / s.length;
+  if (threadIdx.x % 32 == 0) p.along[(b * s.heads + h) * s.length + i] = sum;
+}
+
+template <class T, int D>
+struct BackwardTiles {
+  static constexpr int others = D > 64 && sizeof(T) == 4 ? 16 : 32;  // rows that a block walks over, at a time
+  static constexpr size_t bytes = sizeof(T) * 2 * (block + others) * (D + row_padding);
+};
+
+// The gradient of the queries: a block owns queries and walks over the keys.
+template <class T, int D>
+__global__ void __launch_bounds__(threads, 2)
+    query_gradient_kernel(BackwardPointers<T> p, AttentionShape s, float scale, bool fast) {
+  constexpr int pitch = D + row_padding, keys = BackwardTiles<T, D>::others;
+  GESTALT_DYNAMIC_SHARED(T, q_tile);
+  T *dy_tile = q_tile + block * pitch, *k_tile = dy_tile + block * pitch, *v_tile = k_tile + keys * pitch;
+  const Head<T> head = head_of(p.qkv, s);
+  const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
+  load_tile<block, D>(q_tile, head.q, head.stride, first, s, fast);
+  load_tile<block, D>(dy_tile, p.dy + head.y_offset, head.y_stride, first, s, fast);
+  float lse[2], along[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = first_of_warp + 8 * half + g;
+    lse[half] = row < s.length ? p.lse[head.row_offset + row] : 0.0f;
+    along[half] = row < s.length ? p.along[head.row_offset + row] : 0.0f;
+  }
+  float dq[D / 8][4] = {};
+  for (int key = 0; key < last_key(s, first); key += keys) {
+    load_tile<keys, D>(k_tile, head.k, head.stride, key, s, fast);
+    load_tile<keys, D>(v_tile, head.v, head.stride, key, s, fast);
+    commit_copies();
+    wait_copies<0>();
+    __syncthreads();
+    float score[keys / 8][4] = {}, grad[keys / 8][4] = {};
+    add_product<T, keys / 16, D>(score, q_tile + 16 * warp * pitch, k_tile, pitch);
+    add_product<T, keys / 16, D>(grad, dy_tile + 16 * warp * pitch, v_tile, pitch);
+#pragma unroll
+    for (int n = 0; n < keys / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const bool seen = sees(s, first_of_warp + e / 2 * 8 + g, key + 8 * n + 2 * t + e % 2);
+        const float probability = exp2_fast((score[n][e] * scale - lse[e / 2]) * log2_e);
+        grad[n][e] = seen ? probability * (grad[n][e] - along[e / 2]) : 0.0f;
+      }
+    add_from_sums<T, keys, D>(dq, grad, k_tile);
+    __syncthreads();
+  }
+  write_rows<T, D>(dq, scale, scale, p.dqkv + (head.q - p.qkv), head.stride, first_of_warp, s);
+}
+
+// The gradients of keys and values: a block owns keys and walks over the queries, with scores transposed.
+template <class T, int D>
+__global__ void __launch_bounds__(threads, 2)
+    key_gradient_kernel(BackwardPointers<T> p, AttentionShape s, float scale, bool fast) {
+  constexpr int pitch = D + row_padding, queries = BackwardTiles<T, D>::others;
+  GESTALT_DYNAMIC_SHARED(T, k_tile);
+  T *v_tile = k_tile + block * pitch, *q_tile = v_tile + block * pitch, *dy_tile = q_tile + queries * pitch;
+  const Head<T> head = head_of(p.qkv, s);
+  const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
+  load_tile<block, D>(k_tile, head.k, head.stride, first, s, fast);
+  load_tile<block, D>(v_tile, head.v, head.stride, first, s, fast);
+  const float *lse = p.lse + head.row_offset, *along = p.along + head.row_offset;
+  float dk[D / 8][4] = {}, dv[D / 8][4] = {};
+  // Under a causal mask the first query that sees any of these keys is their own first one.
+  for (int query = s.causal ? first : 0; query < s.length; query += queries) {
+    load_tile<queries, D>(q_tile, head.q, head.stride, query, s, fast);
+    load_tile<queries, D>(dy_tile, p.dy + head.y_offset, head.y_stride, query, s, fast);
+    commit_copies();
+    wait_copies<0>();
+    __syncthreads();
+    float score[queries / 8][4] = {}, grad[queries / 8][4] = {};
+    add_product<T, queries / 16, D>(score, k_tile + 16 * warp * pitch, q_tile, pitch);
+    add_product<T, queries / 16, D>(grad, v_tile + 16 * warp * pitch, dy_tile, pitch);
+#pragma unroll
+    for (int n = 0; n < queries / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int row = query + 8 * n + 2 * t + e % 2;
+        const bool seen = sees(s, row, first_of_warp + e / 2 * 8 + g);
+        const int at = row < s.length ? row : 0;
+        score[n][e] = seen ? exp2_fast((score[n][e] * scale - lse[at]) * log2_e) : 0.0f;
+        grad[n][e] = seen ? score[n][e] * (grad[n][e] - along[at]) : 0.0f;
+      }
+    add_from_sums<T, queries, D>(dv, score, dy_tile);
+    add_from_sums<T, queries, D>(dk, grad, q_tile);
+    __syncthreads();
+  }
+  T* to = p.dqkv + (head.k - p.qkv);
+  write_rows<T, D>(dk, scale, scale, to, head.stride, first_of_warp, s);
+  write_rows<T, D>(dv, 1, 1, to + (head.v - head.k), head.stride, first_of_warp, s);
+}
+
+// Copies the keys and values of the new positions to their place in the cache.
+template <class T>
+__global__ void __launch_bounds__(threads) append_kernel(CachedAttention k, const T* qkv, T* cache) {
+  const AttentionShape& s = k.shape;
+  const int64_t width = 2 * s.heads * s.dim;
+  grid_stride(s.batch * s.length * width, [&](int64_t at) {
+    const int64_t row = at / width, column = at % width, b = row / s.length, i = row % s.length;
+    cache[(b * k.capacity + k.first + i) * width + column] = qkv[row * (width / 2 * 3) + width / 2 + column];
+  });
+}
+
+// Block (new position, head): each warp takes every fourth key, lanes lie along the head; then the warps' parts join.
+template <class T>
+__global__ void __launch_bounds__(threads)
+    cached_attention_kernel(CachedAttention k, const T* qkv, const T* cache, T* y, float scale) {
+  constexpr int most = 128, parts = most / 32;
+  GESTALT_SHARED(float, of_warp, [warps][most + 2]);
+  const AttentionShape& s = k.shape;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int64_t row = blockIdx.x, h = blockIdx.y, b = row / s.length, width = s.heads * s.dim;
+  const T* query = qkv + row * 3 * width + h * s.dim;
+  const T* keys = cache + b * k.capacity * 2 * width + h * s.dim;
+  float q[parts], out[parts] = {}, top = -3e38f, sum = 0;
+#pragma unroll
+  for (int n = 0; n < parts; ++n) q[n] = lane + 32 * n < s.dim ? static_cast<float>(query[lane + 32 * n]) * scale : 0;
+  for (int64_t j = warp; j <= k.first + row % s.length; j += warps) {
+    const T *key = keys + j * 2 * width, *value = key + width;
+    float score = 0;
+#pragma unroll
+    for (int n = 0; n < parts; ++n)
+      if (lane + 32 * n < s.dim) score += q[n] * static_cast<float>(key[lane + 32 * n]);
+    score = warp_sum(score);
+    const float higher = fmaxf(top, score);
+    const float shrink = exp2_fast((top - higher) * log2_e), p = exp2_fast((score - higher) * log2_e);
+    top = higher, sum = sum * shrink + p;
+#pragma unroll
+    for (int n = 0; n < parts; ++n)
+      if (lane + 32 * n < s.dim) out[n] = out[n] * shrink + p * static_cast<float>(value[lane + 32 * n]);
+  }
+#pragma unroll
+  for (int n = 0; n < parts; ++n) of_warp[warp][lane + 32 * n] = out[n];
+  if (lane == 0) of_warp[warp][most] = top, of_warp[warp][most + 1] = sum;
+  __syncthreads();
+  top = of_warp[0][most];  // the first warp has the first key
+  for (int w = 1; w < warps; ++w) top = fmaxf(top, of_warp[w][most]);
+  for (int d = threadIdx.x; d < s.dim; d += threads) {
+    float total = 0, weight = 0;
+    for (int w = 0; w < warps; ++w) {
+      const float shrink = exp2_fast((of_warp[w][most] - top) * log2_e);
+      total += shrink * of_warp[w][d];
+      weight += shrink * of_warp[w][most + 1];
+    }
+    y[row * width + h * s.dim + d] = static_cast<T>(total / weight);
+  }
+}
+
+// Calls f(number) with the padded size of a head, as a type.
+template <class F>
+void dispatch_dim(int64_t dim, F&& f) {
+  check(dim <= 128, "[attention] got heads of {}, expected at most 128 on cuda; use --device cpu", dim);
+  if (dim <= 32) return f(std::integral_constant<int, 32>{});
+  if (dim <= 64) return f(std::integral_constant<int, 64>{});
+  f(std::integral_constant<int, 128>{});
+}
+
+dim3 grid_of(const AttentionShape& s) { return dim3(divide_up(s.length, block), s.batch * s.heads); }
+
+}  // namespace
+
+void run(const Attention& k, Stream stream) {
+  const AttentionShape& s = k.shape;
+  const float scale = 1 / std::sqrt(static_cast<float>(s.dim));
+  dispatch_cuda(k.qkv.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T* qkv = k.qkv.as<T>();
+    const bool fast = s.dim * sizeof(T) % 16 == 0 && aligned16(qkv);
+    dispatch_dim(s.dim, [&](auto number) {
+      constexpr int D = decltype(number)::value;
+      launch_kernel(attention_kernel<T, D>, grid_of(s), threads, ForwardTiles<T, D>::bytes, stream, qkv, k.y.as<T>(),
+                    k.lse.as<float>(), s, scale, fast);
+    });
+  });
+}
+
+void run(const AttentionBackward& k, Stream stream) {
+  const AttentionShape& s = k.shape;
+  const float scale = 1 / std::sqrt(static_cast<float>(s.dim));
+  dispatch_cuda(k.qkv.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const BackwardPointers<T> p{k.qkv.as<T>(),     k.y.as<T>(),         k.dy.as<T>(),
+                                k.lse.as<float>(), k.along.as<float>(), k.dqkv.as<T>()};
+    const bool fast = s.dim * sizeof(T) % 16 == 0 && aligned16(p.qkv, p.dy);
+    launch_kernel(along_kernel<T>, divide_up(s.batch * s.length * s.heads, warps), threads, 0, stream, p, s);
+    dispatch_dim(s.dim, [&](auto number) {
+      constexpr int D = decltype(number)::value;
+      constexpr size_t bytes = BackwardTiles<T, D>::bytes;
+      launch_kernel(query_gradient_kernel<T, D>, grid_of(s), threads, bytes, stream, p, s, scale, fast);
+      launch_kernel(key_gradient_kernel<T, D>, grid_of(s), threads, bytes, stream, p, s, scale, fast);
+    });
+  });
+}
+
+void run(const CachedAttention& k, Stream stream) {
+  const AttentionShape& s = k.shape;
+  check(s.dim <= 128, "[cached_attention] got heads of {}, expected at most 128 on cuda; use --device cpu", s.dim);
+  const float scale = 1 / std::sqrt(static_cast<float>(s.dim));
+  dispatch_cuda(k.qkv.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T* qkv = k.qkv.as<T>();
+    T* cache = k.cache.as<T>();
+    launch_kernel(append_kernel<T>, blocks_for(2 * s.batch * s.length * s.heads * s.dim, threads), threads, 0, stream,
+                  k, qkv, cache);
+    launch_kernel(cached_attention_kernel<T>, dim3(s.batch * s.length, s.heads), threads, 0, stream, k, qkv, cache,
+                  k.y.as<T>(), scale);
+  });
+}
+
+}  // namespace gestalt::kernels::cuda
