@@ -38,10 +38,19 @@ ParameterArena::ParameterArena(Module& module, Device device, DType compute) {
     t.set_grad(slot(grads));
     if (shadows) t.set_shadow(slot(shadows));
   }
+  upload_layout();
+  refresh_shadows();
+}
+
+void ParameterArena::upload_layout() {
   const auto* bytes = reinterpret_cast<const uint8_t*>(layout.data());
   const auto length = static_cast<int64_t>(layout.size() * sizeof(kernels::Segment));
-  segments = Tensor::from(std::span(bytes, static_cast<size_t>(length)), {length}).to(device);
-  refresh_shadows();
+  segments = Tensor::from(std::span(bytes, static_cast<size_t>(length)), {length}).to(weights.device());
+}
+
+void ParameterArena::scale_rates(const std::function<double(const std::string&)>& factor) {
+  for (size_t i = 0; i < layout.size(); ++i) layout[i].rate_scale *= static_cast<float>(factor(names[i]));
+  upload_layout();
 }
 
 void ParameterArena::zero_grads() { grads.fill(0); }

@@ -1,6 +1,7 @@
 // ParameterArena: a module's trained tensors in one flat buffer, with their gradients and bf16 shadows beside them.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ class ParameterArena {
   ParameterArena(Module& module, Device device, DType compute);
 
   void zero_grads();
+  // Multiplies the learning rate of each tensor by `factor(its name)`.
+  void scale_rates(const std::function<double(const std::string&)>& factor);
   void refresh_shadows();  // after the weights were written by anything but an optimizer
 
   Tensor weights, grads, shadows;  // (size), the last undefined for f32
@@ -24,6 +27,9 @@ class ParameterArena {
   std::vector<kernels::Segment> layout;
   std::vector<std::string> names;
   int64_t size() const { return weights.count(); }
+
+ private:
+  void upload_layout();
 };
 
 }  // namespace gestalt

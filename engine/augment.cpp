@@ -129,7 +129,8 @@ Normalisation normalisation(const std::string& name) {
   if (name == "none") return {{0, 0, 0}, {1, 1, 1}};
   if (name == "imagenet") return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
   if (name == "cifar10") return {{0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}};
-  fail("[augment] got normalisation '{}', expected none, imagenet or cifar10", name);
+  if (name == "half") return {{0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}};
+  fail("[augment] got normalisation '{}', expected none, half, imagenet or cifar10", name);
 }
 
 void AugmentOptions::fields(Fields& f) {
@@ -147,7 +148,7 @@ void AugmentOptions::fields(Fields& f) {
   f("blur-max", blur_max, "largest standard deviation of the blur, in pixels");
   f("solarize", solarize, "probability of inverting the pixels above solarize-threshold");
   f("solarize-threshold", solarize_threshold, "brightness, 0 to 1, from which solarize inverts");
-  f("normalise", normalise, "mean and deviation taken from the pixels", {"none", "imagenet", "cifar10"});
+  f("normalise", normalise, "mean and deviation taken from the pixels", {"none", "half", "imagenet", "cifar10"});
 }
 
 AugmentParameters AugmentOptions::parameters() const {

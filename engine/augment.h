@@ -11,8 +11,8 @@
 
 namespace gestalt {
 
-// How views are normalised: "none" leaves [0, 1]; "imagenet" and "cifar10" subtract the set's mean and divide by its
-// standard deviation, per channel.
+// How views are normalised: "none" leaves [0, 1], "half" makes it [-1, 1]; "imagenet" and "cifar10" subtract the set's
+// mean and divide by its standard deviation, per channel.
 struct Normalisation {
   float mean[3], std[3];
 };

@@ -16,12 +16,18 @@ class Encoder : public Module {
   // images (N, H, W, 3) → features (N, features()). `training` selects batch statistics in batch norm.
   virtual Tensor forward(const Tensor& images, bool training) = 0;
   virtual int64_t features() const = 0;
+  // For layer-wise learning rates: a part's layer, from 0 at the image to layers() next to the features. An encoder
+  // with 0 layers has no such order.
+  virtual int64_t layers() const { return 0; }
+  virtual int64_t layer_of(const std::string&) const { return 0; }
 };
 
 struct EncoderOptions {
   std::string model = "resnet18";
   std::string stem = "auto";  // cifar: 3×3, no pooling; imagenet: 7×7 stride 2 and max-pool; auto: by image size
   int64_t width = 64;         // channels of a ResNet's first stage; the others follow (64 is the paper's)
+  int64_t patch = 0;          // pixels along a ViT's patches; 0: 4 for images up to 64 pixels, else 16
+  std::string pool = "mean";  // what a ViT gives: the mean of its patch tokens, or its class token
   void fields(Fields& f);
 };
 
@@ -31,7 +37,7 @@ struct EncoderEntry {
 };
 std::vector<EncoderEntry> list_encoders();
 
-// Throws Error, suggesting the nearest name, for an unknown model. `image_size` resolves stem "auto".
+// Throws Error, suggesting the nearest name, for an unknown model. `image_size` resolves stem "auto" and patch 0.
 std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t image_size, Random& random);
 
 }  // namespace gestalt

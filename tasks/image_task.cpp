@@ -98,7 +98,7 @@ std::unique_ptr<Feed> ImageTask::open() {
   const LoaderOptions loader{.batch = run.batch,
                              .seed = static_cast<uint64_t>(run.seed),
                              .threads = static_cast<int>(run.loader_threads)};
-  return std::make_unique<ViewFeed>(images_, loader, views(), image_size, run.resolved_device(), run.resolved_dtype());
+  return std::make_unique<ViewFeed>(images_, loader, views(), image_size, run.resolved_device(), view_dtype());
 }
 
 void ImageTask::build(Random& random) {

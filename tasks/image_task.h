@@ -42,6 +42,7 @@ class ImageTask : public Task {
  protected:
   // One entry a view: how it is augmented.
   virtual std::vector<kernels::AugmentParameters> views() const = 0;
+  virtual DType view_dtype() const { return run.resolved_dtype(); }
   virtual void build_heads(Random& random) = 0;
 
   std::unique_ptr<Encoder> encoder_;

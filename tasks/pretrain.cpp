@@ -220,6 +220,7 @@ void Run::probe() {
   probe_pending_ = true;
   for (const Metric& m : probed_)
     say(fmt::format("epoch {}: {} {:.4g} ({})", state_.step / steps_per_epoch_, m.name, m.value, m.protocol));
+  task_.write_pictures(folder_.path(), state_.step / steps_per_epoch_);
 }
 
 void Run::save() {

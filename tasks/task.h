@@ -89,6 +89,8 @@ class Task : public Module {
   virtual std::string collapse_cure() const { return "try a lower --lr, a larger --batch or a longer --warmup-epochs"; }
   // How good the encoder is now. The first metric is the headline.
   virtual std::vector<Metric> probe() = 0;
+  // Writes pictures for a user to look at into the run's folder, after each probe.
+  virtual void write_pictures(const std::string& /*folder*/, int64_t /*epoch*/) {}
   // Writes what a user takes away (the encoder) into `folder`; returns the file.
   virtual std::string export_to(const std::string& folder) = 0;
 };

@@ -47,6 +47,7 @@ nlohmann::json read_record(const std::string& file) {
 }  // namespace
 
 std::string golden_text(const std::string& file, const std::string& key) { return read_record(file).at(key); }
+std::vector<double> golden_values(const std::string& file, const std::string& key) { return read_record(file).at(key); }
 
 std::vector<double> hash_uniform(const std::string& name, int64_t count) {
   uint32_t seed = 2166136261u;
@@ -70,8 +71,10 @@ void fill_by_formula(Module& module) {
     const Shape& shape = p.tensor.shape();
     std::vector<double> values = hash_uniform(p.name, shape.count());
     for (double& v : values) {
-      if (shape.rank() > 1) v *= std::sqrt(24.0 * static_cast<double>(shape[0]) / static_cast<double>(shape.count()));
-      else v = p.name.ends_with("weight") ? 1 + 0.2 * v : 0.2 * v;
+      if (shape.rank() > 1)
+        v *= std::sqrt(24.0 * static_cast<double>(shape[0]) / static_cast<double>(shape.count()));
+      else
+        v = p.name.ends_with("weight") ? 1 + 0.2 * v : 0.2 * v;
     }
     p.tensor.copy_from(Tensor::from(torch_order(shape, values, false), shape));
   }

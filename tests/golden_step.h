@@ -31,5 +31,7 @@ struct StepErrors {
 StepErrors compare_step(const std::string& file, double loss, Module& module);
 // A text value of the record, such as the name that its inputs were made from.
 std::string golden_text(const std::string& file, const std::string& key);
+// A list of numbers of the record.
+std::vector<double> golden_values(const std::string& file, const std::string& key);
 
 }  // namespace gestalt::test

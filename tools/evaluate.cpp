@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "engine/data/subset.h"
 #include "models/export.h"
 #include "tasks/evaluate.h"
 #include "tools/commands.h"
@@ -15,12 +16,14 @@ namespace {
 struct Source {
   std::string encoder, data, device = "auto", dtype = "auto";
   int64_t batch = 256;
+  double labels = 1;
   bool untrained = false, raw_pixels = false;
 
   void fields(Fields& f) {
     f("data", data, "labelled images; see 'gestalt list data'");
     f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
     f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
+    f("labels", labels, "share of each class's training images to use, for example 0.01 or 0.1; the same for everyone");
     f("eval-batch", batch, "images encoded at once");
     f("untrained", untrained, "the encoder's architecture with fresh weights, as a baseline");
     f("raw-pixels", raw_pixels, "the pixels themselves as features, as a baseline");
@@ -44,10 +47,11 @@ Split features_of(const Source& source) {
                          .dtype = run.resolved_dtype()};
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
   OpenOptions open{.split = "train", .hold_out = true, .decode_size = static_cast<int32_t>(view.size * 8 / 7)};
-  const auto train = open_images(source.data, open);
+  auto train = open_images(source.data, open);
   open.split = "test";
   const auto test = open_images(source.data, open);
   check(!train->labels().empty(), "[evaluate] {} has no labels", source.data);
+  if (source.labels != 1) train = subset(train, few_labels(train->labels(), source.labels));
   fmt::print("{}\n{}\n", train->describe(), test->describe());
   const auto classes = static_cast<int64_t>(train->class_names().size());
   if (source.raw_pixels) return {raw_pixels(train, view), raw_pixels(test, view), classes, "raw pixels"};
@@ -76,9 +80,9 @@ void add_protocol(CLI::App& evaluate, const char* name, const char* help,
     source->fields(given);
     options->fields(given);
     const Split split = features_of(*source);
-    fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}\n", split.what, name,
-               accuracy(split.train, split.test, split.classes, *options), split.test.labels.size(),
-               options->protocol());
+    fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {} labelled images ({:g} %)\n", split.what,
+               name, accuracy(split.train, split.test, split.classes, *options), split.test.labels.size(),
+               options->protocol(), split.train.labels.size(), 100 * source->labels);
   });
 }
 
@@ -88,6 +92,7 @@ void add_evaluate(CLI::App& app) {
   CLI::App* evaluate = app.add_subcommand("evaluate", "measure the features of an encoder")->require_subcommand(1);
   add_protocol<KnnOptions>(*evaluate, "knn", "weighted nearest neighbours on frozen features", knn_accuracy);
   add_protocol<LinearOptions>(*evaluate, "linear", "a linear classifier on frozen features", linear_accuracy);
+  add_finetune(*evaluate);
 }
 
 }  // namespace gestalt::tools

@@ -1,0 +1,60 @@
+// Kernels between images and patches: drawing which patches are seen, cutting those out, and putting gradients back.
+#pragma once
+
+#include "kernels/launch.h"
+#include "kernels/philox.h"
+
+namespace gestalt::kernels {
+
+// Patches of `side`² pixels tile (batch, height, width, 3) images in rows; patch n of an image begins at pixel
+// (n / columns · side, n % columns · side). A patch is side·side·3 numbers, pixel rows first, as MAE's patchify has it.
+struct PatchGrid {
+  int64_t batch, height, width, side;
+
+  GESTALT_HOST_DEVICE int64_t columns() const { return width / side; }
+  GESTALT_HOST_DEVICE int64_t patches() const { return height / side * columns(); }
+  GESTALT_HOST_DEVICE int64_t size() const { return side * side * 3; }
+  // Where row `row` (side·3 contiguous elements) of patch n of image b begins.
+  GESTALT_HOST_DEVICE int64_t row_begin(int64_t b, int64_t n, int64_t row) const {
+    return ((b * height + n / columns() * side + row) * width + n % columns() * side) * 3;
+  }
+};
+
+// y[b, k] = patch index[b, k] of image b; without an index patch k.
+struct GatherPatches {
+  In images;  // (batch, height, width, 3)
+  In index;   // i32 (batch, picked), or absent
+  Out y;      // (batch, picked, side·side·3), converted to its dtype
+  PatchGrid grid;
+  int64_t picked;
+};
+GESTALT_KERNEL(GatherPatches)
+
+// The gradient of GatherPatches: dimages is 0 outside the patches picked. A batch element's indices are distinct.
+struct GatherPatchesBackward {
+  In dy, index;
+  Out dimages;
+  PatchGrid grid;
+  int64_t picked;
+};
+GESTALT_KERNEL(GatherPatchesBackward)
+
+// The 32-bit noise of a patch in MAE's random masking. A Philox block serves four patches.
+GESTALT_HOST_DEVICE uint32_t mask_noise(uint64_t seed, uint64_t step, int64_t image, int64_t patch) {
+  constexpr uint32_t view = 0xfffe;  // apart from the numbers that augmentation and data order draw
+  const Philox4 block = draw(seed, step, static_cast<uint32_t>(image), view, static_cast<uint32_t>(patch / 4));
+  return block.word[patch % 4];
+}
+
+// Sorts the patches of each image by noise (then by number): the first `kept` are seen, the others masked. He et al.
+// 2022, §3, "random sampling".
+struct RandomMask {
+  Out visible;  // i32 (batch, kept)
+  Out places;   // i32 (batch, 1 + kept): where class token and visible patches stand in a sequence, 0 and visible + 1
+  Out masked;   // i32 (batch, patches − kept)
+  int64_t batch, patches, kept;
+  uint64_t seed, step;
+};
+GESTALT_KERNEL(RandomMask)
+
+}  // namespace gestalt::kernels

@@ -1,0 +1,60 @@
+// Vision Transformers (Dosovitskiy et al. 2021) with fixed sine-cosine positions, as MAE has them.
+#pragma once
+
+#include "engine/ops/patch.h"
+#include "models/encoder.h"
+#include "models/transformer.h"
+
+namespace gestalt {
+
+struct VitShape {
+  std::string name, summary;
+  int64_t width, depth, heads;
+};
+const std::vector<VitShape>& vit_shapes();
+
+// (1, 1 + side², width): 0 for the class token, then for the patch in row r and column c the sines and cosines of c,
+// then those of r, at width / 4 frequencies from 1 to 1/10000; MAE's get_2d_sincos_pos_embed. `width` is a multiple
+// of 4.
+Tensor sincos_positions(int64_t side, int64_t width);
+
+// x (B, T, D) + positions (1, T, D), which are not trained.
+Tensor add_positions(const Tensor& x, const Tensor& positions);
+// The same where x holds only the tokens that stand at `places` (B, T).
+Tensor add_positions(const Tensor& x, const Tensor& positions, const Tensor& places);
+
+// Part names are timm's. Matrices begin as MAE's do (Xavier uniform), the class token normal with deviation 0.02.
+class VisionTransformer : public Encoder {
+ public:
+  // `class_token` says what forward() gives: the class token after the last norm, or the mean of the patch tokens.
+  VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, bool class_token, Random& random);
+
+  Tensor forward(const Tensor& images, bool training) override;
+  int64_t features() const override { return width_; }
+  int64_t layers() const override { return static_cast<int64_t>(blocks_.size()) + 1; }
+  int64_t layer_of(const std::string& part) const override;
+  void visit(Visitor& v) override;
+
+  // All tokens after the last norm, the class token first: (B, 1 + patches(), width) in `dtype`.
+  Tensor tokens(const Tensor& images, DType dtype) const;
+  // Those of the class and of the visible patches alone: (B, 1 + K, width).
+  Tensor tokens(const Tensor& images, const PatchMask& mask, DType dtype) const;
+
+  int64_t patch() const { return patch_; }
+  int64_t side() const { return side_; }  // patches along an edge of the image
+  int64_t patches() const { return side_ * side_; }
+
+ private:
+  Tensor embed(const Tensor& images, const Tensor& index,
+               DType dtype) const;  // with the class token, (B, 1 + K, width)
+  Tensor encode(Tensor x) const;
+
+  int64_t width_, patch_, side_;
+  bool class_token_;
+  Tensor cls_token_, pos_embed_;    // (1, 1, width), (1, 1 + patches, width)
+  Tensor proj_weight_, proj_bias_;  // (width, patch, patch, 3), (width)
+  std::vector<TransformerBlock> blocks_;
+  LayerNorm norm_;
+};
+
+}  // namespace gestalt

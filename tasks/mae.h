@@ -1,0 +1,36 @@
+// MAE: a Vision Transformer sees a quarter of an image's patches, a light decoder paints the others.
+#pragma once
+
+#include "models/masked_decoder.h"
+#include "models/vit.h"
+#include "tasks/image_task.h"
+
+namespace gestalt {
+
+// He et al. 2022, "Masked autoencoders are scalable vision learners".
+class Mae : public ImageTask {
+ public:
+  double mask_ratio = 0.75;
+  bool norm_pixels = true;
+  DecoderOptions decoder;
+
+  Mae();
+  std::string name() const override { return "mae"; }
+  void fields(Fields& f) override;
+  LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  void write_pictures(const std::string& folder, int64_t epoch) override;
+  void visit(Visitor& v) override;
+
+ protected:
+  std::vector<kernels::AugmentParameters> views() const override;
+  // The targets: bf16 would round away much of a smooth patch. The encoder computes in the run's dtype all the same.
+  DType view_dtype() const override { return DType::f32; }
+  void build_heads(Random& random) override;
+
+ private:
+  const VisionTransformer& vit() const { return static_cast<const VisionTransformer&>(*encoder_); }
+
+  MaskedDecoder decoder_;
+};
+
+}  // namespace gestalt

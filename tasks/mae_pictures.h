@@ -1,0 +1,27 @@
+// What a masked autoencoder paints, as a picture to look at.
+#pragma once
+
+#include <string>
+
+#include "engine/augment.h"
+
+namespace gestalt {
+
+struct Reconstructions {
+  Tensor images;       // (B, S, S, 3), normalised
+  Tensor predictions;  // (B, N, side·side·3)
+  Tensor masked;       // i32 (B, M)
+  int64_t side;        // pixels along a patch
+  bool norm_pixels;    // predictions are in units of their patch's mean and deviation, which the picture puts back
+};
+
+// A row an image: the input, what the encoder saw (the rest grey), the prediction of every patch, and the prediction
+// where masked with the input elsewhere. In display values: a byte per channel, (height, width, 3).
+struct Picture {
+  std::vector<uint8_t> pixels;
+  int32_t height, width;
+};
+Picture draw_reconstructions(const Reconstructions& r, const Normalisation& normalisation);
+void write_reconstructions(const std::string& path, const Reconstructions& r, const Normalisation& normalisation);
+
+}  // namespace gestalt

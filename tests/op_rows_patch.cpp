@@ -1,0 +1,64 @@
+// Op table rows: patches and the masked reconstruction loss.
+#include "engine/ops/masked_loss.h"
+#include "engine/ops/patch.h"
+#include "tests/op_table.h"
+
+namespace gestalt::test {
+namespace {
+
+using In = std::span<const Tensor>;
+using Out = std::vector<Tensor>;
+
+// Distinct patches of each image, which a random draw does not give; 2 images of 6 patches.
+Tensor picks(Device device) {
+  const std::vector<int32_t> index{5, 0, 3, 2, 4, 1};
+  return Tensor::from(std::span<const int32_t>(index), {2, 3}).to(device);
+}
+
+Argument pixels(Shape shape) { return {shape, Argument::Kind::normal, 0, true, false}; }
+Tensor zeros(Shape shape, DType dtype = DType::f32) { return Tensor::zeros(shape, dtype); }
+
+const AddRows rows([](std::vector<OpRow>& t) {
+  t.push_back({.name = "gather_patches",
+               .inputs = {activation({2, 6, 9, 3})},
+               .f = [](In x) -> Out { return {gather_patches(x[0], picks(x[0].device()), 3, x[0].dtype())}; },
+               .bad = {[] {
+                         gather_patches(zeros({2, 6, 8, 3}), {}, 3, DType::f32);
+                       },
+                       [] {
+                         gather_patches(zeros({2, 6, 9, 3}), zeros({2, 3}), 3, DType::f32);
+                       },
+                       [] {
+                         const Tensor beyond = Tensor::full({2, 3}, 6, DType::i32);
+                         gather_patches(zeros({2, 6, 9, 3}), beyond, 3, DType::f32);
+                       }}});
+  t.push_back({.name = "gather_patches all", .inputs = {activation({3, 4, 6, 3})}, .f = [](In x) -> Out {
+                 return {gather_patches(x[0], {}, 2, x[0].dtype())};
+               }});
+  t.push_back({.name = "masked_loss",
+               .inputs = {activation({2, 6, 27}), pixels({2, 6, 9, 3})},
+               .f = [](In x) -> Out { return {masked_loss(x[0], x[1], picks(x[0].device()), 3, false)}; },
+               .bad = {[] {
+                         masked_loss(zeros({2, 6, 27}), zeros({2, 6, 8, 3}), picks(Device::cpu), 3, false);
+                       },
+                       [] {
+                         masked_loss(zeros({2, 5, 27}), zeros({2, 6, 9, 3}), picks(Device::cpu), 3, false);
+                       },
+                       [] {
+                         masked_loss(zeros({2, 6, 27}, DType::bf16), zeros({2, 6, 9, 3}, DType::bf16),
+                                     picks(Device::cpu), 3, false);
+                       },
+                       [] {
+                         masked_loss(zeros({2, 6, 27}), zeros({2, 6, 9, 3}), zeros({2, 0}, DType::i32), 3, false);
+                       },
+                       [] {
+                         const Tensor beyond = Tensor::full({2, 3}, 6, DType::i32);
+                         masked_loss(zeros({2, 6, 27}), zeros({2, 6, 9, 3}), beyond, 3, false);
+                       }}});
+  t.push_back({.name = "masked_loss normalised",
+               .inputs = {activation({2, 6, 27}), pixels({2, 6, 9, 3})},
+               .f = [](In x) -> Out { return {masked_loss(x[0], x[1], picks(x[0].device()), 3, true)}; }});
+});
+
+}  // namespace
+}  // namespace gestalt::test
