@@ -2,11 +2,16 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <set>
 
 #include "engine/data/subset.h"
 #include "models/vit.h"
+#include "engine/data/image_codec.h"
 #include "tasks/finetune.h"
+#include "tests/golden_step.h"
+#include "tests/temporary_folder.h"
 
 namespace gestalt::test {
 namespace {
@@ -38,7 +43,9 @@ TEST_CASE("few labels: the asked share of every class, nested, at least one imag
   CHECK_THROWS_AS(few_labels(labels, 0), Error);
   CHECK_THROWS_AS(few_labels({}, 0.1), Error);
   // Not the first images, nor evenly spaced ones.
-  CHECK(tenth[0] != 0);
+  std::set<int32_t> gaps;
+  for (size_t i = 1; i < tenth.size(); ++i) gaps.insert(tenth[i] - tenth[i - 1]);
+  CHECK(gaps.size() > 5);
   CHECK(tenth.back() > 900);
 }
 
@@ -76,7 +83,17 @@ TEST_CASE("layer-wise rates: nothing decays above the blocks, the patch embeddin
 }
 
 TEST_CASE("fine-tuning learns, repeats itself, and a tiny layer decay leaves the first layers as they were") {
-  const auto train = open_split("train"), test = open_split("test");
+  // Two classes that differ in their brightness, under noise.
+  const TemporaryFolder folder;
+  for (int i = 0; i < 200; ++i) {
+    std::filesystem::create_directories(folder / std::to_string(i % 2));
+    std::vector<uint8_t> pixels(16 * 16 * 3);
+    const std::vector<double> noise = hash_uniform(std::to_string(i), 16 * 16 * 3);
+    for (size_t p = 0; p < pixels.size(); ++p) pixels[p] = static_cast<uint8_t>(128 + 120 * noise[p] + (i % 2 ? 8 : -8));
+    write_png(folder / fmt::format("{}/{:03}.png", i % 2, i), pixels.data(), 16, 16);
+  }
+  const auto open = [&](const char* split) { return open_images("images:" + folder.path(), {.split = split, .hold_out = true}); };
+  const auto train = open("train"), test = open("test");
   const ViewOptions view{.size = 16, .batch = 64};
   FinetuneOptions options;
   options.epochs = 12;
@@ -92,9 +109,7 @@ TEST_CASE("fine-tuning learns, repeats itself, and a tiny layer decay leaves the
   };
   const auto [accuracy, loss, trained] = run(options, 1);
   const auto [again, loss_again, ignored] = run(options, 1);
-  const double chance = 100.0 / static_cast<double>(train->class_names().size());
-  MESSAGE("accuracy ", accuracy, " %, chance ", chance, " %");
-  CHECK(accuracy > 2 * chance);
+  CHECK(accuracy > 90);
   CHECK(again == accuracy);
   CHECK(loss_again == loss);
 
