@@ -1,7 +1,7 @@
 // Whole training steps, phase by phase, on random images or tokens.
 #include <benchmark/benchmark.h>
 
-#include <fmt/format.h>
+#include <chrono>
 
 #include "bench/machine.h"
 #include "engine/allocator.h"

@@ -11,7 +11,7 @@
 namespace gestalt::tools {
 namespace {
 
-void row(const std::string& name, const std::string& text) { fmt::print("{:<26}{}\n", name, text); }
+void row(const std::string& name, const std::string& text) { fmt::print("{:<32} {}\n", name, text); }
 
 void list_data() {
   for (const ImageSource& source : image_sources()) row(source.usage, source.help);
