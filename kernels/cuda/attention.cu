@@ -93,7 +93,7 @@ struct ForwardTiles {
 };
 
 template <class T, int D>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     attention_kernel(const T* qkv, T* y, float* lse, AttentionShape s, float scale, bool fast) {
   constexpr int pitch = D + row_padding, keys = ForwardTiles<T, D>::keys, tile = keys * pitch;
   GESTALT_DYNAMIC_SHARED(T, q_tile);
@@ -240,7 +240,7 @@ __global__ void __launch_bounds__(threads, 2)
 template <class T, int D>
 __global__ void __launch_bounds__(threads, 2)
     key_gradient_kernel(BackwardPointers<T> p, AttentionShape s, float scale, bool fast) {
-  constexpr int pitch = D + row_padding, queries = BackwardTiles<T, D>::others;
+  constexpr int pitch = D + row_padding, queries = BackwardTiles<T, D>::others / (D > 64 && sizeof(T) == 2 ? 2 : 1);
   GESTALT_DYNAMIC_SHARED(T, k_tile);
   T *v_tile = k_tile + block * pitch, *q_tile = v_tile + block * pitch, *dy_tile = q_tile + queries * pitch;
   const Head<T> head = head_of(p.qkv, s);

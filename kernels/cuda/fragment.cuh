@@ -119,7 +119,7 @@ struct Fragments<float> {
 template <class T, int N, int K>
 __device__ __forceinline__ void add_product(float (&sums)[2 * N][4], const T* a, const T* b, int pitch) {
   using F = Fragments<T>;
-#pragma unroll 4
+#pragma unroll 2
   for (int k = 0; k < K; k += F::depth) {
     const auto fa = F::load_a(a + k, pitch);
 #pragma unroll
