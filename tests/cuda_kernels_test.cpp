@@ -9,6 +9,7 @@
 #include "engine/augment.h"
 #include "engine/layers.h"
 #include "engine/ops/knn.h"
+#include "engine/ops/patch.h"
 #include "engine/optimizer.h"
 #include "tests/golden_step.h"
 #if GESTALT_EMULATED
@@ -126,6 +127,20 @@ TEST_CASE("cuda optimizers: three steps equal the CPU's, shadows are the rounded
         const auto got = in_every_order([&] { return trained(options, compute, Device::cuda); });
         CHECK(worst(got, trained(options, compute, Device::cpu)) < 3e-6 * (1 + got.back()));
       }
+}
+
+TEST_CASE("cuda random masks equal the CPU's in every entry" * doctest::skip(without_cuda)) {
+  for (auto [patches, ratio] : {std::pair<int64_t, double>{1, 0.0}, {10, 0.7}, {196, 0.75}, {700, 0.5}}) {
+    CAPTURE(patches);
+    const auto drawn = [&](Device device) {
+      const PatchMask mask = random_mask(5, patches, ratio, 11, 3, device);
+      std::vector<float> all = mask.visible.values();
+      for (const Tensor& part : {mask.places, mask.masked})
+        for (float v : part.values()) all.push_back(v);
+      return all;
+    };
+    CHECK(in_every_order([&] { return drawn(Device::cuda); }) == drawn(Device::cpu));
+  }
 }
 
 TEST_CASE("cuda optimizers: a gradient that is not finite shows; the teacher follows on unaligned memory too" *
