@@ -21,6 +21,8 @@ const AddRows rows([](std::vector<OpRow>& t) {
   row("attention one token", {2, 1, 3, 3, 4}, true);
   row("attention two tiles", {1, 65, 3, 1, 33}, false);
   row("attention two tiles causal", {1, 65, 3, 1, 33}, true);
+  row("attention wide heads causal", {1, 67, 3, 2, 96}, true);
+  row("attention widest heads", {1, 67, 3, 1, 125}, false);
   row("attention many tiles causal", {1, 197, 3, 1, 64}, true);
   t.back().bench_inputs = {activation({4, 197, 3, 6, 64})};
   t.back().bench_flops = 7 * 2.0 * 4 * 6 * 197 * 197 * 64;
@@ -51,7 +53,7 @@ const AddRows rows([](std::vector<OpRow>& t) {
                          Tensor cache = Tensor::zeros({2, 4, 2, 2, 4});
                          cached_attention(Tensor::zeros({2, 2, 3, 2, 4}).require_grad(), cache, 0);
                        }}});
-  t[t.size() - 7].bad = {[] {
+  t[t.size() - 9].bad = {[] {
                            attention(Tensor::zeros({2, 5, 2, 2, 4}), false);
                          },
                          [] {

@@ -25,6 +25,16 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "nt_xent low temperature", .inputs = {activation({70, 33})}, .f = [](In x) -> Out {
                  return {nt_xent(x[0], 0.05)};
                }});
+  // One shape for each width that the CUDA form is compiled for, over several of its blocks.
+  t.push_back({.name = "nt_xent wide", .inputs = {activation({34, 100})}, .f = [](In x) -> Out {
+                 return {nt_xent(x[0], 0.2)};
+               }});
+  t.push_back({.name = "nt_xent wider", .inputs = {activation({140, 200})}, .f = [](In x) -> Out {
+                 return {nt_xent(x[0], 0.2)};
+               }});
+  t.push_back({.name = "nt_xent widest", .inputs = {activation({70, 512})}, .f = [](In x) -> Out {
+                 return {nt_xent(x[0], 0.2)};
+               }});
   t.push_back({.name = "cosine_loss",
                .inputs = {activation({6, 9}), activation({6, 9})},
                .f = [](In x) -> Out { return {cosine_loss(x[0], x[1])}; },
