@@ -14,8 +14,6 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
-constexpr bool version_3 = DNNL_VERSION_MAJOR >= 3;
-
 dnnl::engine& engine() {
   static dnnl::engine e(dnnl::engine::kind::cpu, 0);
   return e;
@@ -187,7 +185,7 @@ void product(const Product& k) {
                 omp_get_max_threads()};
   Planned& plan = cache().get(key, [&] {
     return guarded("product", [&] {
-      const memory::dims batch_strides_a{k.m * k.k}, a{k.batch, k.m, k.k}, b{k.batch, k.k, k.n}, c{k.batch, k.m, k.n};
+      const memory::dims a{k.batch, k.m, k.k}, b{k.batch, k.k, k.n}, c{k.batch, k.m, k.n};
       const memory::dims a_strides = k.transpose_a ? memory::dims{k.m * k.k, 1, k.m} : memory::dims{k.m * k.k, k.k, 1};
       const memory::dims b_strides = k.transpose_b ? memory::dims{k.n * k.k, 1, k.k} : memory::dims{k.n * k.k, k.n, 1};
       Planned p;
