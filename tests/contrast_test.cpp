@@ -70,7 +70,8 @@ struct Threads {
 };
 
 TEST_CASE("contrast: nt_xent agrees with PyTorch") {
-  for (auto [dtype, tolerance] : {std::pair{DType::f64, 1e-9}, {DType::f32, 1e-4}}) {
+  for (auto [type, tolerance] : {std::pair{DType::f64, 1e-9}, {DType::f32, 1e-4}}) {
+    const DType dtype = type;  // clang 14 captures no structured binding
     CAPTURE(name(dtype));
     const Step small = nt_xent_step(leaf(wave(6, 5, 0.2), {6, 5}, dtype), 0.5);
     CHECK(small.loss == doctest::Approx(golden::nt_xent_6_loss[0]).epsilon(tolerance));
@@ -186,7 +187,8 @@ std::vector<int32_t> brute_force(const Tensor& queries, const Tensor& bank, cons
 
 TEST_CASE("contrast: knn_predict agrees with brute force") {
   const int64_t classes = 10;
-  for (auto [count, rows, dim, k] : {std::array<int64_t, 4>{70, 333, 37, 20}, {3, 2111, 5, 200}, {131, 8, 300, 20}}) {
+  for (auto [count, bank_rows, dim, k] : {std::array<int64_t, 4>{70, 333, 37, 20}, {3, 2111, 5, 200}, {131, 8, 300, 20}}) {
+    const int64_t rows = bank_rows;
     CAPTURE(rows);
     std::vector<int32_t> labels(rows);
     for (int64_t i = 0; i < rows; ++i) labels[i] = static_cast<int32_t>(i * i % 23 % classes);

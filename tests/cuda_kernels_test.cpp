@@ -130,7 +130,9 @@ TEST_CASE("cuda optimizers: three steps equal the CPU's, shadows are the rounded
 }
 
 TEST_CASE("cuda random masks equal the CPU's in every entry" * doctest::skip(without_cuda)) {
-  for (auto [patches, ratio] : {std::pair<int64_t, double>{1, 0.0}, {10, 0.7}, {196, 0.75}, {700, 0.5}}) {
+  for (auto [count, share] : {std::pair<int64_t, double>{1, 0.0}, {10, 0.7}, {196, 0.75}, {700, 0.5}}) {
+    const int64_t patches = count;  // clang 14 captures no structured binding
+    const double ratio = share;
     CAPTURE(patches);
     const auto drawn = [&](Device device) {
       const PatchMask mask = random_mask(5, patches, ratio, 11, 3, device);
@@ -196,7 +198,8 @@ TEST_CASE("cuda augment: evaluation views of tiny and long images equal the CPU'
 
 TEST_CASE("cuda knn: predictions equal the CPU's, ties included" * doctest::skip(without_cuda)) {
   for (DType dtype : {DType::f32, DType::bf16})
-    for (auto [queries, bank, dim] : {std::array<int64_t, 3>{70, 130, 33}, {3, 300, 8}, {5, 4, 1}}) {
+    for (auto [queries, bank_rows, dim] : {std::array<int64_t, 3>{70, 130, 33}, {3, 300, 8}, {5, 4, 1}}) {
+      const int64_t bank = bank_rows;
       CAPTURE(bank);
       const Tensor q = Tensor::from(hash_uniform("queries", queries * dim), {queries, dim}).to(dtype);
       const Tensor b = Tensor::from(hash_uniform("bank", bank * dim), {bank, dim}).to(dtype);

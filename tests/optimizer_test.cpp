@@ -63,7 +63,8 @@ TEST_CASE("optimizers: five steps equal PyTorch's") {
   const OptimizerOptions adamw{.kind = "adamw", .decay = 0.05, .beta1 = 0.9, .beta2 = 0.95};
   OptimizerOptions clipped = adamw;
   clipped.clip = 1;
-  for (const auto& [name, options] : {std::pair{"sgd", sgd}, {"adamw", adamw}, {"adamw clipped", clipped}}) {
+  for (const auto& [kind, options] : {std::pair{"sgd", sgd}, {"adamw", adamw}, {"adamw clipped", clipped}}) {
+    const char* name = kind;  // clang 14 captures no structured binding
     CAPTURE(name);
     const auto got = train(options);
     CHECK(largest_difference(got[0], record.at(name).at("weight")) < 2e-6);
