@@ -89,7 +89,7 @@ TEST_CASE("fine-tuning learns, repeats itself, and a tiny layer decay leaves the
     std::filesystem::create_directories(folder / std::to_string(i % 2));
     std::vector<uint8_t> pixels(16 * 16 * 3);
     const std::vector<double> noise = hash_uniform(std::to_string(i), 16 * 16 * 3);
-    for (size_t p = 0; p < pixels.size(); ++p) pixels[p] = static_cast<uint8_t>(128 + 120 * noise[p] + (i % 2 ? 8 : -8));
+    for (size_t p = 0; p < pixels.size(); ++p) pixels[p] = static_cast<uint8_t>(128 + 120 * noise[p] + (i % 2 ? 30 : -30));
     write_png(folder / fmt::format("{}/{:03}.png", i % 2, i), pixels.data(), 16, 16);
   }
   const auto open = [&](const char* split) { return open_images("images:" + folder.path(), {.split = split, .hold_out = true}); };
