@@ -39,6 +39,9 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .f = [](In x) -> Out { return {conv2d(x[0], x[1], 1, 1)}; },
                .bad = {[] { conv2d(zeros({1, 4, 4, 3}), zeros({8, 3, 3, 4})); },
                        [] { conv2d(zeros({1, 2, 2, 3}), zeros({8, 5, 5, 3})); }}});
+  t.push_back({.name = "conv2d 3x3 of whole vectors",  // Winograd on the CPU: tiles over the edge, one and a half panels
+               .inputs = {activation({8, 7, 6, 16}), weights({48, 3, 3, 16})},
+               .f = [](In x) -> Out { return {conv2d(x[0], x[1], 1, 1)}; }});
   t.push_back({.name = "conv2d 3x3 stride 2",
                .inputs = {activation({2, 7, 6, 16}), weights({16, 3, 3, 16})},
                .f = [](In x) -> Out { return {conv2d(x[0], x[1], 2, 1)}; }});

@@ -1,9 +1,10 @@
-// Convolution on the CPU: oneDNN for f32 and bf16, a plain loop for f64.
+// Convolution on the CPU: Winograd where it serves, else oneDNN, for f32 and bf16; a plain loop for f64.
 #include "kernels/conv.h"
 
 #include <algorithm>
 
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/winograd.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
@@ -30,6 +31,7 @@ void for_each_product(const ConvShape& s, F&& f) {
 }  // namespace
 
 void run(const Conv& k, Stream) {
+  if (winograd::serves(k.shape, k.x.dtype)) return winograd::forward(k);
   if (k.x.dtype != DType::f64) return onednn::conv_forward(k);
   const double *x = k.x.as<double>(), *w = k.w.as<double>();
   double* y = k.y.as<double>();
@@ -39,6 +41,7 @@ void run(const Conv& k, Stream) {
 }
 
 void run(const ConvBackwardInput& k, Stream) {
+  if (winograd::serves(k.shape, k.dy.dtype)) return winograd::backward_input(k);
   if (k.dy.dtype != DType::f64) return onednn::conv_backward_input(k);
   const double *dy = k.dy.as<double>(), *w = k.w.as<double>();
   double* dx = k.dx.as<double>();
@@ -48,6 +51,7 @@ void run(const ConvBackwardInput& k, Stream) {
 }
 
 void run(const ConvBackwardWeights& k, Stream) {
+  if (winograd::serves(k.shape, k.x.dtype)) return winograd::backward_weights(k);
   if (k.x.dtype != DType::f64) return onednn::conv_backward_weights(k);
   const double *x = k.x.as<double>(), *dy = k.dy.as<double>();
   double* dw = k.dw.as<double>();

@@ -38,9 +38,7 @@ template <class F>
 auto guarded(const char* what, F&& f) {
   try {
     return f();
-  } catch (const dnnl::error& e) {
-    fail("[onednn {}] {} (status {})", what, e.what(), static_cast<int>(e.status));
-  }
+  } catch (const dnnl::error& e) { fail("[onednn {}] {} (status {})", what, e.what(), static_cast<int>(e.status)); }
 }
 
 // A primitive with the layouts it wants. Operands in another layout are reordered into buffers that live here.
@@ -117,8 +115,8 @@ void add_scratch(Planned& plan, const PrimitiveDesc& desc) {
 }
 
 struct ConvDescs {
-  memory::desc x, w, y;              // as the user has them
-  memory::desc any_w;                // weights in whatever layout is fastest
+  memory::desc x, w, y;  // as the user has them
+  memory::desc any_w;    // weights in whatever layout is fastest
   memory::dims stride, padding;
 };
 
@@ -127,14 +125,18 @@ ConvDescs describe(const ConvShape& s, DType dtype, DType w_dtype) {
   const memory::dims x{s.batch, s.in_channels, s.height, s.width};
   const memory::dims w{s.out_channels, s.in_channels, s.kernel_height, s.kernel_width};
   const memory::dims y{s.batch, s.out_channels, s.out_height(), s.out_width()};
-  return {memory::desc(x, t, Tag::nhwc), memory::desc(w, type(w_dtype), Tag::ohwi), memory::desc(y, t, Tag::nhwc),
-          memory::desc(w, type(w_dtype), Tag::any), memory::dims{s.stride, s.stride},
-          memory::dims{s.padding, s.padding}};
+  return {memory::desc(x, t, Tag::nhwc),    memory::desc(w, type(w_dtype), Tag::ohwi),
+          memory::desc(y, t, Tag::nhwc),    memory::desc(w, type(w_dtype), Tag::any),
+          memory::dims{s.stride, s.stride}, memory::dims{s.padding, s.padding}};
 }
 
 Key key_of(int kind, const ConvShape& s, DType dtype) {
-  return {kind,           static_cast<int64_t>(dtype), s.batch,         s.height, s.width, s.in_channels,
-          s.out_channels, s.kernel_height,             s.kernel_width,  s.stride, s.padding, omp_get_max_threads()};
+  return {kind,           static_cast<int64_t>(dtype),
+          s.batch,        s.height,
+          s.width,        s.in_channels,
+          s.out_channels, s.kernel_height,
+          s.kernel_width, s.stride,
+          s.padding,      omp_get_max_threads()};
 }
 
 using dnnl::algorithm;
@@ -144,41 +146,76 @@ using dnnl::convolution_forward;
 
 convolution_forward::primitive_desc forward_desc(const ConvDescs& d) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {engine(), dnnl::prop_kind::forward_training, algorithm::convolution_direct, d.x, d.any_w, d.y,
-          d.stride, d.padding,  d.padding, attributes()};
+  return {engine(),
+          dnnl::prop_kind::forward_training,
+          algorithm::convolution_direct,
+          d.x,
+          d.any_w,
+          d.y,
+          d.stride,
+          d.padding,
+          d.padding,
+          attributes()};
 #else
   return {{dnnl::prop_kind::forward_training, algorithm::convolution_direct, d.x, d.any_w, d.y, d.stride, d.padding,
            d.padding},
-          attributes(), engine()};
+          attributes(),
+          engine()};
 #endif
 }
 
 convolution_backward_data::primitive_desc backward_input_desc(const ConvDescs& d) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {engine(), algorithm::convolution_direct, d.x, d.any_w, d.y, d.stride, d.padding, d.padding,
-          forward_desc(d), attributes()};
+  return {
+      engine(),    algorithm::convolution_direct, d.x, d.any_w, d.y, d.stride, d.padding, d.padding, forward_desc(d),
+      attributes()};
 #else
   return {{algorithm::convolution_direct, d.x, d.any_w, d.y, d.stride, d.padding, d.padding},
-          attributes(), engine(), forward_desc(d)};
+          attributes(),
+          engine(),
+          forward_desc(d)};
 #endif
 }
 
 convolution_backward_weights::primitive_desc backward_weights_desc(const ConvDescs& d, const ConvDescs& forward) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {engine(), algorithm::convolution_direct, d.x, d.any_w, d.y, d.stride, d.padding, d.padding,
-          forward_desc(forward), attributes()};
+  return {engine(),  algorithm::convolution_direct, d.x,         d.any_w, d.y, d.stride, d.padding,
+          d.padding, forward_desc(forward),         attributes()};
 #else
   return {{algorithm::convolution_direct, d.x, d.any_w, d.y, d.stride, d.padding, d.padding},
-          attributes(), engine(), forward_desc(forward)};
+          attributes(),
+          engine(),
+          forward_desc(forward)};
 #endif
+}
+
+// The plan of a convolution that wants its weights as `w` has them and writes operand `result` of (x, w, y).
+template <class Primitive>
+Planned plan_of(const ConvDescs& d, const typename Primitive::primitive_desc& desc, const memory::desc& w, int result) {
+  Planned p;
+  p.user = {d.x, d.w, d.y};
+  p.wanted = {d.x, w, d.y};
+  p.primitive = Primitive(desc);
+  add_scratch(p, desc);
+  prepare(p, result);
+  return p;
+}
+
+template <class Make>
+void convolve(const char* what, const Key& key, const std::array<void*, 3>& operands, const std::array<int, 3>& names,
+              int result, Make&& make) {
+  guarded(what, [&] { execute(cache().get(key, make), operands, names, result, nullptr); });
 }
 
 }  // namespace
 
 void product(const Product& k) {
-  const Key key{1,   static_cast<int64_t>(k.a.dtype) * 16 + static_cast<int64_t>(k.c.dtype),
-                k.m, k.n,
-                k.k, k.batch,
+  const Key key{1,
+                static_cast<int64_t>(k.a.dtype) * 16 + static_cast<int64_t>(k.c.dtype),
+                k.m,
+                k.n,
+                k.k,
+                k.batch,
                 k.transpose_a,
                 k.transpose_b,
                 static_cast<bool>(k.bias),
@@ -213,64 +250,37 @@ void product(const Product& k) {
 }
 
 void conv_forward(const Conv& k) {
-  Planned& plan = cache().get(key_of(2, k.shape, k.x.dtype), [&] {
-    return guarded("convolution", [&] {
-      const ConvDescs d = describe(k.shape, k.x.dtype, k.w.dtype);
-      const auto desc = forward_desc(d);
-      Planned p;
-      p.user = {d.x, d.w, d.y};
-      p.wanted = {d.x, desc.weights_desc(), d.y};
-      p.primitive = convolution_forward(desc);
-      add_scratch(p, desc);
-      prepare(p, 2);
-      return p;
-    });
-  });
-  guarded("convolution", [&] {
-    execute(plan, {address(k.x), address(k.w), address(k.y)}, {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 2,
-            nullptr);
-  });
+  convolve("convolution", key_of(2, k.shape, k.x.dtype), {address(k.x), address(k.w), address(k.y)},
+           {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 2, [&] {
+             const ConvDescs d = describe(k.shape, k.x.dtype, k.w.dtype);
+             const auto desc = forward_desc(d);
+             return plan_of<convolution_forward>(d, desc, desc.weights_desc(), 2);
+           });
 }
 
 void conv_backward_input(const ConvBackwardInput& k) {
-  Planned& plan = cache().get(key_of(3, k.shape, k.dy.dtype), [&] {
-    return guarded("convolution backward input", [&] {
-      const ConvDescs d = describe(k.shape, k.dy.dtype, k.w.dtype);
-      const auto desc = backward_input_desc(d);
-      Planned p;
-      p.user = {d.x, d.w, d.y};
-      p.wanted = {d.x, desc.weights_desc(), d.y};
-      p.primitive = convolution_backward_data(desc);
-      add_scratch(p, desc);
-      prepare(p, 0);
-      return p;
-    });
-  });
-  guarded("convolution backward input", [&] {
-    execute(plan, {address(k.dx), address(k.w), address(k.dy)},
-            {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST}, 0, nullptr);
-  });
+  convolve("convolution backward input", key_of(3, k.shape, k.dy.dtype), {address(k.dx), address(k.w), address(k.dy)},
+           {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST}, 0, [&] {
+             const ConvDescs d = describe(k.shape, k.dy.dtype, k.w.dtype);
+             const auto desc = backward_input_desc(d);
+             return plan_of<convolution_backward_data>(d, desc, desc.weights_desc(), 0);
+           });
 }
 
 void conv_backward_weights(const ConvBackwardWeights& k) {
-  Planned& plan = cache().get(key_of(4, k.shape, k.x.dtype), [&] {
-    return guarded("convolution backward weights", [&] {
-      const ConvDescs forward = describe(k.shape, k.x.dtype, k.x.dtype);
-      const ConvDescs d = describe(k.shape, k.x.dtype, DType::f32);
-      const auto desc = backward_weights_desc(d, forward);
-      Planned p;
-      p.user = {d.x, d.w, d.y};
-      p.wanted = {d.x, desc.diff_weights_desc(), d.y};
-      p.primitive = convolution_backward_weights(desc);
-      add_scratch(p, desc);
-      prepare(p, 1);
-      return p;
-    });
-  });
-  guarded("convolution backward weights", [&] {
-    execute(plan, {address(k.x), address(k.dw), address(k.dy)},
-            {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}, 1, nullptr);
-  });
+  convolve("convolution backward weights", key_of(4, k.shape, k.x.dtype), {address(k.x), address(k.dw), address(k.dy)},
+           {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}, 1, [&] {
+             const ConvDescs forward = describe(k.shape, k.x.dtype, k.x.dtype);
+             const ConvDescs d = describe(k.shape, k.x.dtype, DType::f32);
+             const auto desc = backward_weights_desc(d, forward);
+             return plan_of<convolution_backward_weights>(d, desc, desc.diff_weights_desc(), 1);
+           });
+}
+
+bool has_matrix_units() {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto amx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
+  return (isa & amx) == amx;
 }
 
 }  // namespace gestalt::kernels::cpu::onednn

@@ -14,4 +14,7 @@ void conv_forward(const Conv&);
 void conv_backward_input(const ConvBackwardInput&);
 void conv_backward_weights(const ConvBackwardWeights&);
 
+// True if bf16 products run on matrix units (AMX), several times as fast as in vectors.
+bool has_matrix_units();
+
 }  // namespace gestalt::kernels::cpu::onednn

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace gestalt::kernels::cpu {
 
@@ -31,30 +32,29 @@ template <class T>
 constexpr int tile_columns = 2 * vector_bytes / static_cast<int>(sizeof(T));
 
 // How an operand of tile_product lies in memory: row after row; transposed, column after column; or, for b only, as
-// panels of tile_columns columns, each (k, tile_columns), one panel after another (its stride is then not used).
+// panels of tile_columns columns, each (k, tile_columns), one panel after another (its stride is then not used). The
+// last panel is half as wide where n is an odd number of vectors.
 enum class Layout { rows, transposed, panels };
 
-// c (tile_rows, tile_columns) = or += a (tile_rows, k) · b (k, tile_columns), strides lda, ldb, ldc.
-template <class T, Layout a_layout, bool accumulate>
+// c (tile_rows, width) = or += a (tile_rows, k) · b (k, width), strides lda, ldb, ldc; width is `vectors` registers.
+template <class T, Layout a_layout, bool accumulate, int vectors = 2>
 inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restrict__ b, int64_t ldb, int64_t k,
                           T* __restrict__ c, int64_t ldc) {
   using Vector = typename Simd<T>::Vector;
   constexpr int lanes = tile_columns<T> / 2;
-  Vector sum[tile_rows][2] = {};
+  Vector sum[tile_rows][vectors] = {};
   for (int64_t l = 0; l < k; ++l) {
-    Vector b0, b1;
-    std::memcpy(&b0, b + l * ldb, sizeof(Vector));
-    std::memcpy(&b1, b + l * ldb + lanes, sizeof(Vector));
+    Vector row[vectors];
+    std::memcpy(row, b + l * ldb, sizeof(row));
 #pragma GCC unroll 8
     for (int r = 0; r < tile_rows; ++r) {
       const T factor = a_layout == Layout::transposed ? a[l * lda + r] : a[r * lda + l];
-      sum[r][0] += factor * b0;
-      sum[r][1] += factor * b1;
+      for (int v = 0; v < vectors; ++v) sum[r][v] += factor * row[v];
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < tile_rows; ++r)
-    for (int v = 0; v < 2; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       T* at = c + r * ldc + v * lanes;
       Vector old = {};
       if constexpr (accumulate) std::memcpy(&old, at, sizeof(Vector));
@@ -63,17 +63,22 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
     }
 }
 
-// c (m, n) = or += a (m, k) · b (k, n); m and n are multiples of tile_rows and tile_columns.
+// c (m, n) = or += a (m, k) · b (k, n); m is a multiple of tile_rows, n of half of tile_columns (one vector).
 template <class T, Layout a_layout, Layout b_layout, bool accumulate>
 inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k, T* c,
                          int64_t ldc) {
   static_assert(a_layout != Layout::panels && b_layout != Layout::transposed);
   constexpr bool panels = b_layout == Layout::panels;
   constexpr int64_t width = tile_columns<T>;
-  for (int64_t j = 0; j < n; j += width)
+  const auto columns = [&]<int vectors>(int64_t j, std::integral_constant<int, vectors>) {
     for (int64_t i = 0; i < m; i += tile_rows)
-      micro_product<T, a_layout, accumulate>(a + (a_layout == Layout::transposed ? i : i * lda), lda,
-                                             panels ? b + j * k : b + j, panels ? width : ldb, k, c + i * ldc + j, ldc);
+      micro_product<T, a_layout, accumulate, vectors>(a + (a_layout == Layout::transposed ? i : i * lda), lda,
+                                                      panels ? b + j * k : b + j, panels ? vectors * width / 2 : ldb, k,
+                                                      c + i * ldc + j, ldc);
+  };
+  int64_t j = 0;
+  for (; j + width <= n; j += width) columns(j, std::integral_constant<int, 2>{});
+  if (j < n) columns(j, std::integral_constant<int, 1>{});
 }
 
 // Lays rows [0, count) of x (stride ldx, k columns) out as panels of columns: what tile_product takes as b to make
