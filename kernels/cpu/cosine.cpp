@@ -18,7 +18,7 @@ void gradient_row(const T* a, const T* b, S inv_a, S inv_b, S cosine, S factor, 
   const S outer = -factor * inv_a;
 #pragma omp simd
   for (int64_t d = 0; d < dim; ++d)
-    da[d] = static_cast<T>(outer * (static_cast<S>(b[d]) * inv_b - cosine * (static_cast<S>(a[d]) * inv_a)));
+    store(&da[d], outer * (static_cast<S>(b[d]) * inv_b - cosine * (static_cast<S>(a[d]) * inv_a)));
 }
 
 }  // namespace

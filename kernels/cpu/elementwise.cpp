@@ -47,7 +47,8 @@ void run(const Convert& k, Stream) {
       const X* x = k.x.as<X>();
       Y* y = k.y.as<Y>();
       parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) y[i] = static_cast<Y>(static_cast<Accumulator<Y>>(x[i]));
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) store(&y[i], static_cast<Accumulator<Y>>(x[i]));
       });
     });
   });
@@ -66,7 +67,7 @@ void run(const Combine& k, Stream) {
         parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
 #pragma omp simd
           for (int64_t i = begin; i < end; ++i)
-            y[i] = static_cast<Y>(sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]));
+            store(&y[i], sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]));
         });
       });
     });
@@ -81,7 +82,7 @@ void run(const Multiply& k, Stream) {
     T* y = k.y.as<T>();
     parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(static_cast<S>(a[i]) * static_cast<S>(b[i]));
+      for (int64_t i = begin; i < end; ++i) store(&y[i], static_cast<S>(a[i]) * static_cast<S>(b[i]));
     });
   });
 }
@@ -94,7 +95,7 @@ void run(const Pointwise& k, Stream) {
     dispatch_formula(k.formula, [&](auto formula) {
       parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
 #pragma omp simd
-        for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(formula.f(static_cast<Accumulator<T>>(x[i])));
+        for (int64_t i = begin; i < end; ++i) store(&y[i], formula.f(static_cast<Accumulator<T>>(x[i])));
       });
     });
   });
@@ -110,7 +111,7 @@ void run(const PointwiseBackward& k, Stream) {
       parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
 #pragma omp simd
         for (int64_t i = begin; i < end; ++i)
-          dx[i] = static_cast<T>(static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])));
+          store(&dx[i], static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])));
       });
     });
   });
@@ -170,8 +171,7 @@ void run(const AddRow& k, Stream) {
                       for (int64_t i = begin; i < end; ++i)
 #pragma omp simd
                         for (int64_t j = 0; j < k.columns; ++j)
-                          y[i * k.columns + j] =
-                              static_cast<T>(static_cast<S>(x[i * k.columns + j]) + row[j]);
+                          store(&y[i * k.columns + j], static_cast<S>(x[i * k.columns + j]) + row[j]);
                     });
   });
 }

@@ -146,7 +146,7 @@ void finish_rows(const Units<S>& u, const S* inv_norm, S factor, T* dz) {
       // Through u = z/‖z‖: the part of du along u changes the length only.
       const S along = dot(unit, du, u.dim), length = factor * inv_norm[i];
 #pragma omp simd
-      for (int64_t d = 0; d < u.dim; ++d) dz[i * u.dim + d] = static_cast<T>(length * (du[d] - along * unit[d]));
+      for (int64_t d = 0; d < u.dim; ++d) store(&dz[i * u.dim + d], length * (du[d] - along * unit[d]));
     }
   });
 }

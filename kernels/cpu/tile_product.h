@@ -45,7 +45,7 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
   Vector sum[tile_rows][vectors] = {};
   for (int64_t l = 0; l < k; ++l) {
     Vector row[vectors];
-    std::memcpy(row, b + l * ldb, sizeof(row));
+    for (int v = 0; v < vectors; ++v) std::memcpy(&row[v], b + l * ldb + v * lanes, sizeof(Vector));
 #pragma GCC unroll 8
     for (int r = 0; r < tile_rows; ++r) {
       const T factor = a_layout == Layout::transposed ? a[l * lda + r] : a[r * lda + l];

@@ -4,9 +4,12 @@
 // is a matrix product (tiles × C)·(C × O); that is where the time goes. Transforms work on one vector of channels.
 #include "kernels/cpu/winograd.h"
 
+#include <sys/mman.h>
+
 #include <array>
+#include <cstdlib>
 #include <cstring>
-#include <vector>
+#include <memory>
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
@@ -159,13 +162,28 @@ struct Planes {
   int64_t stride;
 };
 
-// Memory that is kept from call to call.
-using Memory = std::vector<Vector>;
-float* workspace(Memory& memory, int64_t floats) {
-  const auto vectors = static_cast<size_t>((floats + lanes - 1) / lanes);
-  if (memory.size() < vectors) memory.resize(vectors);
-  return reinterpret_cast<float*>(memory.data());
-}
+// Memory that is kept from call to call. Large pages, where the system gives them: 36 planes are written side by side.
+class Memory {
+ public:
+  float* floats(int64_t count) {
+    constexpr size_t page = 2 << 20;
+    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + page - 1) / page * page;
+    if (bytes > bytes_) {
+      memory_.reset(static_cast<float*>(std::aligned_alloc(page, bytes)));
+      check(memory_ != nullptr, "[conv2d] got no {} bytes of working memory; try a smaller batch", bytes);
+      madvise(memory_.get(), bytes, MADV_HUGEPAGE);
+      bytes_ = bytes;
+    }
+    return memory_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(float* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<float, Free> memory_;
+  size_t bytes_ = 0;
+};
 
 // `tiles` rounded up to whole steps of the product.
 int64_t whole_rows(int64_t tiles) { return (tiles + tile_rows - 1) / tile_rows * tile_rows; }
@@ -218,7 +236,7 @@ void convolve(const T* x, const Planes& u, T* y, const ConvShape& s, int64_t in,
   parallel_ranges(tiles.count, tile_rows, [&](int64_t begin, int64_t end) {
     const int64_t block = whole_rows(std::min(end - begin, most));
     thread_local Memory memory;
-    float* space = workspace(memory, points * (Planes::size(block, in) + Planes::size(block, out)));
+    float* space = memory.floats(points * (Planes::size(block, in) + Planes::size(block, out)));
     const Planes v(space, block, in), m(v.end(), block, out);
     for (int64_t first = begin; first < end; first += block) {
       const int64_t count = std::min(block, end - first);
@@ -253,7 +271,7 @@ Memory& shared_memory() {
 template <class T>
 void forward(const Conv& k) {
   const int64_t in = k.shape.in_channels, out = k.shape.out_channels;
-  const Planes u(workspace(shared_memory(), points * Planes::size(in, out)), in, out);
+  const Planes u(shared_memory().floats(points * Planes::size(in, out)), in, out);
   transform_filters(k.w.as<T>(), in, out, u);
   convolve(k.x.as<T>(), u, k.y.as<T>(), k.shape, in, out);
 }
@@ -261,7 +279,7 @@ void forward(const Conv& k) {
 template <class T>
 void backward_input(const ConvBackwardInput& k) {
   const int64_t in = k.shape.in_channels, out = k.shape.out_channels;
-  const Planes u(workspace(shared_memory(), points * Planes::size(out, in)), out, in);
+  const Planes u(shared_memory().floats(points * Planes::size(out, in)), out, in);
   transform_turned_filters(k.w.as<T>(), in, out, u);
   convolve(k.dy.as<T>(), u, k.dx.as<T>(), k.shape, out, in);
 }
@@ -275,7 +293,7 @@ void backward_weights(const ConvBackwardWeights& k) {
   const Tiles tiles(s);
   const int64_t block = whole_rows(std::min(tiles.count, std::clamp<int64_t>((in + out) / 2, 64, 256)));
   float* space =
-      workspace(shared_memory(), points * (Planes::size(block, in) + Planes::size(block, out) + Planes::size(out, in)));
+      shared_memory().floats(points * (Planes::size(block, in) + Planes::size(block, out) + Planes::size(out, in)));
   const Planes v(space, block, in), d(v.end(), block, out), sum(d.end(), out, in);
   const T *x = k.x.as<T>(), *dy = k.dy.as<T>();
   for (int64_t first = 0; first < tiles.count; first += block) {
@@ -313,13 +331,12 @@ void backward_weights(const ConvBackwardWeights& k) {
 
 bool serves(const ConvShape& s, DType dtype) {
   static const bool matrix_units = onednn::has_matrix_units();
-  const int64_t narrow = std::min(s.in_channels, s.out_channels), wide = std::max(s.in_channels, s.out_channels);
   if (vector_bytes < 32 || s.kernel_height != 3 || s.kernel_width != 3 || s.stride != 1 || s.padding != 1) return false;
   if (s.in_channels % lanes != 0 || s.out_channels % lanes != 0) return false;
   // The filters' transform must be worth it, and the tiles mostly full.
   const int64_t tiles = Tiles(s).count;
   if (tiles < 32 || s.batch * s.height * s.width < 9 * tiles) return false;
-  if (dtype == DType::bf16) return !matrix_units && narrow >= 32 && wide <= 256;
+  if (dtype == DType::bf16) return !matrix_units && std::min(s.in_channels, s.out_channels) >= 32;
   return dtype == DType::f32;
 }
 

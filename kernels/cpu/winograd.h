@@ -6,7 +6,7 @@
 namespace gestalt::kernels::cpu::winograd {
 
 // True where this is faster than oneDNN's direct convolution: 3 × 3, stride 1, padding 1, channels in whole vectors and
-// a few dozen tiles or more; f32, or bf16 of middling width on a processor without matrix units.
+// a few dozen tiles or more; f32, or bf16 on a processor without matrix units.
 bool serves(const ConvShape&, DType);
 
 // F(4 × 4, 3 × 3) of Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", and its transpose for the
