@@ -19,6 +19,19 @@ namespace {
 }
 }  // namespace
 
+const CudaReport& cuda_report() {
+  static const CudaReport report = [] {
+    CudaReport r;
+#if GESTALT_WITH_CUDA
+    r.found = kernels::cuda::find_device(r.text);
+#else
+    r.text = "built without CUDA";
+#endif
+    return r;
+  }();
+  return report;
+}
+
 void* system_allocate(size_t bytes, Device device) {
   if (device == Device::cuda) {
 #if GESTALT_WITH_CUDA

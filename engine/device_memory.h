@@ -2,10 +2,18 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "kernels/memory.h"
 
 namespace gestalt {
+
+// Whether this program can run on cuda here: the device's name and size, or why not.
+struct CudaReport {
+  bool found = false;
+  std::string text;
+};
+const CudaReport& cuda_report();
 
 void* system_allocate(size_t bytes, Device);  // null when there is none
 void system_release(void* memory, size_t bytes, Device) noexcept;

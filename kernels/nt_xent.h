@@ -11,10 +11,14 @@ namespace gestalt::kernels {
 // a constant serves where a softmax needs its running maximum, and e^60 leaves f32 room for the sum of any batch.
 inline double nt_xent_offset(double temperature) { return std::max(0.0, 1 / temperature - 60); }
 
+// Into how many parts CUDA cuts the columns when it gathers gradients: few rows alone do not fill a device.
+inline int64_t nt_xent_gradient_parts(int64_t rows) { return rows <= 16384 ? 2 : 1; }
+
 // Elements of the accumulator's dtype that the two kernels below need as scratch; nothing in it outlives a launch.
-inline int64_t nt_xent_scratch(int64_t rows, int64_t dim) {
+inline int64_t nt_xent_scratch(int64_t rows, int64_t dim, Device device) {
   const int64_t padded_rows = (rows + 63) / 64 * 64, padded_dim = (dim + 63) / 64 * 64;
-  return 3 * padded_rows * padded_dim + 16 * padded_rows;
+  const int64_t matrices = device == Device::cpu ? 3 : 1 + nt_xent_gradient_parts(rows);
+  return matrices * padded_rows * padded_dim + 16 * padded_rows;
 }
 
 // With u_i = z_i/‖z_i‖, s_ij = u_i·u_j and p(i) = (i + rows/2) mod rows (Chen et al. 2020, equation 1, mean over rows):

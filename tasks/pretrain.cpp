@@ -17,6 +17,7 @@
 #include "engine/run_folder.h"
 #include "engine/signals.h"
 #include "engine/spread.h"
+#include "kernels/launch.h"
 #include "tasks/checkpoint.h"
 
 namespace gestalt {
@@ -124,6 +125,8 @@ Run::Run(Task& task, const PretrainSettings& settings)
     progress_.emplace(ProgressPlan{state_.step, total_steps_, steps_per_epoch_,
                                    feed_->items_per_step() * options.accumulate});
   say(fmt::format("{} on {}", task.name(), feed_->describe()));
+  if (options.device == "auto" && kernels::built_with_cuda && !cuda_report().found)
+    say(cuda_report().text + "; running on the CPU");
   if (const std::string problems = feed_->problems(); !problems.empty()) say(problems);
   say(fmt::format("{:.2f} M parameters, {} on {}, {} steps ({:.4g} epochs of {}), run folder {}",
                               static_cast<double>(parameter_count(task)) / 1e6, name(options.resolved_dtype()),

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "engine/device_memory.h"
 #include "engine/fields_json.h"
-#include "kernels/launch.h"
 
 namespace gestalt {
 namespace {
@@ -33,7 +33,7 @@ void RunOptions::fields(Fields& f) {
 }
 
 Device RunOptions::resolved_device() const {
-  if (device == "auto") return kernels::built_with_cuda ? Device::cuda : Device::cpu;
+  if (device == "auto") return cuda_report().found ? Device::cuda : Device::cpu;
   return device == "cuda" ? Device::cuda : Device::cpu;
 }
 

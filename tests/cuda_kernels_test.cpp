@@ -8,6 +8,7 @@
 
 #include "engine/augment.h"
 #include "engine/layers.h"
+#include "engine/ops/contrast.h"
 #include "engine/ops/knn.h"
 #include "engine/ops/patch.h"
 #include "engine/optimizer.h"
@@ -225,5 +226,39 @@ TEST_CASE("cuda knn: predictions equal the CPU's, ties included" * doctest::skip
   for (auto [k, expected] : {std::pair<int64_t, int32_t>{5, 2}, {10, 1}, {11, 1}})
     CHECK(knn_predict(query.to(Device::cuda), same.to(Device::cuda), l, k, 0.1, 3)[1] == expected);
 }
+
+#if GESTALT_EMULATED
+TEST_CASE("cuda: the shared memory of sm_80 and of sm_86 is enough for views and pairs") {
+  const kernels::AugmentParameters parameters[] = {everything(1)};
+  const Images images{{100, 110}};
+  const auto seen = [&](Device device) { return views(images, parameters, 96, DType::f32, device); };
+  const auto loss_and_gradient = [](int64_t rows, int64_t dim, DType dtype, Device device) {
+    const Tensor z = Tensor::from(hash_uniform("rows", rows * dim), {rows, dim}).to(dtype).to(device).require_grad();
+    const Tensor loss = nt_xent(z, 0.3);
+    loss.backward();
+    std::vector<float> all = z.grad().values();
+    for (float& v : all) v *= static_cast<float>(rows);
+    all.push_back(loss.values()[0]);
+    return all;
+  };
+  for (const size_t kib : {163, 99}) {
+    CAPTURE(kib);
+    emulator::set_shared_limit(kib << 10);
+    CHECK(worst(seen(Device::cuda), seen(Device::cpu)) < 5e-5);
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const int64_t dim : {200, 400}) {
+        if (kib == 99 && dtype == DType::f32 && dim == 400) {
+          CHECK_THROWS_WITH_AS(loss_and_gradient(70, dim, dtype, Device::cuda),
+                               doctest::Contains("bytes of shared memory"), Error);
+          continue;
+        }
+        CAPTURE(dim);
+        CHECK(worst(loss_and_gradient(70, dim, dtype, Device::cuda), loss_and_gradient(70, dim, dtype, Device::cpu)) <
+              (dtype == DType::f32 ? 1e-4 : 2e-2));
+      }
+  }
+  emulator::set_shared_limit(227 << 10);
+}
+#endif
 
 }  // namespace gestalt::test

@@ -32,6 +32,11 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "nt_xent wider", .inputs = {activation({140, 200})}, .f = [](In x) -> Out {
                  return {nt_xent(x[0], 0.2)};
                }});
+  // An even number of CUDA's blocks of rows, of which two meet twice; an odd one; more than one launch walks.
+  for (const int64_t count : {230, 300, 600})
+    t.push_back({.name = "nt_xent of " + std::to_string(count),
+                 .inputs = {activation({count, 20})},
+                 .f = [](In x) -> Out { return {nt_xent(x[0], 0.3)}; }});
   t.push_back({.name = "nt_xent widest", .inputs = {activation({70, 512})}, .f = [](In x) -> Out {
                  return {nt_xent(x[0], 0.2)};
                }});

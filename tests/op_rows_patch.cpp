@@ -35,6 +35,13 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "gather_patches all", .inputs = {activation({3, 4, 6, 3})}, .f = [](In x) -> Out {
                  return {gather_patches(x[0], {}, 2, x[0].dtype())};
                }});
+  // Rows of pixels that move in packs of 16 bytes, from the parameters' dtype to the activations'.
+  t.push_back({.name = "gather_patches in packs",
+               .inputs = {weights({2, 16, 24, 3}), {.shape = {1}, .differentiable = false}},
+               .f = [](In x) -> Out { return {gather_patches(x[0], picks(x[0].device()), 8, x[1].dtype())}; }});
+  t.push_back({.name = "gather_patches in packs of one dtype",
+               .inputs = {activation({2, 16, 24, 3})},
+               .f = [](In x) -> Out { return {gather_patches(x[0], picks(x[0].device()), 8, x[0].dtype())}; }});
   t.push_back({.name = "masked_loss",
                .inputs = {activation({2, 6, 27}), pixels({2, 6, 9, 3})},
                .f = [](In x) -> Out { return {masked_loss(x[0], x[1], picks(x[0].device()), 3, false)}; },
@@ -58,6 +65,11 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "masked_loss normalised",
                .inputs = {activation({2, 6, 27}), pixels({2, 6, 9, 3})},
                .f = [](In x) -> Out { return {masked_loss(x[0], x[1], picks(x[0].device()), 3, true)}; }});
+  // Patches that a warp of the CUDA form holds, that a block of it holds, and that it reads again for each use.
+  for (const int64_t side : {8, 20, 19})
+    t.push_back({.name = "masked_loss of side " + std::to_string(side),
+                 .inputs = {activation({2, 6, side * side * 3}), pixels({2, 2 * side, 3 * side, 3})},
+                 .f = [side](In x) -> Out { return {masked_loss(x[0], x[1], picks(x[0].device()), side, true)}; }});
 });
 
 }  // namespace

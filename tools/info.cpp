@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernels/launch.h"
+#include "engine/device_memory.h"
 #include "tools/commands.h"
 
 namespace gestalt::tools {
@@ -93,7 +93,8 @@ void info() {
                            omp_get_max_threads()));
   row("instruction sets", fmt::format("{}", fmt::join(instruction_sets(), " ")));
   row("memory", fmt::format("{}, {} available", memory("MemTotal"), memory("MemAvailable")));
-  row("devices", kernels::built_with_cuda ? "cpu cuda" : "cpu");
+  row("devices", cuda_report().found ? "cpu cuda" : "cpu");
+  row("cuda", cuda_report().text);
   row("oneDNN", fmt::format("{}.{}.{} ({}), uses {}", dnnl->major, dnnl->minor, dnnl->patch,
                             dnnl->cpu_runtime == DNNL_RUNTIME_OMP ? "OpenMP" : "own threads", onednn_isa()));
   row("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100));

@@ -21,7 +21,7 @@ Tensor nt_xent(const Tensor& z, double temperature) {
   check(z.rank() == 2 && z.dim(0) >= 2 && z.dim(0) % 2 == 0 && z.dim(1) >= 1,
         "[nt_xent] got z {}, expected (2B, D): the first view of B images, then the second", z.shape().text());
   check(temperature > 0, "[nt_xent] got temperature {}, expected a positive one", temperature);
-  const int64_t rows = z.dim(0), dim = z.dim(1), scratch_size = kernels::nt_xent_scratch(rows, dim);
+  const int64_t rows = z.dim(0), dim = z.dim(1), scratch_size = kernels::nt_xent_scratch(rows, dim, z.device());
   Tensor row_sum = accumulators(z, rows), inv_norm = accumulators(z, rows), loss = accumulators(z, 1);
   Tensor scratch = accumulators(z, scratch_size);
   kernels::launch(

@@ -88,7 +88,7 @@ __device__ __forceinline__ bool sees(const AttentionShape& s, int query, int key
 
 template <class T, int D>
 struct ForwardTiles {
-  static constexpr int keys = D > 64 && sizeof(T) == 4 ? 32 : 64;
+  static constexpr int keys = D > 64 && sizeof(T) == 4 ? 16 : 64;
   static constexpr size_t bytes = sizeof(T) * (block + 4 * keys) * (D + row_padding);  // keys and values twice
 };
 
@@ -190,8 +190,27 @@ __global__ void __launch_bounds__(threads) along_kernel(BackwardPointers<T> p, A
 template <class T, int D>
 struct BackwardTiles {
   static constexpr int others = D > 64 && sizeof(T) == 4 ? 16 : 32;  // rows that a block walks over, at a time
-  static constexpr size_t bytes = sizeof(T) * 2 * (block + others) * (D + row_padding);
+  static constexpr int stages = D <= 64 && sizeof(T) == 2 ? 2 : 1;   // of them in memory at once
+  static constexpr size_t bytes = sizeof(T) * 2 * (block + stages * others) * (D + row_padding);
 };
+
+// Calls f(row, stage) for the rows [begin, end), `count` at a time, when load(row, stage) has brought them and, where
+// there are two stages, while it brings the next.
+template <int stages, int count, class Load, class F>
+__device__ __forceinline__ void walk(int begin, int end, Load&& load, F&& f) {
+  if (stages > 1 && begin < end) load(begin, 0);
+  commit_copies();
+  for (int row = begin, stage = 0; row < end; row += count, stage = (stage + 1) % stages) {
+    if (stages == 1) load(row, 0);
+    if (stages > 1 && row + count < end) load(row + count, 1 - stage);
+    commit_copies();
+    wait_copies<stages - 1>();
+    __syncthreads();
+    f(row, stage);
+    __syncthreads();  // the stage is free again
+  }
+  wait_copies<0>();
+}
 
 // The gradient of the queries: a block owns queries and walks over the keys.
 template <class T, int D>
@@ -199,7 +218,7 @@ __global__ void __launch_bounds__(threads, 2)
     query_gradient_kernel(BackwardPointers<T> p, AttentionShape s, float scale, bool fast) {
   constexpr int pitch = D + row_padding, keys = BackwardTiles<T, D>::others;
   GESTALT_DYNAMIC_SHARED(T, q_tile);
-  T *dy_tile = q_tile + block * pitch, *k_tile = dy_tile + block * pitch, *v_tile = k_tile + keys * pitch;
+  T *dy_tile = q_tile + block * pitch, *tiles = dy_tile + block * pitch;  // stages of keys, then values
   const Head<T> head = head_of(p.qkv, s);
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
@@ -213,12 +232,13 @@ __global__ void __launch_bounds__(threads, 2)
     along[half] = row < s.length ? p.along[head.row_offset + row] : 0.0f;
   }
   float dq[D / 8][4] = {};
-  for (int key = 0; key < last_key(s, first); key += keys) {
-    load_tile<keys, D>(k_tile, head.k, head.stride, key, s, fast);
-    load_tile<keys, D>(v_tile, head.v, head.stride, key, s, fast);
-    commit_copies();
-    wait_copies<0>();
-    __syncthreads();
+  auto load = [&](int key, int stage) {
+    T* to = tiles + stage * 2 * keys * pitch;
+    load_tile<keys, D>(to, head.k, head.stride, key, s, fast);
+    load_tile<keys, D>(to + keys * pitch, head.v, head.stride, key, s, fast);
+  };
+  walk<BackwardTiles<T, D>::stages, keys>(0, last_key(s, first), load, [&](int key, int stage) {
+    const T *k_tile = tiles + stage * 2 * keys * pitch, *v_tile = k_tile + keys * pitch;
     float score[keys / 8][4] = {}, grad[keys / 8][4] = {};
     add_product<T, keys / 16, D>(score, q_tile + 16 * warp * pitch, k_tile, pitch);
     add_product<T, keys / 16, D>(grad, dy_tile + 16 * warp * pitch, v_tile, pitch);
@@ -231,8 +251,7 @@ __global__ void __launch_bounds__(threads, 2)
         grad[n][e] = seen ? probability * (grad[n][e] - along[e / 2]) : 0.0f;
       }
     add_from_sums<T, keys, D>(dq, grad, k_tile);
-    __syncthreads();
-  }
+  });
   write_rows<T, D>(dq, scale, scale, p.dqkv + (head.q - p.qkv), head.stride, first_of_warp, s);
 }
 
@@ -242,7 +261,7 @@ __global__ void __launch_bounds__(threads, 2)
     key_gradient_kernel(BackwardPointers<T> p, AttentionShape s, float scale, bool fast) {
   constexpr int pitch = D + row_padding, queries = BackwardTiles<T, D>::others / (D > 64 && sizeof(T) == 2 ? 2 : 1);
   GESTALT_DYNAMIC_SHARED(T, k_tile);
-  T *v_tile = k_tile + block * pitch, *q_tile = v_tile + block * pitch, *dy_tile = q_tile + queries * pitch;
+  T *v_tile = k_tile + block * pitch, *tiles = v_tile + block * pitch;  // stages of queries, then dy
   const Head<T> head = head_of(p.qkv, s);
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
@@ -250,13 +269,15 @@ __global__ void __launch_bounds__(threads, 2)
   load_tile<block, D>(v_tile, head.v, head.stride, first, s, fast);
   const float *lse = p.lse + head.row_offset, *along = p.along + head.row_offset;
   float dk[D / 8][4] = {}, dv[D / 8][4] = {};
+  auto load = [&](int query, int stage) {
+    T* to = tiles + stage * 2 * queries * pitch;
+    load_tile<queries, D>(to, head.q, head.stride, query, s, fast);
+    load_tile<queries, D>(to + queries * pitch, p.dy + head.y_offset, head.y_stride, query, s, fast);
+  };
   // Under a causal mask the first query that sees any of these keys is their own first one.
-  for (int query = s.causal ? first : 0; query < s.length; query += queries) {
-    load_tile<queries, D>(q_tile, head.q, head.stride, query, s, fast);
-    load_tile<queries, D>(dy_tile, p.dy + head.y_offset, head.y_stride, query, s, fast);
-    commit_copies();
-    wait_copies<0>();
-    __syncthreads();
+  const int begin = s.causal ? first : 0, end = static_cast<int>(s.length);
+  walk<BackwardTiles<T, D>::stages, queries>(begin, end, load, [&](int query, int stage) {
+    const T *q_tile = tiles + stage * 2 * queries * pitch, *dy_tile = q_tile + queries * pitch;
     float score[queries / 8][4] = {}, grad[queries / 8][4] = {};
     add_product<T, queries / 16, D>(score, k_tile + 16 * warp * pitch, q_tile, pitch);
     add_product<T, queries / 16, D>(grad, v_tile + 16 * warp * pitch, dy_tile, pitch);
@@ -272,8 +293,7 @@ __global__ void __launch_bounds__(threads, 2)
       }
     add_from_sums<T, queries, D>(dv, score, dy_tile);
     add_from_sums<T, queries, D>(dk, grad, q_tile);
-    __syncthreads();
-  }
+  });
   T* to = p.dqkv + (head.k - p.qkv);
   write_rows<T, D>(dk, scale, scale, to, head.stride, first_of_warp, s);
   write_rows<T, D>(dv, 1, 1, to + (head.v - head.k), head.stride, first_of_warp, s);

@@ -11,7 +11,7 @@ namespace gestalt::kernels::cuda {
 namespace {
 
 constexpr int most_threads = 512;
-constexpr size_t shared_budget = 224 << 10;  // of the 227 KiB that a block may have
+constexpr size_t declared_bytes = 2 << 10;  // at least the shared memory that the kernel has beside its layout
 
 // One output column of the resampling. Its weights are those of a window that starts at `first`, times `gain`.
 struct Column {
@@ -278,28 +278,50 @@ __global__ void __launch_bounds__(most_threads, 1) augment_kernel(const __grid_c
   write_view(v, blur, radius, static_cast<T*>(k.y.data) + (view * k.count + image) * size * int64_t{size} * 3);
 }
 
-// Whole views in shared memory if they fit. Bands of them, if not, for a blur; nothing, if not even that is needed.
-Layout layout_of(const Augment& k) {
+// What a launch needs planes for: a blur's rows above and below a pixel, or the pixels that a mean was taken of.
+struct Needs {
   int32_t radius = 0;
   bool planes = false;
+};
+Needs needs_of(const Augment& k) {
+  Needs needs;
   for (int64_t v = 0; v < k.views; ++v) {
     const AugmentParameters& p = k.view[v];
     const bool blur = k.draws || (!p.evaluation && p.blur > 0);
-    if (blur) radius = std::max(radius, blur_radius(p, std::numeric_limits<float>::max() / 8, k.size));
-    planes = planes || blur || (!p.evaluation && p.jitter > 0);
+    if (blur) needs.radius = std::max(needs.radius, blur_radius(p, std::numeric_limits<float>::max() / 8, k.size));
+    needs.planes = needs.planes || blur || (!p.evaluation && p.jitter > 0);
   }
-  Layout l{k.size <= 64 ? 256 : most_threads, 0, 0, 2 * radius + 1};
+  return needs;
+}
+
+// Whole views in shared memory if they fit. Bands of them, if not, for a blur; nothing, if not even that is needed.
+Layout layout_of(const Augment& k, const Needs& needs, int32_t threads, size_t budget) {
+  Layout l{threads, 0, 0, 2 * needs.radius + 1};
   l.strip_pixels = static_cast<int32_t>(std::max<int64_t>(k.size + 32, 64));
-  if (!planes) l.strip_pixels = std::min(l.strip_pixels, 256);
+  if (!needs.planes) l.strip_pixels = std::min(l.strip_pixels, 256);
   const size_t rest = l.bytes(k.size), row = 12 * static_cast<size_t>(k.size);
-  const auto room = static_cast<int64_t>(rest < shared_budget ? (shared_budget - rest) / row : 0);
-  if (planes && room >= k.size) l.plane_rows = static_cast<int32_t>(k.size);
-  if (planes && room < k.size && radius > 0) l.plane_rows = static_cast<int32_t>(room);
-  check(l.bytes(k.size) <= shared_budget && (radius == 0 || l.plane_rows == k.size || l.plane_rows > 2 * radius),
-        "[augment] got blurred views of {} pixels, which a block's shared memory on cuda cannot hold; use --device cpu "
-        "or a smaller blur",
-        k.size);
+  const auto room = static_cast<int64_t>(rest < budget ? (budget - rest) / row : 0);
+  if (needs.planes && room >= k.size) l.plane_rows = static_cast<int32_t>(k.size);
+  if (needs.planes && room < k.size && needs.radius > 0) l.plane_rows = static_cast<int32_t>(room);
   return l;
+}
+
+// A warp has a strip of its own: where memory is short, fewer warps leave more of it to the bands, whose rows are
+// resampled again for each band that they are near to.
+Layout layout_of(const Augment& k) {
+  const Needs needs = needs_of(k);
+  const size_t budget = most_shared_bytes() - declared_bytes;
+  for (int32_t threads = k.size <= 64 ? 256 : most_threads; threads >= 64; threads /= 2) {
+    const Layout l = layout_of(k, needs, threads, budget);
+    const bool enough = needs.radius == 0 || l.plane_rows == k.size || l.plane_rows > 3 * needs.radius;
+    const bool last = threads == 64 && (needs.radius == 0 || l.plane_rows > 2 * needs.radius);
+    if (l.bytes(k.size) <= budget && (enough || last)) return l;
+  }
+  fail(
+      "[augment] got blurred views of {} pixels, which a block's shared memory on cuda cannot hold; use --device cpu "
+      "or "
+      "a smaller blur",
+      k.size);
 }
 
 }  // namespace

@@ -50,13 +50,13 @@ struct Fragments<BFloat16> {
   }
   // The factor a(16, depth) from the sums that stand side by side in d[0] and d[1].
   __device__ static __forceinline__ A from_sums(const float (*d)[4]) {
-    return {{pair(d[0][0], d[0][1]), pair(d[0][2], d[0][3]), pair(d[1][0], d[1][1]), pair(d[1][2], d[1][3])}};
+    return {{round_bf16(d[0][0], d[0][1]), round_bf16(d[0][2], d[0][3]), round_bf16(d[1][0], d[1][1]),
+             round_bf16(d[1][2], d[1][3])}};
   }
   __device__ static __forceinline__ void multiply(float (&d)[4], const A& a, const B& b) { multiply_bf16(d, a.r, b.r); }
-
- private:
-  __device__ static __forceinline__ uint32_t pair(float low, float high) {
-    return BFloat16::round(low) | static_cast<uint32_t>(BFloat16::round(high)) << 16;
+  // Two neighbours of a row, at an even column.
+  __device__ static __forceinline__ void store_pair(BFloat16* to, float first, float second) {
+    *reinterpret_cast<uint32_t*>(to) = round_bf16(first, second);
   }
 };
 
@@ -106,6 +106,9 @@ struct Fragments<float> {
     multiply_tf32(d, a.low, b.high);
     multiply_tf32(d, a.high, b.low);
     multiply_tf32(d, a.high, b.high);
+  }
+  __device__ static __forceinline__ void store_pair(float* to, float first, float second) {
+    store_pack(to, Pack<float, 2>{first, second});
   }
 
  private:

@@ -3,39 +3,27 @@
 
 #include <cmath>
 
-#include "kernels/cuda/fragment.cuh"
+#include "kernels/cuda/nt_xent_tiles.cuh"
 #include "kernels/cuda/warp.cuh"
 
 namespace gestalt::kernels::cuda {
 namespace {
 
-constexpr int threads = 256, warps = threads / 32;
+constexpr int threads = 256, warps = threads / 32;  // of the kernels that walk over rows, a warp a row
 constexpr int most_dim = 512;
-constexpr int most_forward_splits = 16, most_backward_splits = 2;  // of the columns, as scratch allows
+constexpr int most_row_parts = 16;  // of the sums of a row, as scratch allows
 constexpr double log2_e = 1.4426950408889634;
-
-// The block's tiles: `rows` of the matrix, `columns` at a time. Warps stand 4 down, 2 across.
-template <class T, int D>
-struct Tiles {
-  static constexpr bool narrow = sizeof(T) == 2;
-  static constexpr int rows = narrow && D <= 256 ? 128 : 64, columns = narrow ? 64 : 32;
-  static constexpr int stages = narrow || D <= 256 ? 2 : 1;  // column tiles in memory at once
-  static constexpr int row_fragments = rows / 64;            // of 16 rows a warp
-  static constexpr int column_pairs = columns / 32;          // of 16 columns a warp
-  static constexpr int pitch = D + row_padding, weight_pitch = columns + row_padding;
-  static constexpr size_t bytes(bool backward) {
-    return sizeof(T) * ((rows + stages * columns) * pitch + (backward ? rows * weight_pitch : 0));
-  }
-};
 
 // What both passes read and write, in the scratch of the launch.
 template <class T>
 struct Work {
   int64_t rows, padded_rows, dim, pitch;  // pitch: of unit rows and of gradients
   T* units;                               // (padded_rows, pitch), zeros outside (rows, dim)
-  float* gradient;                        // (splits, padded_rows, pitch), of the unit rows
-  float* partial;                         // (splits, padded_rows) row sums; backward: 1 / row_sum, or 0
-  float scale, offset;                    // e^(s/τ − offset) = 2^(scale·s − offset)
+  float* gradient;                        // (parts, padded_rows, pitch), of the unit rows
+  float* crossed;                         // the same memory, forward: column sums, (steps of a walk, padded_rows)
+  float* partial;                         // (parts, padded_rows) row sums; backward: 1 / row_sum, or 0
+  int gradient_parts;
+  float scale, offset;  // e^(s/τ − offset) = 2^(scale·s − offset)
 
   template <class K>
   explicit Work(const K& k) : rows(k.rows), dim(k.dim) {
@@ -43,8 +31,9 @@ struct Work {
     pitch = divide_up(dim, 64) * 64;
     float* scratch = k.scratch.template as<float>();
     units = reinterpret_cast<T*>(scratch);
-    gradient = scratch + padded_rows * pitch;
-    partial = scratch + 3 * padded_rows * pitch;
+    gradient = crossed = scratch + padded_rows * pitch;
+    gradient_parts = static_cast<int>(nt_xent_gradient_parts(rows));
+    partial = gradient + gradient_parts * padded_rows * pitch;
     scale = static_cast<float>(log2_e / k.temperature);
     offset = static_cast<float>(log2_e * nt_xent_offset(k.temperature));
   }
@@ -78,60 +67,149 @@ __global__ void __launch_bounds__(threads)
         i < w.rows && d < w.dim ? static_cast<T>(static_cast<float>(z[i * w.dim + d]) * inverse) : static_cast<T>(0.0f);
 }
 
-// The weights e_ij (1/l_i + 1/l_j) of the warp's similarities, with 0 on the diagonal, to the tile in shared memory.
-template <class T, int D>
-__device__ __forceinline__ void write_weights(
-    const Work<T>& w, const float (&s)[Tiles<T, D>::row_fragments][2 * Tiles<T, D>::column_pairs][4], int64_t first_row,
-    int64_t first_column, int row_at, int column_at, T* weights) {
-  using Tile = Tiles<T, D>;
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-#pragma unroll
-  for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = row_at + 16 * m + 8 * half + g;
-      const int64_t i = first_row + row;
-      const float inv_i = i < w.rows ? w.partial[i] : 0.0f;
-#pragma unroll
-      for (int n = 0; n < 2 * Tile::column_pairs; ++n) {
-        Pack<T, 2> pair;
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int64_t j = first_column + column_at + 8 * n + 2 * t + e;
-          const float weight =
-              exp2_fast(s[m][n][2 * half + e] * w.scale - w.offset) * (inv_i + (j < w.rows ? w.partial[j] : 0.0f));
-          pair.v[e] = static_cast<T>(i == j ? 0.0f : weight);
-        }
-        store_pack(weights + row * Tile::weight_pitch + column_at + 8 * n + 2 * t, pair);
-      }
-    }
+// Begins the copies of `count` unit rows from row `first` on to a tile.
+template <class Tile, class T>
+__device__ __forceinline__ void load_units(const Work<T>& w, T* to, int64_t first, int count) {
+  begin_tile<T, Tile::dim, Tile::threads>(to, Tile::pitch, w.units + first * w.pitch, w.pitch, count,
+                                          w.padded_rows - first, w.pitch);
 }
 
-// Adds the exponentials of the warp's similarities to the sums of its rows; sums[m][half] is of row 16m + 8·half + g.
-template <class T, int D>
-__device__ __forceinline__ void add_exponentials(
-    const Work<T>& w, const float (&s)[Tiles<T, D>::row_fragments][2 * Tiles<T, D>::column_pairs][4], int64_t first_row,
-    int64_t first_column, float (&sums)[Tiles<T, D>::row_fragments][2]) {
-  using Tile = Tiles<T, D>;
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+// The warp's products of the tiles' rows.
+template <class Tile, class T>
+__device__ __forceinline__ void multiply_tiles(typename Tile::Sums& s, const T* row_tile, const T* columns) {
+  using F = Fragments<T>;
+#pragma unroll 2
+  for (int k = 0; k < Tile::dim; k += F::depth) {
+    typename F::A a[Tile::row_fragments];
+#pragma unroll
+    for (int m = 0; m < Tile::row_fragments; ++m)
+      a[m] = F::load_a(row_tile + (Tile::row_at() + 16 * m) * Tile::pitch + k, Tile::pitch);
+#pragma unroll
+    for (int n = 0; n < Tile::column_pairs; ++n) {
+      typename F::B b[2];
+      F::load_b(b, columns + (Tile::column_at() + 16 * n) * Tile::pitch + k, Tile::pitch);
+#pragma unroll
+      for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+        for (int i = 0; i < 2; ++i) F::multiply(s[m][2 * n + i], a[m], b[i]);
+    }
+  }
+}
+
+// Calls f(m, half, n, element of the pair, e^(s/τ − offset)) for the similarities of the warp.
+template <class Tile, class T, class F>
+__device__ __forceinline__ void each_exponential(const Work<T>& w, const typename Tile::Sums& s, F&& f) {
 #pragma unroll
   for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll
     for (int n = 0; n < 2 * Tile::column_pairs; ++n)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int64_t i = first_row + 16 * m + e / 2 * 8 + g, j = first_column + 8 * n + 2 * t + e % 2;
-        if (i != j && j < w.rows) sums[m][e / 2] += exp2_fast(s[m][n][e] * w.scale - w.offset);
-      }
+      for (int e = 0; e < 4; ++e) f(m, e / 2, n, e % 2, exp2_fast(s[m][n][e] * w.scale - w.offset));
 }
 
-// Joins the row sums of the lanes and of the two warps side by side, and writes them.
-template <class T, int D>
-__device__ __forceinline__ void write_sums(const Work<T>& w, float (&sums)[Tiles<T, D>::row_fragments][2], int row_at,
-                                           int across, int64_t first_row) {
-  using Tile = Tiles<T, D>;
-  GESTALT_SHARED(float, of_warp, [2][Tile::rows]);
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+// The sums over the eight lanes of one t: lane g keeps that of v[g · count / 8], in count / 2 + … + 1 exchanges.
+template <int count>
+__device__ __forceinline__ float scatter_sum(float (&v)[count]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int bit = 16, held = count; bit >= 4; bit /= 2) {
+    if (held == 1) {
+      v[0] += __shfl_xor_sync(full_warp, v[0], bit);
+      continue;
+    }
+    held /= 2;
+    const bool upper = lane & bit;
+#pragma unroll
+    for (int i = 0; i < held; ++i) {
+      const float keep = upper ? v[i + held] : v[i], give = upper ? v[i] : v[i + held];
+      v[i] = keep + __shfl_xor_sync(full_warp, give, bit);
+    }
+  }
+  return v[0];
+}
+
+// Sums over the rows of a tile's columns: each warp's in shared memory, then, after a barrier, all of them in memory.
+template <class Tile>
+struct ColumnSums {
+  static constexpr int count = 4 * Tile::column_pairs;  // of a thread
+  float v[count] = {};
+
+  __device__ __forceinline__ void add(int n, int e, float x) { v[2 * n + e] += x; }
+  __device__ __forceinline__ void share(float (*of_warp)[Tile::columns]) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, at = g * count / 8;
+    const float sum = scatter_sum(v);
+    if (g % (8 / count) == 0)
+      of_warp[threadIdx.x / 32 / Tile::across][Tile::column_at() + at / 2 * 8 + 2 * t + at % 2] = sum;
+  }
+};
+
+// The matrix is symmetric: a block takes its own square of it and, `step` blocks on, those that the other blocks leave
+// to it, for a sum down the columns is a sum along the rows of the block there. Half way around, a pair of blocks meets
+// twice; the first of the two takes the square. Part blockIdx.y of steps [begin, end).
+template <class Tile, class T = typename Tile::Element>
+__global__ void __launch_bounds__(Tile::threads, 1) row_sums_kernel(Work<T> w, int begin, int end, int steps_of_part) {
+  constexpr int tiles_of_step = Tile::rows / Tile::columns;
+  GESTALT_DYNAMIC_SHARED(T, row_tile);
+  GESTALT_SHARED(float, of_warp, [Tile::down][Tile::columns]);
+  GESTALT_SHARED(float, of_row, [Tile::across][Tile::rows]);
+  T* column_tiles = row_tile + Tile::rows * Tile::pitch;
+  const int blocks = gridDim.x, a = blockIdx.x, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int first_step = begin + blockIdx.y * steps_of_part;
+  int past = first_step + steps_of_part < end ? first_step + steps_of_part : end;
+  if (2 * (past - 1) == blocks && a >= blocks / 2) --past;
+  const int64_t first_row = a * int64_t{Tile::rows};
+
+  auto column_of = [&](int tile) {
+    const int b = (a + first_step + tile / tiles_of_step) % blocks;
+    return b * int64_t{Tile::rows} + tile % tiles_of_step * Tile::columns;
+  };
+  auto load_columns = [&](int tile) {
+    load_units<Tile>(w, column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch, column_of(tile),
+                     Tile::columns);
+  };
+  const int tiles = (past - first_step) * tiles_of_step;
+  load_units<Tile>(w, row_tile, first_row, Tile::rows);
+  if (Tile::stages > 1 && tiles > 0) load_columns(0);
+  commit_copies();
+
+  float sums[Tile::row_fragments][2] = {};
+  for (int tile = 0; tile < tiles; ++tile) {
+    if (Tile::stages == 1) load_columns(tile);
+    if (Tile::stages > 1 && tile + 1 < tiles) load_columns(tile + 1);
+    commit_copies();
+    wait_copies<Tile::stages - 1>();
+    __syncthreads();
+    typename Tile::Sums s = {};
+    multiply_tiles<Tile>(s, row_tile, column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch);
+
+    const int step = first_step + tile / tiles_of_step;
+    const int64_t first_column = column_of(tile);
+    ColumnSums<Tile> down;
+    if (step > 0 && first_row + Tile::rows <= w.rows && first_column + Tile::columns <= w.rows) {
+      each_exponential<Tile>(w, s, [&](int m, int half, int n, int e, float x) {
+        sums[m][half] += x;
+        down.add(n, e, x);
+      });
+    } else {
+      each_exponential<Tile>(w, s, [&](int m, int half, int n, int e, float x) {
+        const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g;
+        const int64_t j = first_column + Tile::column_at() + 8 * n + 2 * t + e;
+        if (i == j || i >= w.rows || j >= w.rows) return;
+        sums[m][half] += x;
+        down.add(n, e, x);
+      });
+    }
+    if (step > 0) down.share(of_warp);
+    __syncthreads();  // the stage is free again, and the warps' sums are whole
+    for (int c = threadIdx.x; step > 0 && c < Tile::columns; c += Tile::threads) {
+      float sum = 0;
+#pragma unroll
+      for (int i = 0; i < Tile::down; ++i) sum += of_warp[i][c];
+      if (first_column + c < w.rows) w.crossed[(step - begin) * w.padded_rows + first_column + c] = sum;
+    }
+  }
+  wait_copies<0>();
+
 #pragma unroll
   for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll
@@ -139,43 +217,62 @@ __device__ __forceinline__ void write_sums(const Work<T>& w, float (&sums)[Tiles
       float sum = sums[m][half];
       sum += __shfl_xor_sync(full_warp, sum, 1);
       sum += __shfl_xor_sync(full_warp, sum, 2);
-      if (t == 0) of_warp[across][row_at + 16 * m + 8 * half + g] = sum;
+      if (t == 0) of_row[Tile::across_at()][Tile::row_at() + 16 * m + 8 * half + g] = sum;
     }
   __syncthreads();
-  for (int r = threadIdx.x; r < Tile::rows; r += threads)
-    if (first_row + r < w.rows) w.partial[blockIdx.y * w.padded_rows + first_row + r] = of_warp[0][r] + of_warp[1][r];
+  for (int r = threadIdx.x; r < Tile::rows && first_row + r < w.rows; r += Tile::threads) {
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < Tile::across; ++i) sum += of_row[i][r];
+    w.partial[blockIdx.y * w.padded_rows + first_row + r] = sum;
+  }
 }
 
-// Walks one split of the columns. Forward: sums of exponentials. Backward: the gradient of the unit rows.
-template <class T, int D, bool backward>
-__global__ void __launch_bounds__(threads, 1) similarity_kernel(Work<T> w, int tiles_per_split) {
-  using Tile = Tiles<T, D>;
+// Adds what one walk over steps [begin, end) found to the sums of the rows, a thread a row, in a fixed order.
+template <class T>
+__global__ void __launch_bounds__(threads)
+    collect_sums_kernel(Work<T> w, float* row_sum, int parts, int begin, int end, int blocks, int rows_of_block) {
+  const int64_t i = blockIdx.x * int64_t{threads} + threadIdx.x;
+  if (i >= w.rows) return;
+  float sum = begin == 0 ? 0.0f : row_sum[i];
+  for (int p = 0; p < parts; ++p) sum += w.partial[p * w.padded_rows + i];
+  const bool met_twice = 2 * (end - 1) == blocks && i < blocks / 2 * int64_t{rows_of_block};
+  const int past = met_twice ? end - 1 : end;
+#pragma unroll 4
+  for (int step = begin > 0 ? begin : 1; step < past; ++step) sum += w.crossed[(step - begin) * w.padded_rows + i];
+  row_sum[i] = sum;
+}
+
+// Walks the columns of part blockIdx.y: the gradient of the unit rows.
+template <class Tile, class T = typename Tile::Element>
+__global__ void __launch_bounds__(Tile::threads, 1) gradient_kernel(Work<T> w, int tiles_of_part) {
   using F = Fragments<T>;
-  constexpr int gradient_pairs = D / 32;  // of 16 of the warp's columns of the gradient: half of D
   GESTALT_DYNAMIC_SHARED(T, row_tile);
   T* column_tiles = row_tile + Tile::rows * Tile::pitch;
   T* weights = column_tiles + Tile::stages * Tile::columns * Tile::pitch;
-  const int warp = threadIdx.x / 32, across = warp % 2;
-  const int row_at = warp / 2 * 16 * Tile::row_fragments, column_at = across * 16 * Tile::column_pairs;
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, gradient_at = Tile::across_at() * 16 * Tile::gradient_pairs;
   const int64_t first_row = blockIdx.x * int64_t{Tile::rows};
   const int tile_count = static_cast<int>((w.rows + Tile::columns - 1) / Tile::columns);
-  const int begin = blockIdx.y * tiles_per_split;
-  const int end = begin + tiles_per_split < tile_count ? begin + tiles_per_split : tile_count;
+  const int begin = blockIdx.y * tiles_of_part;
+  const int end = begin + tiles_of_part < tile_count ? begin + tiles_of_part : tile_count;
 
-  auto load = [&](T* to, int64_t first, int rows) {
-    begin_tile<T, D, threads>(to, Tile::pitch, w.units + first * w.pitch, w.pitch, rows, w.padded_rows - first,
-                              w.pitch);
-  };
   auto load_columns = [&](int tile) {
-    load(column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch, tile * int64_t{Tile::columns},
-         Tile::columns);
+    load_units<Tile>(w, column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch, tile * int64_t{Tile::columns},
+                     Tile::columns);
   };
-  load(row_tile, first_row, Tile::rows);
+  load_units<Tile>(w, row_tile, first_row, Tile::rows);
   if (Tile::stages > 1 && begin < end) load_columns(begin);
   commit_copies();
+  float of_row[Tile::row_fragments][2];
+#pragma unroll
+  for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g;
+      of_row[m][half] = i < w.rows ? w.partial[i] : 0.0f;
+    }
 
-  float sums[Tile::row_fragments][2] = {};
-  float gradient[backward ? Tile::row_fragments : 1][backward ? 2 * gradient_pairs : 1][4] = {};
+  float gradient[Tile::row_fragments][2 * Tile::gradient_pairs][4] = {};
   for (int tile = begin; tile < end; ++tile) {
     if (Tile::stages == 1) load_columns(tile);
     if (Tile::stages > 1 && tile + 1 < end) load_columns(tile + 1);
@@ -183,74 +280,68 @@ __global__ void __launch_bounds__(threads, 1) similarity_kernel(Work<T> w, int t
     wait_copies<Tile::stages - 1>();
     __syncthreads();
     const T* columns = column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch;
-    const int64_t first_column = tile * int64_t{Tile::columns};
+    typename Tile::Sums s = {};
+    multiply_tiles<Tile>(s, row_tile, columns);
 
-    float s[Tile::row_fragments][2 * Tile::column_pairs][4] = {};
-#pragma unroll 2
-    for (int k = 0; k < D; k += F::depth) {
+    // The weights e_ij (1/l_i + 1/l_j), with 0 on the diagonal.
+    const int64_t first_column = tile * int64_t{Tile::columns};
+    const bool diagonal = first_column < first_row + Tile::rows && first_row < first_column + Tile::columns;
+    const float* of_column = w.partial + first_column + Tile::column_at() + 2 * t;
+#pragma unroll
+    for (int n = 0; n < 2 * Tile::column_pairs; ++n) {
+      const auto inverse = load_pack<Pack<float, 2>>(of_column + 8 * n);
+#pragma unroll
+      for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int row = Tile::row_at() + 16 * m + 8 * half + g, column = Tile::column_at() + 8 * n + 2 * t;
+          float v[2];
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            v[e] = exp2_fast(s[m][n][2 * half + e] * w.scale - w.offset) * (of_row[m][half] + inverse.v[e]);
+            if (diagonal && first_row + row == first_column + column + e) v[e] = 0;
+          }
+          F::store_pair(weights + row * Tile::weight_pitch + column, v[0], v[1]);
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < Tile::columns; k += F::depth) {
       typename F::A a[Tile::row_fragments];
 #pragma unroll
       for (int m = 0; m < Tile::row_fragments; ++m)
-        a[m] = F::load_a(row_tile + (row_at + 16 * m) * Tile::pitch + k, Tile::pitch);
+        a[m] = F::load_a(weights + (Tile::row_at() + 16 * m) * Tile::weight_pitch + k, Tile::weight_pitch);
 #pragma unroll
-      for (int n = 0; n < Tile::column_pairs; ++n) {
+      for (int n = 0; n < Tile::gradient_pairs; ++n) {
         typename F::B b[2];
-        F::load_b(b, columns + (column_at + 16 * n) * Tile::pitch + k, Tile::pitch);
+        F::load_b_rows(b, columns + k * Tile::pitch + gradient_at + 16 * n, Tile::pitch);
 #pragma unroll
         for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll
-          for (int i = 0; i < 2; ++i) F::multiply(s[m][2 * n + i], a[m], b[i]);
-      }
-    }
-
-    if constexpr (!backward) {
-      add_exponentials<T, D>(w, s, first_row + row_at, first_column + column_at, sums);
-    } else {
-      write_weights<T, D>(w, s, first_row, first_column, row_at, column_at, weights);
-      __syncthreads();
-#pragma unroll
-      for (int k = 0; k < Tile::columns; k += F::depth) {
-        typename F::A a[Tile::row_fragments];
-#pragma unroll
-        for (int m = 0; m < Tile::row_fragments; ++m)
-          a[m] = F::load_a(weights + (row_at + 16 * m) * Tile::weight_pitch + k, Tile::weight_pitch);
-#pragma unroll
-        for (int n = 0; n < gradient_pairs; ++n) {
-          typename F::B b[2];
-          F::load_b_rows(b, columns + k * Tile::pitch + across * (D / 2) + 16 * n, Tile::pitch);
-#pragma unroll
-          for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-            for (int i = 0; i < 2; ++i) F::multiply(gradient[m][2 * n + i], a[m], b[i]);
-        }
+          for (int i = 0; i < 2; ++i) F::multiply(gradient[m][2 * n + i], a[m], b[i]);
       }
     }
     __syncthreads();  // the stage and the weights are free again
   }
   wait_copies<0>();
 
-  if constexpr (!backward) {
-    write_sums<T, D>(w, sums, row_at, across, first_row);
-  } else {
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    float* to = w.gradient + blockIdx.y * w.padded_rows * w.pitch;
+  float* to = w.gradient + blockIdx.y * w.padded_rows * w.pitch;
 #pragma unroll
-    for (int m = 0; m < Tile::row_fragments; ++m)
+  for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll
-      for (int n = 0; n < 2 * gradient_pairs; ++n)
+    for (int n = 0; n < 2 * Tile::gradient_pairs; ++n)
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int64_t i = first_row + row_at + 16 * m + 8 * half + g, d = across * (D / 2) + 8 * n + 2 * t;
-          if (i < w.rows && d < w.pitch)
-            store_pack(to + i * w.pitch + d, Pack<float, 2>{gradient[m][n][2 * half], gradient[m][n][2 * half + 1]});
-        }
-  }
+      for (int half = 0; half < 2; ++half) {
+        const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g, d = gradient_at + 8 * n + 2 * t;
+        if (i < w.rows && d < w.pitch)
+          store_pack(to + i * w.pitch + d, Pack<float, 2>{gradient[m][n][2 * half], gradient[m][n][2 * half + 1]});
+      }
 }
 
-// A warp a row: its sum over the splits, and its term of the loss in place of the first split's sum.
+// A warp a row: its term of the loss, in place of the first part's sum.
 template <class T>
-__global__ void __launch_bounds__(threads) row_loss_kernel(Work<T> w, const T* z, const float* inv_norm, float* row_sum,
-                                                           int splits, float inv_temperature, float offset) {
+__global__ void __launch_bounds__(threads) row_loss_kernel(Work<T> w, const T* z, const float* inv_norm,
+                                                           const float* row_sum, float inv_temperature, float offset) {
   const int lane = threadIdx.x % 32;
   const int64_t i = blockIdx.x * int64_t{warps} + threadIdx.x / 32;
   if (i >= w.rows) return;
@@ -260,11 +351,7 @@ __global__ void __launch_bounds__(threads) row_loss_kernel(Work<T> w, const T* z
     dot += (static_cast<float>(z[i * w.dim + d]) * inv_norm[i]) *
            (static_cast<float>(z[positive * w.dim + d]) * inv_norm[positive]);
   dot = warp_sum(dot);
-  if (lane != 0) return;
-  float sum = 0;
-  for (int s = 0; s < splits; ++s) sum += w.partial[s * w.padded_rows + i];
-  row_sum[i] = sum;
-  w.partial[i] = logf(sum) + offset - dot * inv_temperature;
+  if (lane == 0) w.partial[i] = logf(row_sum[i]) + offset - dot * inv_temperature;
 }
 
 __global__ void __launch_bounds__(threads) mean_kernel(const float* terms, float* loss, int64_t rows) {
@@ -277,7 +364,7 @@ __global__ void __launch_bounds__(threads) mean_kernel(const float* terms, float
 // A warp a row: the gradient of the unit row less its positive's, then through u = z/‖z‖, which drops the part along u.
 template <class T>
 __global__ void __launch_bounds__(threads)
-    finish_rows_kernel(Work<T> w, const T* z, const float* inv_norm, const float* dy, T* dz, int splits,
+    finish_rows_kernel(Work<T> w, const T* z, const float* inv_norm, const float* dy, T* dz, int parts,
                        double inv_temperature) {
   const int lane = threadIdx.x % 32;
   const int64_t i = blockIdx.x * int64_t{warps} + threadIdx.x / 32;
@@ -291,7 +378,7 @@ __global__ void __launch_bounds__(threads)
     const int64_t d = lane + 32 * n;
     du[n] = 0;
     if (d >= w.dim) continue;
-    for (int s = 0; s < splits; ++s) du[n] += w.gradient[(s * w.padded_rows + i) * w.pitch + d];
+    for (int s = 0; s < parts; ++s) du[n] += w.gradient[(s * w.padded_rows + i) * w.pitch + d];
     du[n] -= 2 * (static_cast<float>(z[positive * w.dim + d]) * inv_p);
     along += du[n] * (static_cast<float>(z[i * w.dim + d]) * inv_i);
   }
@@ -304,27 +391,46 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
-// Starts the walk over all pairs; returns into how many splits the columns were cut, a function of the shape alone.
-template <class T, int D, bool backward>
-int walk(const Work<T>& w, Stream stream) {
-  using Tile = Tiles<T, D>;
-  const int64_t blocks = divide_up(w.rows, Tile::rows), tiles = divide_up(w.rows, Tile::columns);
-  constexpr int64_t wanted = 256;  // blocks, for some two on each multiprocessor
-  const int64_t most = backward ? most_backward_splits : most_forward_splits;
-  const int64_t splits = std::min({divide_up(wanted, blocks), tiles, most});
-  const int64_t tiles_per_split = divide_up(tiles, splits), used = divide_up(tiles, tiles_per_split);
-  launch_kernel(similarity_kernel<T, D, backward>, dim3(blocks, used), threads, Tile::bytes(backward), stream, w,
-                static_cast<int>(tiles_per_split));
-  return static_cast<int>(used);
+// The sums of all rows. The scratch for sums down the columns sets how many steps a launch walks; a step is a block's
+// work for every block, so that one for each multiprocessor is plenty too.
+template <class Tile, class T>
+void sum_rows(Tile, const Work<T>& w, float* row_sum, Stream stream) {
+  constexpr int64_t wanted = 512;  // blocks, for some four on each multiprocessor
+  const auto blocks = static_cast<int>(divide_up(w.rows, Tile::rows));
+  const int steps = blocks / 2 + 1;
+  const int most = std::min(static_cast<int>(w.gradient_parts * w.pitch), multiprocessors());
+  for (int begin = 0; begin < steps; begin += most) {
+    const int end = std::min(steps, begin + most);
+    const int64_t cut = std::min({divide_up(wanted, blocks), int64_t{end - begin}, int64_t{most_row_parts}});
+    const auto steps_of_part = static_cast<int>(divide_up(end - begin, cut));
+    const auto parts = static_cast<int>(divide_up(end - begin, steps_of_part));
+    launch_kernel(row_sums_kernel<Tile>, dim3(blocks, parts), Tile::threads, Tile::bytes(false), stream, w, begin, end,
+                  steps_of_part);
+    launch_kernel(collect_sums_kernel<T>, divide_up(w.rows, threads), threads, 0, stream, w, row_sum, parts, begin, end,
+                  blocks, Tile::rows);
+  }
 }
 
-template <bool backward, class T>
-int walk(const Work<T>& w, Stream stream) {
+// Gathers the gradients of the unit rows; returns in how many parts.
+template <class Tile, class T>
+int gather_gradients(Tile, const Work<T>& w, Stream stream) {
+  constexpr int64_t wanted = 256;
+  const int64_t blocks = divide_up(w.rows, Tile::rows), tiles = divide_up(w.rows, Tile::columns);
+  const int64_t cut = std::min({divide_up(wanted, blocks), tiles, int64_t{w.gradient_parts}});
+  const int64_t tiles_of_part = divide_up(tiles, cut), parts = divide_up(tiles, tiles_of_part);
+  launch_kernel(gradient_kernel<Tile>, dim3(blocks, parts), Tile::threads, Tile::bytes(true), stream, w,
+                static_cast<int>(tiles_of_part));
+  return static_cast<int>(parts);
+}
+
+// Calls f(Tile) with the tile for these rows.
+template <class T, class F>
+auto with_tile(const Work<T>& w, bool backward, F&& f) {
   check(w.dim <= most_dim, "[NtXent] got rows of {}, expected at most {} on cuda; use --device cpu", w.dim, most_dim);
-  if (w.dim <= 64) return walk<T, 64, backward>(w, stream);
-  if (w.dim <= 128) return walk<T, 128, backward>(w, stream);
-  if (w.dim <= 256) return walk<T, 256, backward>(w, stream);
-  return walk<T, 512, backward>(w, stream);
+  if (w.dim <= 64) return with_tile(typename TilesFor<T, 64>::Type(), backward, f);
+  if (w.dim <= 128) return with_tile(typename TilesFor<T, 128>::Type(), backward, f);
+  if (w.dim <= 256) return with_tile(typename TilesFor<T, 256>::Type(), backward, f);
+  return with_tile(typename TilesFor<T, 512>::Type(), backward, f);
 }
 
 }  // namespace
@@ -336,8 +442,8 @@ void run(const NtXent& k, Stream stream) {
     const T* z = k.z.as<T>();
     float *inv_norm = k.inv_norm.as<float>(), *row_sum = k.row_sum.as<float>();
     launch_kernel(unit_rows_kernel<T>, divide_up(w.padded_rows, warps), threads, 0, stream, w, z, inv_norm, nullptr);
-    const int splits = walk<false>(w, stream);
-    launch_kernel(row_loss_kernel<T>, divide_up(w.rows, warps), threads, 0, stream, w, z, inv_norm, row_sum, splits,
+    with_tile(w, false, [&](auto tile) { sum_rows(tile, w, row_sum, stream); });
+    launch_kernel(row_loss_kernel<T>, divide_up(w.rows, warps), threads, 0, stream, w, z, inv_norm, row_sum,
                   static_cast<float>(1 / k.temperature), static_cast<float>(nt_xent_offset(k.temperature)));
     launch_kernel(mean_kernel, 1, threads, 0, stream, w.partial, k.loss.as<float>(), w.rows);
   });
@@ -351,9 +457,9 @@ void run(const NtXentBackward& k, Stream stream) {
     float* inv_norm = const_cast<float*>(k.inv_norm.as<float>());  // read: it is given
     launch_kernel(unit_rows_kernel<T>, divide_up(w.padded_rows, warps), threads, 0, stream, w, z, inv_norm,
                   k.row_sum.as<float>());
-    const int splits = walk<true>(w, stream);
+    const int parts = with_tile(w, true, [&](auto tile) { return gather_gradients(tile, w, stream); });
     launch_kernel(finish_rows_kernel<T>, divide_up(w.rows, warps), threads, 0, stream, w, z, inv_norm, k.dy.as<float>(),
-                  k.dz.as<T>(), splits, 1 / k.temperature);
+                  k.dz.as<T>(), parts, 1 / k.temperature);
   });
 }
 

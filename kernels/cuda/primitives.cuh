@@ -97,6 +97,13 @@ __device__ __forceinline__ uint32_t round_tf32(float x) {
   return r;
 }
 
+// `low` and `high` rounded to bf16, to nearest even, side by side.
+__device__ __forceinline__ uint32_t round_bf16(float low, float high) {
+  uint32_t r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+
 // 2^x within 2 units in the last place; tiny results are flushed to zero.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;

@@ -1,6 +1,7 @@
 // CUDA memory, streams, graphs and the scope around each launch.
 #include "kernels/cuda/runtime.h"
 
+#include <fmt/format.h>
 #include <nvtx3/nvToolsExt.h>
 
 #include <cstdint>
@@ -17,10 +18,8 @@ struct Streams {
   int multiprocessors = 0;
 
   Streams() {
-    int devices = 0;
-    const cudaError_t found = cudaGetDeviceCount(&devices);
-    check(found == cudaSuccess && devices > 0, "[cuda] found no device ({}); use --device cpu",
-          cudaGetErrorName(found));
+    std::string text;
+    check(find_device(text), "[cuda] {}; use --device cpu", text);
     GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&compute, cudaStreamNonBlocking));
     GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&copy, cudaStreamNonBlocking));
     GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&memory, cudaStreamNonBlocking));
@@ -60,6 +59,21 @@ bool synchronous() {
 }
 
 }  // namespace
+
+bool find_device(std::string& text) {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status != cudaSuccess || devices == 0) {
+    cudaGetLastError();  // the next call starts clean
+    text = fmt::format("no CUDA device was found ({})", status == cudaSuccess ? "none" : cudaGetErrorString(status));
+    return false;
+  }
+  cudaDeviceProp p;
+  GESTALT_CUDA_CHECK(cudaGetDeviceProperties(&p, 0));
+  text = fmt::format("{}, sm_{}{}, {} multiprocessors, {:.0f} GiB", p.name, p.major, p.minor, p.multiProcessorCount,
+                     static_cast<double>(p.totalGlobalMem) / (1 << 30));
+  return true;
+}
 
 void* device_allocate(size_t bytes) {
   // A stream of its own, so that memory can be had while the compute stream is being captured.
@@ -114,6 +128,11 @@ void copy_async(void* to, const void* from, size_t bytes, Stream stream) {
 }
 
 int multiprocessors() { return streams().multiprocessors; }
+size_t most_shared_bytes() {
+  int bytes = 0;
+  GESTALT_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+  return static_cast<size_t>(bytes);
+}
 
 Range::Range(const char* name) { nvtxRangePushA(name); }
 Range::~Range() { nvtxRangePop(); }

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "kernels/launch.h"
 
 namespace gestalt::kernels::cuda {
+
+// Whether there is a device; `text` becomes its name and size, or why there is none. Starts nothing on it.
+bool find_device(std::string& text);
 
 // Stream-ordered: memory may be given back while work that uses it is still queued on the compute stream.
 void* device_allocate(size_t bytes);  // null when the device has no more
@@ -26,6 +30,8 @@ void copy(void* to, Device to_device, const void* from, Device from_device, size
 void copy_async(void* to, const void* from, size_t bytes, Stream);
 
 int multiprocessors();
+// Bytes of shared memory that a block can ask for.
+size_t most_shared_bytes();
 
 // Names what is enqueued while it lives, in a profiler's timeline.
 class Range {

@@ -38,6 +38,10 @@ Order order();
 // Bytes of global memory; more is refused with cudaErrorMemoryAllocation. 16 GiB unless set.
 void set_memory_limit(size_t bytes);
 
+// Bytes of shared memory that a block can ask for, as the devices differ: 227 KiB on sm_90 (the default), 163 KiB on
+// sm_80, 99 KiB on sm_86 and sm_89.
+void set_shared_limit(size_t bytes);
+
 // Whether host code that touches device memory faults (the default).
 void set_host_protection(bool on);
 

@@ -16,7 +16,8 @@ namespace {
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
-constexpr size_t most_shared = 227 << 10, unasked_shared = 48 << 10;
+constexpr size_t unasked_shared = 48 << 10;
+size_t most_shared = 227 << 10;
 
 struct Host {
   std::map<const char*, size_t> pinned;
@@ -208,6 +209,8 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) { return cudaMemsetAsync(memory, value, bytes, nullptr); }
 
 namespace emulator {
+
+void set_shared_limit(size_t bytes) { most_shared = bytes; }
 
 const char* current_range() { return open_ranges.empty() ? "" : open_ranges.back().c_str(); }
 

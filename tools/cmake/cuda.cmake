@@ -3,6 +3,15 @@ set(cuda_folder ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda)
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${cuda_folder}/*.cu)
 
 set(gestalt_cuda_mode ${GESTALT_CUDA})
+# CMake itself looks for nvcc on the path alone.
+if(gestalt_cuda_mode MATCHES "^(AUTO|ON)$" AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(GESTALT_NVCC nvcc HINTS ${CUDAToolkit_ROOT} ENV CUDAToolkit_ROOT ENV CUDA_PATH ENV CUDA_HOME
+               PATHS /usr/local/cuda /opt/cuda PATH_SUFFIXES bin)
+  mark_as_advanced(GESTALT_NVCC)
+  if(GESTALT_NVCC)
+    set(CMAKE_CUDA_COMPILER ${GESTALT_NVCC})
+  endif()
+endif()
 if(gestalt_cuda_mode STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
@@ -64,7 +73,11 @@ else()
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   endif()
   set_target_properties(gestalt_kernels PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
-  target_compile_options(gestalt_kernels PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
+  target_compile_options(gestalt_kernels PRIVATE
+                         $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --resource-usage>)
+  # tests/cuda_resources.py reads what is kept beside the objects.
+  set_target_properties(gestalt_kernels PROPERTIES CUDA_COMPILER_LAUNCHER
+    "${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/keep_resources.sh;${CMAKE_CXX_COMPILER_LAUNCHER}")
   # {fmt} 9 turns constexpr off under nvcc, which its own headers then miss.
   target_compile_definitions(gestalt_kernels
                              PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL= FMT_USE_CONSTEXPR=1>)

@@ -1,0 +1,71 @@
+// The tiles that NT-Xent walks its matrix in, by dtype, width of the rows and shared memory of the device.
+#pragma once
+
+#include "kernels/cuda/fragment.cuh"
+
+namespace gestalt::kernels::cuda {
+
+// The block's tiles: `rows` of the matrix, `columns` at a time, `stages` of those in memory at once. Warps stand `down`
+// × `across`.
+template <class T, int D, int Rows, int Columns, int Stages, int Down = 4, int Across = 2>
+struct Tile {
+  using Element = T;
+  static constexpr int dim = D, rows = Rows, columns = Columns, stages = Stages, down = Down, across = Across;
+  static constexpr int threads = 32 * Down * Across;
+  static constexpr int row_fragments = Rows / (16 * Down);      // of 16 rows a warp
+  static constexpr int column_pairs = Columns / (16 * Across);  // of 16 columns a warp
+  static constexpr int gradient_pairs = D / (16 * Across);      // of 16 of the gradient's columns a warp
+  static constexpr int pitch = D + row_padding, weight_pitch = Columns + row_padding;
+  static constexpr size_t bytes(bool backward) {
+    return sizeof(T) * ((Rows + Stages * Columns) * pitch + (backward ? Rows * weight_pitch : 0));
+  }
+  // A warp's similarities, rows and columns of which are row_at(), column_at() and on.
+  using Sums = float[row_fragments][2 * column_pairs][4];
+  __device__ static __forceinline__ int row_at() {
+    return static_cast<int>(threadIdx.x) / 32 / Across * 16 * row_fragments;
+  }
+  __device__ static __forceinline__ int across_at() { return static_cast<int>(threadIdx.x) / 32 % Across; }
+  __device__ static __forceinline__ int column_at() { return across_at() * 16 * column_pairs; }
+};
+
+// The tiles for rows of up to D elements, largest first: a device takes the first that its blocks have the shared
+// memory for, which is 227 KiB on sm_90, 163 KiB on sm_80, 99 KiB on sm_86 and sm_89.
+template <class... Tiles>
+struct Choice {};
+template <class T, int D>
+struct TilesFor;
+template <int D>
+struct TilesFor<BFloat16, D> {
+  using Type = Choice<Tile<BFloat16, D, 128, 64, 2>>;
+};
+template <>
+struct TilesFor<BFloat16, 256> {
+  using Type = Choice<Tile<BFloat16, 256, 128, 64, 2>, Tile<BFloat16, 256, 64, 32, 2>>;
+};
+template <>
+struct TilesFor<BFloat16, 512> {
+  using Type =
+      Choice<Tile<BFloat16, 512, 64, 64, 2>, Tile<BFloat16, 512, 64, 64, 1>, Tile<BFloat16, 512, 32, 32, 1, 2>>;
+};
+template <int D>
+struct TilesFor<float, D> {
+  using Type = Choice<Tile<float, D, 64, 32, 2>>;
+};
+template <>
+struct TilesFor<float, 256> {
+  using Type = Choice<Tile<float, 256, 64, 32, 2>, Tile<float, 256, 32, 32, 1, 2>>;
+};
+template <>
+struct TilesFor<float, 512> {
+  using Type = Choice<Tile<float, 512, 64, 32, 1>, Tile<float, 512, 32, 32, 1, 2>>;
+};
+
+// Calls f(Tile) with the first tile that fits, or the last.
+template <class F, class First, class... Rest>
+auto with_tile(Choice<First, Rest...>, bool backward, F&& f) {
+  constexpr size_t unseen = 4 << 10;  // at least what a kernel declares beside its tiles
+  if constexpr (sizeof...(Rest) > 0)
+    if (First::bytes(backward) + unseen > most_shared_bytes()) return with_tile(Choice<Rest...>(), backward, f);
+  return f(First());
+}
+}  // namespace gestalt::kernels::cuda
