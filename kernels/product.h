@@ -5,7 +5,6 @@
 
 namespace gestalt::kernels {
 
-
 // c = a_op · b_op (+ bias) for `batch` matrices that lie one after another; row-major.
 // a_op is (m, k): a itself, or if transpose_a the transpose of a (k, m). b_op is (k, n): b, or the transpose of (n, k).
 struct Product {
@@ -15,6 +14,7 @@ struct Product {
   int64_t m, n, k;
   int64_t batch = 1;
   bool transpose_a = false, transpose_b = false;
+  Out gelu = {};  // GELU of c in GPT-2's form, of c's shape and dtype, or absent
 };
 GESTALT_KERNEL(Product)
 

@@ -6,6 +6,7 @@
 #include "engine/autograd.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/pointwise.h"
+#include "engine/ops/product.h"
 #include "engine/ops/rows.h"
 
 namespace gestalt {
@@ -55,8 +56,9 @@ Tensor TransformerBlock::queries_keys_values(const Tensor& x) const {
 
 Tensor TransformerBlock::join(const Tensor& x, const Tensor& attended, DropoutSites& drop) const {
   const auto [sum, normalized] = residual_layer_norm(x, drop(proj(attended)), norm2.weight, norm2.bias, norm2.epsilon);
-  const Tensor hidden = fc1(normalized);
-  return add(sum, drop(fc2(gelu_tanh_ ? gelu_tanh(hidden) : gelu(hidden))));
+  const Tensor hidden =
+      gelu_tanh_ ? linear_gelu_tanh(normalized, fc1.weight, fc1.bias) : gelu(fc1(normalized));  // (B, T, 4·width)
+  return add(sum, drop(fc2(hidden)));
 }
 
 Tensor TransformerBlock::operator()(const Tensor& x, DropoutSites& drop) const {

@@ -34,6 +34,10 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "linear without bias",
                .inputs = {activation({6, 20}), weights({13, 20})},
                .f = [](In x) -> Out { return {linear(x[0], x[1])}; }});
+  t.push_back({.name = "linear_gelu_tanh",
+               .inputs = {activation({2, 9, 24}), weights({16, 24}), weights({16})},
+               .f = [](In x) -> Out { return {linear_gelu_tanh(x[0], x[1], x[2])}; },
+               .bad = {[] { linear_gelu_tanh(zeros({2, 3}), zeros({4, 2})); }}});
   t.push_back({.name = "conv2d 3x3",
                .inputs = {activation({2, 6, 5, 4}), weights({8, 3, 3, 4})},
                .f = [](In x) -> Out { return {conv2d(x[0], x[1], 1, 1)}; },

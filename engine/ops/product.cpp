@@ -9,11 +9,48 @@ namespace gestalt {
 namespace {
 
 // The product of `batch` matrices a_op (m, k) · b_op (k, n) in a tensor of `shape`.
-Tensor product(const Tensor& a, bool ta, const Tensor& b, bool tb, const Tensor& bias, const Shape& shape, DType dtype,
-               int64_t m, int64_t n, int64_t k, int64_t batch) {
+Tensor product(const Tensor& a, bool ta, const Tensor& b, bool tb, const Shape& shape, DType dtype, int64_t m,
+               int64_t n, int64_t k, int64_t batch) {
   Tensor c = Tensor::empty(shape, dtype, a.device());
-  kernels::launch(kernels::Product{a.in(), b.in(), bias.in(), c.out(), m, n, k, batch, ta, tb}, a.stream());
+  kernels::launch(kernels::Product{a.in(), b.in(), {}, c.out(), m, n, k, batch, ta, tb}, a.stream());
   return c;
+}
+
+// A linear layer on x (m, k): its operands, and its gradients from that of its result (m, n).
+struct Affine {
+  Affine(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias)
+      : x(x.detach()), weight(weight), bias(bias), need_dx(x.requires_grad()) {
+    check(x.rank() >= 1 && weight.rank() == 2 && x.dim(-1) == weight.dim(1),
+          "[{}] got x {} and weight {}, expected (…, I) and (O, I)", op, x.shape().text(), weight.shape().text());
+    check(!bias || bias.shape() == Shape{weight.dim(0)}, "[{}] got bias {}, expected ({})", op,
+          bias ? bias.shape().text() : "", weight.dim(0));
+    operand = weight.as_operand(x.dtype());
+    k = x.dim(-1), n = weight.dim(0), m = k > 0 ? x.count() / k : 0;
+  }
+  // x·weightᵀ + bias, and where `gelu` is given, GELU of it there.
+  Tensor forward(Tensor gelu = {}) const {
+    Tensor y = Tensor::empty(x.shape().with(-1, n), x.dtype(), x.device());
+    kernels::launch(kernels::Product{x.in(), operand.in(), bias.in(), y.out(), m, n, k, 1, false, true, gelu.out()},
+                    x.stream());
+    return y;
+  }
+  Grads gradients(const Tensor& dy) const {
+    Grads grads(bias ? 3 : 2);
+    if (need_dx) grads[0] = product(dy, false, operand, false, x.shape(), x.dtype(), m, k, n, 1);
+    if (weight.requires_grad()) grads[1] = product(dy, true, x, false, weight.shape(), weight.dtype(), n, k, m, 1);
+    if (bias && bias.requires_grad()) {
+      grads[2] = Tensor::empty(bias.shape(), bias.dtype(), bias.device());
+      kernels::launch(kernels::ColumnSum{dy.in(), grads[2].out(), m, n}, dy.stream());
+    }
+    return grads;
+  }
+  Tensor x, weight, operand, bias;
+  int64_t m, n, k;
+  bool need_dx;
+};
+
+std::vector<Tensor> inputs_of(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return bias ? std::vector{x, weight, bias} : std::vector{x, weight};
 }
 
 }  // namespace
@@ -28,41 +65,34 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool ta, bool tb) {
   check(match, "[matmul] got {}{} times {}{}", a.shape().text(), ta ? " transposed" : "", b.shape().text(),
         tb ? " transposed" : "");
   const int64_t batch = m * k > 0 ? a.count() / (m * k) : 0;
-  const Tensor y = product(a, ta, b, tb, {}, a.shape().with(-2, m).with(-1, n), a.dtype(), m, n, k, batch);
+  const Tensor y = product(a, ta, b, tb, a.shape().with(-2, m).with(-1, n), a.dtype(), m, n, k, batch);
   return record("matmul", y, {a, b}, [a, b, ta, tb, m, n, k, batch](const Tensor& dy) -> Grads {
     Tensor da, db;
     // With C = A·B: dA = dC·Bᵀ and dB = Aᵀ·dC; a stored transpose exchanges the factors.
     if (a.requires_grad())
-      da = ta ? product(b, tb, dy, true, {}, a.shape(), a.dtype(), k, m, n, batch)
-              : product(dy, false, b, !tb, {}, a.shape(), a.dtype(), m, k, n, batch);
+      da = ta ? product(b, tb, dy, true, a.shape(), a.dtype(), k, m, n, batch)
+              : product(dy, false, b, !tb, a.shape(), a.dtype(), m, k, n, batch);
     if (b.requires_grad())
-      db = tb ? product(dy, true, a, ta, {}, b.shape(), b.dtype(), n, k, m, batch)
-              : product(a, !ta, dy, false, {}, b.shape(), b.dtype(), k, n, m, batch);
+      db = tb ? product(dy, true, a, ta, b.shape(), b.dtype(), n, k, m, batch)
+              : product(a, !ta, dy, false, b.shape(), b.dtype(), k, n, m, batch);
     return {da, db};
   });
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check(x.rank() >= 1 && weight.rank() == 2 && x.dim(-1) == weight.dim(1),
-        "[linear] got x {} and weight {}, expected (…, I) and (O, I)", x.shape().text(), weight.shape().text());
-  check(!bias || bias.shape() == Shape{weight.dim(0)}, "[linear] got bias {}, expected ({})",
-        bias ? bias.shape().text() : "", weight.dim(0));
-  const int64_t k = x.dim(-1), n = weight.dim(0), m = k > 0 ? x.count() / k : 0;
-  const Tensor operand = weight.as_operand(x.dtype());
-  const Tensor y = product(x, false, operand, true, bias, x.shape().with(-1, n), x.dtype(), m, n, k, 1);
-  std::vector<Tensor> inputs{x, weight};
-  if (bias) inputs.push_back(bias);
-  return record("linear", y, inputs,
-                [x = x.detach(), weight, operand, bias, m, n, k, need_dx = x.requires_grad()](const Tensor& dy) -> Grads {
-    Grads grads(bias ? 3 : 2);
-    if (need_dx) grads[0] = product(dy, false, operand, false, {}, x.shape(), x.dtype(), m, k, n, 1);
-    if (weight.requires_grad())
-      grads[1] = product(dy, true, x, false, {}, weight.shape(), weight.dtype(), n, k, m, 1);
-    if (bias && bias.requires_grad()) {
-      grads[2] = Tensor::empty(bias.shape(), bias.dtype(), bias.device());
-      kernels::launch(kernels::ColumnSum{dy.in(), grads[2].out(), m, n}, dy.stream());
-    }
-    return grads;
+  const Affine f("linear", x, weight, bias);
+  return record("linear", f.forward(), inputs_of(x, weight, bias), [f](const Tensor& dy) { return f.gradients(dy); });
+}
+
+Tensor linear_gelu_tanh(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Affine f("linear_gelu_tanh", x, weight, bias);
+  Tensor y = Tensor::empty(x.shape().with(-1, f.n), x.dtype(), x.device());
+  const Tensor h = f.forward(y);  // (…, O), before the GELU
+  return record("linear_gelu_tanh", y, inputs_of(x, weight, bias), [f, h](const Tensor& dy) {
+    Tensor dh = Tensor::empty(h.shape(), h.dtype(), h.device());
+    kernels::launch(kernels::PointwiseBackward{h.in(), dy.in(), dh.out(), kernels::Formula::gelu_tanh, h.count()},
+                    dy.stream());
+    return f.gradients(dh);
   });
 }
 

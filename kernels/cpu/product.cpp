@@ -3,11 +3,12 @@
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/elementwise.h"
 
 namespace gestalt::kernels::cpu {
+namespace {
 
-void run(const Product& k, Stream) {
-  if (k.a.dtype != DType::f64) return onednn::product(k);
+void plain_product(const Product& k) {
   const double *a = k.a.as<double>(), *b = k.b.as<double>(), *bias = k.bias.as<double>();
   double* c = k.c.as<double>();
   parallel_ranges(k.batch * k.m, 8, [&](int64_t begin, int64_t end) {
@@ -22,6 +23,13 @@ void run(const Product& k, Stream) {
       }
     }
   });
+}
+
+}  // namespace
+
+void run(const Product& k, Stream stream) {
+  k.a.dtype == DType::f64 ? plain_product(k) : onednn::product(k);
+  if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, Formula::gelu_tanh, k.batch * k.m * k.n}, stream);
 }
 
 }  // namespace gestalt::kernels::cpu

@@ -106,6 +106,10 @@ const void* bias_for(const Product& k, Stream stream) {
   return copy;
 }
 
+Pointwise gelu_of(const Product& k) {
+  return {{k.c.data, k.c.dtype}, k.gelu, Formula::gelu_tanh, k.batch * k.m * k.n};
+}
+
 }  // namespace
 
 void run(const Product& k, Stream stream) {
@@ -113,6 +117,7 @@ void run(const Product& k, Stream stream) {
   if (k.k == 0) {
     run(Fill{k.c, 0, k.batch * k.m * k.n}, stream);
     if (k.bias) run(AddRow{{k.c.data, k.c.dtype}, k.bias, k.c, k.batch * k.m, k.n}, stream);
+    if (k.gelu) run(gelu_of(k), stream);
     return;
   }
   Library& lib = library();
@@ -138,6 +143,7 @@ void run(const Product& k, Stream stream) {
   GESTALT_CUDA_CHECK(cublasLtMatmul(lib.handle, p.op, &one, k.b.data, p.a, k.a.data, p.b, &zero, k.c.data, p.c,
                                     k.c.data, p.c, &p.choice.algo, library_workspace(bytes), bytes,
                                     static_cast<cudaStream_t>(stream.handle)));
+  if (k.gelu) run(gelu_of(k), stream);
 }
 
 }  // namespace gestalt::kernels::cuda
