@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "kernels/cuda/library.cuh"
+#include "kernels/cuda/vector.cuh"
 #include "kernels/elementwise.h"
 
 namespace gestalt::kernels::cuda {
@@ -26,6 +27,7 @@ struct Plan {
   cublasLtMatmulDesc_t op;
   cublasLtMatrixLayout_t a, b, c;
   cublasLtMatmulHeuristicResult_t choice;
+  bool gelu;  // in the epilogue: the result is the GELU, what it was taken of goes to a second place
 };
 
 using Key = std::array<int64_t, 12>;
@@ -59,7 +61,13 @@ cublasLtMatrixLayout_t layout(DType dtype, int64_t rows, int64_t columns, int64_
   return l;
 }
 
-cublasLtMatmulHeuristicResult_t choose(const Library& lib, const Plan& p, const Product& k) {
+// Of what the product may write.
+uint32_t result_alignment(const Product& k) {
+  return k.gelu ? std::min(alignment_of(k.c.data), alignment_of(k.gelu.data)) : alignment_of(k.c.data);
+}
+
+// Whether cuBLASLt has an algorithm for the plan, which goes to its `choice`.
+bool choose(const Library& lib, Plan& p, const Product& k) {
   cublasLtMatmulPreference_t preference;
   GESTALT_CUDA_CHECK(cublasLtMatmulPreferenceCreate(&preference));
   auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -68,16 +76,25 @@ cublasLtMatmulHeuristicResult_t choose(const Library& lib, const Plan& p, const 
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, most_workspace);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(k.b.data));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(k.a.data));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(k.c.data));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(k.c.data));
-  cublasLtMatmulHeuristicResult_t choice;
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, result_alignment(k));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, result_alignment(k));
   int found = 0;
   const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(lib.handle, p.op, p.a, p.b, p.c, p.c, preference, 1, &choice, &found);
+      cublasLtMatmulAlgoGetHeuristic(lib.handle, p.op, p.a, p.b, p.c, p.c, preference, 1, &p.choice, &found);
   GESTALT_CUDA_CHECK(cublasLtMatmulPreferenceDestroy(preference));
-  check(status == CUBLAS_STATUS_SUCCESS && found > 0, "[Product] cuBLASLt has no algorithm for {}×{}×{} of {} into {}",
-        k.m, k.n, k.k, name(k.a.dtype), name(k.c.dtype));
-  return choice;
+  return status == CUBLAS_STATUS_SUCCESS && found > 0;
+}
+
+// What cuBLASLt asks of a GELU in the epilogue: rows and addresses of the second place that are whole 16 bytes.
+bool takes_gelu(const Product& k) {
+  return k.gelu && k.c.dtype == DType::bf16 && k.batch == 1 && k.n % 8 == 0 && aligned16(k.c.data, k.gelu.data);
+}
+
+void set_epilogue(const Plan& p, const Product& k) {
+  const auto plain = k.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  const auto gelu = k.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+  set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE, p.gelu ? gelu : plain);
+  if (p.gelu) set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, k.n);
 }
 
 // cuBLASLt is column-major: our row-major c = a·b is its cᵀ = bᵀ·aᵀ, so the factors change places.
@@ -88,12 +105,17 @@ Plan make_plan(const Library& lib, const Product& k) {
       cublasLtMatmulDescCreate(&p.op, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
   set(p.op, CUBLASLT_MATMUL_DESC_TRANSA, k.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(p.op, CUBLASLT_MATMUL_DESC_TRANSB, k.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (k.bias) set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
   p.a = k.transpose_b ? layout(k.b.dtype, k.k, k.n, k.batch) : layout(k.b.dtype, k.n, k.k, k.batch);
   p.b = k.transpose_a ? layout(k.a.dtype, k.m, k.k, k.batch) : layout(k.a.dtype, k.k, k.m, k.batch);
   p.c = layout(k.c.dtype, k.n, k.m, k.batch);
-  p.choice = choose(lib, p, k);
-  return p;
+  for (const bool gelu : {true, false}) {
+    if (gelu && !takes_gelu(k)) continue;
+    p.gelu = gelu;
+    set_epilogue(p, k);
+    if (choose(lib, p, k)) return p;
+  }
+  fail("[Product] cuBLASLt has no algorithm for {}×{}×{} of {} into {}", k.m, k.n, k.k, name(k.a.dtype),
+       name(k.c.dtype));
 }
 
 // The bias in the result's dtype.
@@ -106,9 +128,7 @@ const void* bias_for(const Product& k, Stream stream) {
   return copy;
 }
 
-Pointwise gelu_of(const Product& k) {
-  return {{k.c.data, k.c.dtype}, k.gelu, Formula::gelu_tanh, k.batch * k.m * k.n};
-}
+Pointwise gelu_of(const Product& k) { return {{k.c.data, k.c.dtype}, k.gelu, Formula::gelu_tanh, k.batch * k.m * k.n}; }
 
 }  // namespace
 
@@ -129,21 +149,23 @@ void run(const Product& k, Stream stream) {
                 k.batch,
                 k.transpose_a,
                 k.transpose_b,
-                static_cast<bool>(k.bias),
+                (k.bias ? 1 : 0) + (takes_gelu(k) ? 2 : 0),
                 alignment_of(k.a.data),
                 alignment_of(k.b.data),
-                alignment_of(k.c.data),
+                result_alignment(k),
                 tf32_allowed()};
   auto found = lib.plans.find(key);
   if (found == lib.plans.end()) found = lib.plans.emplace(key, make_plan(lib, k)).first;
   const Plan& p = found->second;
   if (k.bias) set(p.op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_for(k, stream));
+  if (p.gelu) set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, k.c.data);
   const float one = 1, zero = 0;
   const size_t bytes = p.choice.workspaceSize;
-  GESTALT_CUDA_CHECK(cublasLtMatmul(lib.handle, p.op, &one, k.b.data, p.a, k.a.data, p.b, &zero, k.c.data, p.c,
-                                    k.c.data, p.c, &p.choice.algo, library_workspace(bytes), bytes,
+  void* d = p.gelu ? k.gelu.data : k.c.data;
+  GESTALT_CUDA_CHECK(cublasLtMatmul(lib.handle, p.op, &one, k.b.data, p.a, k.a.data, p.b, &zero, d, p.c, d, p.c,
+                                    &p.choice.algo, library_workspace(bytes), bytes,
                                     static_cast<cudaStream_t>(stream.handle)));
-  if (k.gelu) run(gelu_of(k), stream);
+  if (k.gelu && !p.gelu) run(gelu_of(k), stream);
 }
 
 }  // namespace gestalt::kernels::cuda

@@ -12,6 +12,8 @@ struct cublasLtMatmulDescOpaque_t {
   cublasOperation_t a = CUBLAS_OP_N, b = CUBLAS_OP_N;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
+  void* aux = nullptr;  // takes what a GELU is taken of, columns aux_leading apart
+  int64_t aux_leading = 0;
 };
 struct cublasLtMatrixLayoutOpaque_t {
   cudaDataType_t type;
@@ -46,8 +48,17 @@ float gelu_tanh(float x) { return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0
 // The alignment that the algorithm was chosen for is kept in it.
 constexpr uint64_t algorithm_mark = 0x676573746c74u;
 
-bool takes_bias(cublasLtEpilogue_t e) { return e == CUBLASLT_EPILOGUE_BIAS || e == CUBLASLT_EPILOGUE_GELU_BIAS; }
-bool takes_gelu(cublasLtEpilogue_t e) { return e == CUBLASLT_EPILOGUE_GELU || e == CUBLASLT_EPILOGUE_GELU_BIAS; }
+// The epilogues are sums of these.
+constexpr int bias_bit = 4, gelu_bit = 32, aux_bit = 128;
+bool takes_bias(cublasLtEpilogue_t e) { return e & bias_bit; }
+bool takes_gelu(cublasLtEpilogue_t e) { return e & gelu_bit; }
+bool takes_aux(cublasLtEpilogue_t e) { return e & aux_bit; }
+
+// As the device asks: whole 16 bytes, columns that hold a whole one of the result.
+bool aux_is_right(const cublasLtMatmulDescOpaque_t& op, const Layout& d) {
+  return !takes_aux(op.epilogue) || (op.aux && reinterpret_cast<uintptr_t>(op.aux) % 16 == 0 && d.batch == 1 &&
+                                     op.aux_leading % 8 == 0 && op.aux_leading >= d.rows);
+}
 
 void apply_epilogue(const cublasLtMatmulDescOpaque_t& op, const Layout& d, std::vector<float>& result) {
   std::vector<float> bias;
@@ -57,8 +68,13 @@ void apply_epilogue(const cublasLtMatmulDescOpaque_t& op, const Layout& d, std::
       for (int64_t i = 0; i < d.rows; ++i) {
         float& v = result[static_cast<size_t>(batch * d.stride + j * d.leading + i)];
         if (!bias.empty()) v += bias[static_cast<size_t>(i)];
-        if (takes_gelu(op.epilogue)) v = gelu_tanh(v);
       }
+  if (takes_aux(op.epilogue)) {
+    if (op.aux_leading != d.leading) fault("cublasLtMatmul's aux has columns that are further apart than the result's");
+    narrow(result, op.aux, d.bf16(), "cublasLtMatmul's aux");
+  }
+  if (takes_gelu(op.epilogue))
+    for (float& v : result) v = gelu_tanh(v);
 }
 
 bool shapes_agree(const cublasLtMatmulDescOpaque_t& op, const Layout& a, const Layout& b, const Layout& c,
@@ -109,6 +125,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
       return set(desc->epilogue);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return set(desc->bias);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+      return set(desc->aux);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+      return set(desc->aux_leading);
   }
   return CUBLAS_STATUS_NOT_SUPPORTED;
 }
@@ -180,6 +200,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t op, const v
   for (int i = 0; i < 4; ++i)
     if (reinterpret_cast<uintptr_t>(pointers[i]) % algorithm->data[i + 1] != 0) return CUBLAS_STATUS_INVALID_VALUE;
   if (emulator::takes_bias(op->epilogue) && !op->bias) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!emulator::aux_is_right(*op, *d_layout)) return CUBLAS_STATUS_INVALID_VALUE;
   const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
   const auto desc = *op;
   const auto la = *a_layout, lb = *b_layout, ld = *d_layout;
