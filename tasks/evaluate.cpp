@@ -34,22 +34,16 @@ std::vector<int32_t> for_each_view(const std::shared_ptr<ImageSet>& set, const V
   return labels;
 }
 
-std::vector<float> standardise(const float* from, int64_t rows, int64_t columns, std::vector<double>& mean,
-                               std::vector<double>& inverse, bool fit) {
-  if (fit) {
-    mean.assign(columns, 0);
-    inverse.assign(columns, 0);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) mean[j] += from[i * columns + j];
-    for (double& m : mean) m /= static_cast<double>(rows);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) inverse[j] += std::pow(from[i * columns + j] - mean[j], 2);
-    for (double& v : inverse) v = 1 / std::sqrt(v / static_cast<double>(rows) + 1e-12);
-  }
-  std::vector<float> out(static_cast<size_t>(rows * columns));
+Tensor standardise(const Tensor& features, const Moments& m) {
+  const int64_t rows = features.dim(0), columns = features.dim(1);
+  std::vector<double> inverse(m.variance);
+  for (double& v : inverse) v = 1 / std::sqrt(v + 1e-12);
+  Tensor out = Tensor::empty(features.shape());
+  const float* from = features.data<float>();
+  float* to = out.data<float>();
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j)
-      out[i * columns + j] = static_cast<float>((from[i * columns + j] - mean[j]) * inverse[j]);
+      to[i * columns + j] = static_cast<float>((from[i * columns + j] - m.mean[j]) * inverse[j]);
   return out;
 }
 
@@ -64,8 +58,7 @@ Tensor gather_rows(const Tensor& rows, const std::vector<int32_t>& order, int64_
   Tensor batch = Tensor::empty({count, columns});
   const float* from = rows.data<float>();
   float* to = batch.data<float>();
-  for (int64_t i = 0; i < count; ++i)
-    std::copy_n(from + order[first + i] * columns, columns, to + i * columns);
+  for (int64_t i = 0; i < count; ++i) std::copy_n(from + order[first + i] * columns, columns, to + i * columns);
   return batch;
 }
 
@@ -78,6 +71,19 @@ Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set
     result.features.slice(first, first + count).copy_from(encoder.forward(images, false));
   });
   return result;
+}
+
+Moments moments_of(const Tensor& features) {
+  const int64_t rows = features.dim(0), columns = features.dim(1);
+  const float* x = features.data<float>();
+  Moments m{std::vector<double>(columns, 0), std::vector<double>(columns, 0)};
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) m.mean[j] += x[i * columns + j];
+  for (double& mean : m.mean) mean /= static_cast<double>(rows);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) m.variance[j] += std::pow(x[i * columns + j] - m.mean[j], 2);
+  for (double& v : m.variance) v /= static_cast<double>(rows);
+  return m;
 }
 
 Features raw_pixels(const std::shared_ptr<ImageSet>& set, const ViewOptions& options) {
@@ -102,6 +108,9 @@ std::string KnnOptions::protocol() const {
 
 double knn_accuracy(const Features& train, const Features& test, int64_t classes, const KnnOptions& options) {
   check(!train.labels.empty() && !test.labels.empty(), "[knn] got images without labels; kNN needs them");
+  check(options.k >= 1 && options.temperature > 0,
+        "[knn] got --knn-k {} and --knn-temperature {}, expected 1 or more and above 0", options.k,
+        options.temperature);
   const int64_t k = std::min(options.k, train.features.dim(0));
   const Tensor labels = Tensor::from(train.labels, {train.features.dim(0)});
   return percent_right(knn_predict(test.features, train.features, labels, k, options.temperature, classes),
@@ -113,24 +122,30 @@ void LinearOptions::fields(Fields& f) {
   f("batch", batch, "features per step");
   f("lr", rate, "learning rate for a batch of 256; the rate used is lr · batch / 256");
   f("weight-decay", decay, "weight decay");
-  f("seed", seed, "of the order and the first weights");
+  f("seed", seed, "of the order and, with --augment, of the views");
+  f("augment", augment,
+    "new random crops and flips each epoch, as the papers train it; slow: all is encoded each time");
+  f("crop-min", crop_min, "with --augment: smallest random crop, as a share of the image's area");
+  f("flip", flip, "with --augment: probability of a horizontal flip");
 }
 
 std::string LinearOptions::protocol() const {
-  return fmt::format("linear probe, offline, frozen standardised features of the centre view, SGD momentum 0.9, lr {} "
-                     "· batch / 256, batch {}, {} epochs cosine, weight decay {}, last epoch",
-                     rate, batch, epochs, decay);
+  const std::string views =
+      augment ? fmt::format("random views (crops from {}, flip {}), tested on the centre view", crop_min, flip)
+              : "the centre view";
+  return fmt::format(
+      "linear probe, offline, frozen standardised features of {}, SGD momentum 0.9, lr {} · batch / "
+      "256, batch {}, {} epochs cosine, weight decay {}, last epoch",
+      views, rate, batch, epochs, decay);
 }
 
 double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options) {
   check(!train.labels.empty() && !test.labels.empty(), "[linear] got images without labels; the probe needs them");
+  check(options.epochs >= 1 && options.batch >= 1, "[linear] got --epochs {} and --batch {}, expected 1 or more",
+        options.epochs, options.batch);
   const int64_t rows = train.features.dim(0), columns = train.features.dim(1);
-  std::vector<double> mean, inverse;
-  const Tensor x = Tensor::from(standardise(train.features.data<float>(), rows, columns, mean, inverse, true),
-                                train.features.shape());
-  const Tensor x_test = Tensor::from(
-      standardise(test.features.data<float>(), test.features.dim(0), columns, mean, inverse, false),
-      test.features.shape());
+  const Moments moments = moments_of(train.features);
+  const Tensor x = standardise(train.features, moments), x_test = standardise(test.features, moments);
 
   Random random(static_cast<uint64_t>(options.seed));
   Linear classifier(columns, classes, random);

@@ -25,6 +25,12 @@ struct Features {
   std::vector<int32_t> labels;  // (N)
 };
 
+// What features are standardised by.
+struct Moments {
+  std::vector<double> mean, variance;  // (D)
+};
+Moments moments_of(const Tensor& features);  // (N, D) f32, on the CPU
+
 // Features of every image of `set` in evaluation mode (running statistics, no gradient).
 Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options);
 // The pixels themselves, flattened: what a representation must beat.
@@ -44,11 +50,14 @@ struct LinearOptions {
   double rate = 0.1;  // for a batch of 256
   double decay = 0;
   int64_t seed = 1;
+  bool augment = false;  // by augmented_linear_accuracy()
+  double crop_min = 0.08, flip = 0.5;
   void fields(Fields& f);
   std::string protocol() const;
 };
 // Test accuracy in percent of a linear classifier trained on frozen features, standardised by the training set's mean
-// and deviation: SGD with momentum 0.9 and a cosine, last epoch, offline.
+// and deviation: SGD with momentum 0.9 and a cosine, last epoch, offline. Views are not augmented, so each image is
+// encoded once; linear_probe.h has the other way.
 double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options);
 
 }  // namespace gestalt

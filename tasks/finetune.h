@@ -1,34 +1,29 @@
 // Fine-tuning: how good an encoder is as the start of supervised training, with all labels or few.
 #pragma once
 
-#include <functional>
-
-#include "tasks/evaluate.h"
+#include "tasks/supervised.h"
 
 namespace gestalt {
 
-struct FinetuneOptions {
-  int64_t epochs = 100, batch = 128, seed = 1;
+struct FinetuneOptions : SupervisedOptions {
   double labels = 1;       // share of each class's training images that is used; see few_labels()
-  double crop_min = 0.08;  // of random resized crops; 1: none
-  double flip = 0.5;
-  double label_smoothing = 0;
   double layer_decay = 1;  // each layer's rate is this times that of the layer above; 1: none
-  OptimizerOptions optimizer{.kind = "adamw", .rate = 1e-3, .decay = 0.05, .warmup_epochs = 5};
 
+  FinetuneOptions() { optimizer = {.kind = "adamw", .rate = 1e-3, .decay = 0.05, .warmup_epochs = 5}; }
   void fields(Fields& f);
   std::string protocol() const;
 };
 
-// How far a fine-tuning is: epochs done of all, and the mean training loss of the last one.
-using FinetuneProgress = std::function<void(int64_t epoch, double loss)>;
+// The factor on the learning rate of `part`, named as in the fine-tuned whole ("encoder.blocks.0.norm1.weight",
+// "head.bias"): decay^(layers − layer), 1 for the head (Clark et al. 2020, §3.4.1; Bao et al. 2022; He et al. 2022).
+double layer_rate(const Encoder& encoder, const std::string& part, double decay);
 
 // Trains `encoder` and a linear classifier on its features together, by cross-entropy on augmented views of the
 // labelled images; then gives the accuracy in percent on the centre views of `test` (last epoch). `encoder` is left
-// trained, on the view's device. Deterministic in the options' seed. Throws Error for sets without labels or a loss
-// that is not finite.
+// trained, on the view's device. Deterministic in the options' seed. Throws Error for sets without labels, a layer
+// decay for an encoder whose layers have no order, or a loss that is not finite.
 double finetune_accuracy(Encoder& encoder, const std::shared_ptr<ImageSet>& train,
                          const std::shared_ptr<ImageSet>& test, const ViewOptions& view, const FinetuneOptions& options,
-                         const FinetuneProgress& progress = {});
+                         const EpochProgress& progress = {});
 
 }  // namespace gestalt
