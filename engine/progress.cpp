@@ -33,9 +33,9 @@ std::string progress_text(const ProgressPlan& plan, int64_t step, double loss, d
   const int64_t per_epoch = std::max<int64_t>(1, plan.steps_per_epoch);
   const int64_t epochs = (plan.total_steps + per_epoch - 1) / per_epoch;
   const int64_t epoch = std::max<int64_t>(0, step - 1) / per_epoch;
-  std::string text = fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  {:.0f} images/s", epoch + 1, epochs,
+  std::string text = fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  {:.0f} {}/s", epoch + 1, epochs,
                                  step - epoch * per_epoch, std::min(per_epoch, plan.total_steps - epoch * per_epoch),
-                                 loss, rate * static_cast<double>(plan.images_per_step));
+                                 loss, rate * static_cast<double>(plan.items_per_step), plan.item);
   for (size_t i = 0; i < clock.names().size(); ++i)
     text += fmt::format("  {} {:.1f}", clock.names()[i], clock.milliseconds_per_step(i));
   if (!clock.names().empty()) text += " ms";

@@ -15,7 +15,8 @@ struct ProgressPlan {
   int64_t first_step = 0;  // of this process: a resumed run does not begin at 0
   int64_t total_steps = 0;
   int64_t steps_per_epoch = 1;
-  int64_t images_per_step = 0;
+  int64_t items_per_step = 0;
+  std::string item = "images";  // what is counted: images or tokens
 };
 
 // "epoch 3/100  step 120/390  loss 5.1234  1560 images/s  data 0.1  forward 20.3 ms  12:34 left", of `step` done steps

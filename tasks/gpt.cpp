@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "engine/data/mapped_file.h"
+#include "engine/fields_json.h"
 #include "engine/ops/cross_entropy.h"
 #include "kernels/philox.h"
 #include "models/gpt_file.h"
@@ -27,6 +28,7 @@ class WindowFeed : public Feed {
   }
   int64_t steps_per_epoch() const override { return std::max<int64_t>(1, batches_.file().count() / items_per_step()); }
   int64_t items_per_step() const override { return batch_ * batches_.length(); }
+  std::string item() const override { return "tokens"; }
   std::string describe() const override {
     const TokenFile& file = batches_.file();
     return fmt::format("{}: {} tokens of {}, {:.2f} bytes each", file.path(), file.count(), file.vocabulary(),
@@ -50,12 +52,43 @@ std::string sums(int64_t lines) {
   return text;
 }
 
-int64_t sum_lines(const std::string& spec, const std::string& text) {
+int64_t sum_lines(const std::string& text) {
   int64_t lines = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), lines);
   check(error == std::errc() && end == text.data() + text.size() && lines >= 1 && lines <= 10'000'000,
-        "[data] got '{}', expected sums:LINES with 1 to 10,000,000 lines", spec);
+        "[data] got 'sums:{}', expected sums:LINES with 1 to 10,000,000 lines", text);
   return lines;
+}
+
+struct Spec {
+  std::string kind, rest;
+};
+
+Spec parse_spec(const std::string& spec) {
+  const size_t colon = spec.find(':');
+  Spec s{spec.substr(0, colon), colon == std::string::npos ? "" : spec.substr(colon + 1)};
+  check((s.kind == "tokens" || s.kind == "text" || s.kind == "sums") && !s.rest.empty(),
+        "[data] got '{}', expected tokens:FOLDER, text:FILE or sums:LINES", spec);
+  return s;
+}
+
+// What f(text, its name) gives for the text of a spec that is no folder of token files.
+template <class F>
+TokenSets with_text(const Spec& s, F&& f) {
+  if (s.kind == "sums") return f(sums(sum_lines(s.rest)), "sums:" + s.rest);
+  const MappedFile file(s.rest);
+  return f(std::string_view(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()), s.rest);
+}
+
+// Whether ids mean the same. GPT-2's files may lie in another folder; a checksum tells them.
+bool same_tokenizer(const std::string& a, const std::string& b) {
+  const auto identity = [](const std::string& record) {
+    nlohmann::ordered_json json = parse_json("tokenizer", record);
+    json.erase("folder");
+    json.erase("special");
+    return json;
+  };
+  return identity(a) == identity(b);
 }
 
 TokenSets open_token_files(const std::filesystem::path& folder) {
@@ -71,14 +104,31 @@ TokenSets open_token_files(const std::filesystem::path& folder) {
 }  // namespace
 
 TokenSets open_tokens(const std::string& spec, const TokenizeOptions& options) {
-  const size_t colon = spec.find(':');
-  const std::string kind = spec.substr(0, colon), rest = colon == std::string::npos ? "" : spec.substr(colon + 1);
-  if (kind == "tokens" && !rest.empty()) return open_token_files(rest);
-  if (kind == "sums") return tokenize_text(sums(sum_lines(spec, rest)), spec, options);
-  check(kind == "text" && !rest.empty(), "[data] got '{}', expected tokens:FOLDER, text:FILE or sums:LINES", spec);
-  const MappedFile file(rest);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  return tokenize_text(text, rest, options);
+  const Spec s = parse_spec(spec);
+  if (s.kind == "tokens") return open_token_files(s.rest);
+  return with_text(s,
+                   [&](std::string_view text, const std::string& name) { return tokenize_text(text, name, options); });
+}
+
+TokenSets open_tokens(const std::string& spec, const Tokenizer& tokenizer, double val_fraction) {
+  const Spec s = parse_spec(spec);
+  if (s.kind != "tokens")
+    return with_text(s, [&](std::string_view text, const std::string& name) {
+      return tokenize_text(text, name, tokenizer, val_fraction);
+    });
+  TokenSets sets = open_token_files(s.rest);
+  check(same_tokenizer(sets.training->tokenizer(), tokenizer.record()),
+        "[data] the token files in '{}' are of another tokenizer than the model; give the text itself as text:FILE",
+        s.rest);
+  return sets;
+}
+
+const std::vector<TextSource>& text_sources() {
+  static const std::vector<TextSource> sources{
+      {"text:FILE", "a text, UTF-8, tokenized in memory; its last tenth is kept for validation"},
+      {"tokens:DIR", "token files that 'gestalt tokenize' wrote, mapped into memory: for texts of any size"},
+      {"sums:LINES", "lines such as 27+45=72, made up, for trying things out"}};
+  return sources;
 }
 
 HeldOutLoss held_out_loss(const Gpt& model, const std::shared_ptr<const TokenFile>& text, int64_t batch, DType dtype) {
@@ -97,6 +147,8 @@ HeldOutLoss held_out_loss(const Gpt& model, const std::shared_ptr<const TokenFil
   result.nats_per_token = sum / static_cast<double>(result.windows);
   result.bits_per_byte = result.nats_per_token / std::numbers::ln2 * static_cast<double>(text->count()) /
                          static_cast<double>(text->text_bytes());
+  result.protocol = fmt::format("{} held-out tokens in {} windows of {} without overlap, {}", result.tokens,
+                                result.windows, length, name(dtype));
   return result;
 }
 
@@ -143,10 +195,8 @@ LossOutput GptTask::loss(const Inputs& inputs, const StepInfo& info) {
 std::vector<Metric> GptTask::probe() {
   if (!tokens_.validation) return {};
   const HeldOutLoss held = held_out_loss(*gpt_, tokens_.validation, run.batch, run.resolved_dtype());
-  const std::string protocol = fmt::format("{} held-out tokens in {} windows of {} without overlap, {}", held.tokens,
-                                           held.windows, model.context, gestalt::name(run.resolved_dtype()));
-  return {{"validation_loss", held.nats_per_token, "nats a token; " + protocol},
-          {"bits_per_byte", held.bits_per_byte, protocol}};
+  return {{"validation_loss", held.nats_per_token, "nats a token; " + held.protocol},
+          {"bits_per_byte", held.bits_per_byte, held.protocol}};
 }
 
 std::string GptTask::export_to(const std::string& folder) {

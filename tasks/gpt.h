@@ -17,11 +17,21 @@ namespace gestalt {
 // are tokenized in memory as `options` say. Throws Error for another spec, a missing file, or two token files of
 // different tokenizers.
 TokenSets open_tokens(const std::string& spec, const TokenizeOptions& options);
+// The same by a model's own tokenizer. Throws Error where a text has a character that the tokenizer does not know, or
+// token files are of another tokenizer.
+TokenSets open_tokens(const std::string& spec, const Tokenizer& tokenizer, double val_fraction);
+
+// Lines for `gestalt list data`.
+struct TextSource {
+  std::string usage, help;
+};
+const std::vector<TextSource>& text_sources();
 
 // A model's loss on all windows of a text, one after the other without overlap.
 struct HeldOutLoss {
   double nats_per_token = 0, bits_per_byte = 0;
   int64_t windows = 0, tokens = 0;
+  std::string protocol;
 };
 HeldOutLoss held_out_loss(const Gpt& model, const std::shared_ptr<const TokenFile>& text, int64_t batch, DType dtype);
 

@@ -124,6 +124,8 @@ TEST_SUITE("progress") {
     CHECK(progress_text(plan, 1, 5.12345, 2, none) == "epoch 1/10  step 1/10  loss 5.1235  512 images/s  0:47 left");
     CHECK(progress_text(plan, 10, 1, 1, none).starts_with("epoch 1/10  step 10/10 "));
     CHECK(progress_text(plan, 11, 1, 1, none).starts_with("epoch 2/10  step 1/10 "));
+    const ProgressPlan text{0, 95, 10, 4096, "tokens"};
+    CHECK(progress_text(text, 1, 1, 2, none) == "epoch 1/10  step 1/10  loss 1.0000  8192 tokens/s  0:47 left");
     CHECK(progress_text(plan, 95, 1, 1, none) == "epoch 10/10  step 5/5  loss 1.0000  256 images/s  0:00 left");
   }
 

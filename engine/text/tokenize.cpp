@@ -88,11 +88,15 @@ TokenizedText tokenize_file(const std::string& text_path, const std::string& fol
 }
 
 TokenSets tokenize_text(std::string_view text, const std::string& name, const TokenizeOptions& options) {
-  const size_t cut = training_bytes(text, options.val_fraction, name);
-  const std::unique_ptr<const Tokenizer> tokenizer = make_tokenizer(options.tokenizer, text);
+  return tokenize_text(text, name, *make_tokenizer(options.tokenizer, text), options.val_fraction);
+}
+
+TokenSets tokenize_text(std::string_view text, const std::string& name, const Tokenizer& tokenizer,
+                        double val_fraction) {
+  const size_t cut = training_bytes(text, val_fraction, name);
   const auto ids_of = [&](std::string_view part) -> std::shared_ptr<const TokenFile> {
     if (part.empty()) return nullptr;
-    return std::make_shared<const TokenFile>(name, tokenizer->encode(part), *tokenizer,
+    return std::make_shared<const TokenFile>(name, tokenizer.encode(part), tokenizer,
                                              static_cast<int64_t>(part.size()));
   };
   return {ids_of(text.substr(0, cut)), ids_of(text.substr(cut))};

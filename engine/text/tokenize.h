@@ -45,6 +45,9 @@ struct TokenSets {
 };
 // The ids that tokenize_file writes, in memory. `name` is what messages call the text.
 TokenSets tokenize_text(std::string_view text, const std::string& name, const TokenizeOptions& options);
+// The same by a tokenizer that is there already: a model's.
+TokenSets tokenize_text(std::string_view text, const std::string& name, const Tokenizer& tokenizer,
+                        double val_fraction);
 
 // The length of a first part of `text`, at least `least` bytes, after which a cut changes no token: the parts' ids are
 // the whole's. Such a place is behind a line break between two visible ASCII characters; without one it is the end.
