@@ -1,8 +1,6 @@
 // BYOL: two views, an online and a target network, a predictor, and a regression between directions.
 #include "tasks/byol.h"
 
-#include <array>
-
 #include "engine/autograd.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/pointwise.h"
@@ -53,9 +51,7 @@ void Byol::build_heads(Random& random) {
 }
 
 LossOutput Byol::loss(const Inputs& inputs, const StepInfo&) {
-  const Tensor& images = inputs.tensors[0];  // (2B, S, S, 3)
-  const int64_t count = images.dim(0) / 2;
-  const std::array<Tensor, 2> view{images.slice(0, count), images.slice(count, 2 * count)};
+  const std::array<Tensor, 2> view = two_views(inputs);
   std::array<Tensor, 2> projection, prediction, target;  // (B, head_out)
   for (size_t v = 0; v < 2; ++v) {
     const NoGrad off;
@@ -100,9 +96,8 @@ const RegisterTask byol(
        R"({"data": "shapes:192", "model": "resnet10", "width": 8, "batch": 32, "epochs": 3, "lr": 0.2,
            "head-hidden": 64, "head-out": 32, "predictor-hidden": 64, "probe-every": 0})"},
       {"byol-cifar10",
-       "batch 256, 1,000 epochs, LARS lr 1.0·batch/256, 10 warm-up epochs, heads 4096-256, τ 0.99 to 1, solarized "
-       "second "
-       "view (solo-learn, which reports 92.58 online linear with ResNet-18)",
+       "batch 256, 1,000 epochs, LARS lr 1.0·batch/256, 10 warm-up epochs, heads 4096-256, τ 0.99 to 1, second view "
+       "solarized (solo-learn, which reports 92.58 online linear with ResNet-18)",
        R"({"model": "resnet18", "stem": "cifar", "width": 64, "batch": 256, "epochs": 1000, "optimizer": "lars",
            "lr": 1.0, "momentum": 0.9, "weight-decay": 1e-5, "trust": 0.02, "clip-local": true, "warmup-epochs": 10,
            "tau": 0.99, "tau-end": 1.0, "head-hidden": 4096, "head-out": 256, "predictor-hidden": 4096,

@@ -12,9 +12,9 @@ namespace gestalt {
 
 // Where a run stands. Data order and augmentation are pure functions of the seed and the step, so they need no state.
 struct RunState {
-  int64_t step = 0;            // updates made
-  double seconds = 0;          // of training so far, over all sittings
-  double loss_sum = 0;         // since the last row of metrics.csv
+  int64_t step = 0;     // updates made
+  double seconds = 0;   // of training so far, over all sittings
+  double loss_sum = 0;  // since the last row of metrics.csv
   int64_t loss_count = 0;
   int64_t metrics_bytes = 0, timing_bytes = 0;  // how long the run's files were
 };
@@ -33,5 +33,7 @@ CheckpointHeader read_checkpoint_header(const std::string& path);
 // Restores what save_checkpoint wrote into a task that was built with the same fields. Throws Error naming the part
 // that is missing, extra or of another shape.
 RunState load_checkpoint(const std::string& path, Task& task, ParameterArena& arena, Optimizer& optimizer);
+// The weights and states alone, for looking at what a run has learned so far.
+void load_weights(const std::string& path, Task& task);
 
 }  // namespace gestalt

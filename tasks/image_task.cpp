@@ -95,15 +95,24 @@ std::unique_ptr<Feed> ImageTask::open() {
   }
   options.split = "test";
   if (!bank_->labels().empty()) test_ = open_images(run.data, options);
-  const LoaderOptions loader{.batch = run.batch,
-                             .seed = static_cast<uint64_t>(run.seed),
-                             .threads = static_cast<int>(run.loader_threads)};
+  const LoaderOptions loader{
+      .batch = run.batch, .seed = static_cast<uint64_t>(run.seed), .threads = static_cast<int>(run.loader_threads)};
   return std::make_unique<ViewFeed>(images_, loader, views(), image_size, run.resolved_device(), view_dtype());
 }
 
 void ImageTask::build(Random& random) {
   if (!encoder_) encoder_ = make_encoder(model, image_size, random);
   build_heads(random);
+}
+
+std::vector<kernels::AugmentParameters> ImageTask::views() const {
+  return {augment.parameters(), augment.parameters()};
+}
+
+std::array<Tensor, 2> ImageTask::two_views(const Inputs& inputs) {
+  const Tensor& images = inputs.tensors[0];  // (2B, S, S, 3)
+  const int64_t count = images.dim(0) / 2;
+  return {images.slice(0, count), images.slice(count, 2 * count)};
 }
 
 ViewOptions ImageTask::view_options() const {
@@ -125,9 +134,14 @@ std::vector<Metric> ImageTask::probe() {
 
 std::string ImageTask::export_to(const std::string& folder) {
   const std::string path = folder + "/encoder.safetensors";
-  save_encoder(path, *encoder_,
-               {model, image_size, {{"gestalt.task", name()}, {"gestalt.normalise", augment.normalise},
-                                    {"gestalt.data", run.data}}});
+  save_encoder(
+      path, *encoder_,
+      {model,
+       image_size,
+       {{"gestalt.task", name()},
+        {"gestalt.training", run.steps > 0 ? fmt::format("{} steps", run.steps) : fmt::format("{} epochs", run.epochs)},
+        {"gestalt.normalise", augment.normalise},
+        {"gestalt.data", run.data}}});
   return path;
 }
 

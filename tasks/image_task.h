@@ -1,6 +1,7 @@
 // ImageTask: what methods on images share: the data, the views, the encoder and the kNN probe.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,8 +41,10 @@ class ImageTask : public Task {
   const std::shared_ptr<ImageSet>& test() const { return test_; }
 
  protected:
-  // One entry a view: how it is augmented.
-  virtual std::vector<kernels::AugmentParameters> views() const = 0;
+  // One entry a view: how it is augmented. Two alike, unless overridden.
+  virtual std::vector<kernels::AugmentParameters> views() const;
+  // The two views (B, S, S, 3) that make up a batch, for methods that pass them one by one.
+  static std::array<Tensor, 2> two_views(const Inputs& inputs);
   virtual DType view_dtype() const { return run.resolved_dtype(); }
   virtual void build_heads(Random& random) = 0;
 

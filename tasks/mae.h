@@ -4,6 +4,7 @@
 #include "models/masked_decoder.h"
 #include "models/vit.h"
 #include "tasks/image_task.h"
+#include "tasks/mae_pictures.h"
 
 namespace gestalt {
 
@@ -18,7 +19,11 @@ class Mae : public ImageTask {
   std::string name() const override { return "mae"; }
   void fields(Fields& f) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  double collapsed_spread() const override { return 0; }  // pixels differ; early on, tokens hardly do
   void write_pictures(const std::string& folder, int64_t epoch) override;
+  // What the model makes of `images` (B, S, S, 3) as evaluation_view() gives them, f32 on the run's device, behind
+  // masks that no training step draws; each `draw` has its own.
+  Reconstructions reconstruct(const Tensor& images, uint64_t draw = 0) const;
   void visit(Visitor& v) override;
 
  protected:

@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "engine/autograd.h"
 #include "engine/data/image_codec.h"
+#include "engine/ops/masked_loss.h"
+#include "engine/ops/patch.h"
 #include "kernels/masked_loss.h"
 
 namespace gestalt {
@@ -28,6 +32,21 @@ uint8_t to_byte(float value, int channel, const Normalisation& n) {
 }
 
 }  // namespace
+
+MaskedLosses masked_losses(const Reconstructions& r) {
+  const NoGrad no_grad;
+  const auto loss_of = [&](const Tensor& predictions) {
+    return masked_loss(predictions.to(DType::f32), r.images, r.masked, r.side, r.norm_pixels).item();
+  };
+  Tensor means = gather_patches(r.images.to(Device::cpu), {}, r.side, DType::f32);
+  const int64_t size = means.dim(2);
+  float* patch = means.data<float>();
+  for (int64_t i = 0; i < means.count() / size; ++i, patch += size) {
+    const double sum = std::accumulate(patch, patch + size, 0.0);
+    std::fill_n(patch, size, r.norm_pixels ? 0.0f : static_cast<float>(sum / static_cast<double>(size)));
+  }
+  return {loss_of(r.predictions), loss_of(means.to(r.images.device()))};
+}
 
 Picture draw_reconstructions(const Reconstructions& r, const Normalisation& normalisation) {
   const kernels::PatchGrid grid{r.images.dim(0), r.images.dim(1), r.images.dim(2), r.side};

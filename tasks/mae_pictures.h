@@ -1,7 +1,9 @@
 // What a masked autoencoder paints, as a picture to look at.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/augment.h"
 
@@ -14,6 +16,12 @@ struct Reconstructions {
   int64_t side;        // pixels along a patch
   bool norm_pixels;    // predictions are in units of their patch's mean and deviation, which the picture puts back
 };
+
+// The masked loss of the predictions, and of predicting each masked patch's mean instead, which a model has to beat.
+struct MaskedLosses {
+  double model, patch_mean;
+};
+MaskedLosses masked_losses(const Reconstructions& r);
 
 // A row an image: the input, what the encoder saw (the rest grey), the prediction of every patch, and the prediction
 // where masked with the input elsewhere. In display values: a byte per channel, (height, width, 3).

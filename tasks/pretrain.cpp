@@ -25,12 +25,12 @@ namespace {
 
 constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr int64_t log_steps = 50;  // steps between rows of metrics.csv within an epoch
-constexpr double collapsed_spread = 0.15;  // Spread::std below which features count as collapsed
 
 const std::vector<std::string> metrics_columns{"step",          "epoch",       "loss",           "lr",
                                                "gradient_norm", "feature_std", "effective_rank", "probe"};
-const std::vector<std::string> timing_columns{"step",       "seconds",     "items_per_second", "data_ms",     "augment_ms",
-                                              "forward_ms", "backward_ms", "optimizer_ms",     "peak_memory_mib"};
+const std::vector<std::string> timing_columns{"step",        "seconds",      "items_per_second",
+                                              "data_ms",     "augment_ms",   "forward_ms",
+                                              "backward_ms", "optimizer_ms", "peak_memory_mib"};
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
@@ -123,14 +123,14 @@ Run::Run(Task& task, const PretrainSettings& settings)
   task.prepare(*arena_);
   if (!settings.quiet)
     progress_.emplace(ProgressPlan{state_.step, total_steps_, steps_per_epoch_,
-                                   feed_->items_per_step() * options.accumulate});
+                                   feed_->items_per_step() * options.accumulate, feed_->item()});
   say(fmt::format("{} on {}", task.name(), feed_->describe()));
   if (options.device == "auto" && kernels::built_with_cuda && !cuda_report().found)
     say(cuda_report().text + "; running on the CPU");
   if (const std::string problems = feed_->problems(); !problems.empty()) say(problems);
   say(fmt::format("{:.2f} M parameters, {} on {}, {} steps ({:.4g} epochs of {}), run folder {}",
-                              static_cast<double>(parameter_count(task)) / 1e6, name(options.resolved_dtype()),
-                              name(options.resolved_device()), total_steps_,
+                  static_cast<double>(parameter_count(task)) / 1e6, name(options.resolved_dtype()),
+                  name(options.resolved_device()), total_steps_,
                   static_cast<double>(total_steps_) / static_cast<double>(steps_per_epoch_), steps_per_epoch_,
                   folder_.path()));
   if (state_.step > 0) say(fmt::format("resumed at step {}", state_.step));
@@ -146,7 +146,8 @@ void Run::step() {
     features_ = out.features;
     losses_.push_back(out.loss.detach());
     clock_.enter(static_cast<size_t>(Phase::backward));
-    out.loss.backward(Tensor::full(out.loss.shape(), 1.0 / static_cast<double>(parts), out.loss.dtype(), out.loss.device()));
+    out.loss.backward(
+        Tensor::full(out.loss.shape(), 1.0 / static_cast<double>(parts), out.loss.dtype(), out.loss.device()));
   }
   clock_.enter(static_cast<size_t>(Phase::optimizer));
   optimizer_->step(schedule_.at(state_.step));
@@ -195,27 +196,29 @@ void Run::log_row() {
   const auto phase = [&](Phase p) { return clock_.milliseconds_per_step(static_cast<size_t>(p)); };
   const double per_step = static_cast<double>(feed_->items_per_step() * task_.run.accumulate);
   state_.seconds = seconds_before_ + seconds_since(start_);
-  timing_->append({{"step", static_cast<double>(state_.step)},
-                   {"seconds", state_.seconds},
-                   {"items_per_second", per_step * static_cast<double>(row_steps_) / seconds_since(row_start_)},
-                   {"data_ms", phase(Phase::data)},
-                   {"augment_ms", phase(Phase::augment)},
-                   {"forward_ms", phase(Phase::forward)},
-                   {"backward_ms", phase(Phase::backward)},
-                   {"optimizer_ms", phase(Phase::optimizer)},
-                   {"peak_memory_mib", static_cast<double>(allocator_stats(task_.run.resolved_device()).peak) / 1048576}});
+  timing_->append(
+      {{"step", static_cast<double>(state_.step)},
+       {"seconds", state_.seconds},
+       {"items_per_second", per_step * static_cast<double>(row_steps_) / seconds_since(row_start_)},
+       {"data_ms", phase(Phase::data)},
+       {"augment_ms", phase(Phase::augment)},
+       {"forward_ms", phase(Phase::forward)},
+       {"backward_ms", phase(Phase::backward)},
+       {"optimizer_ms", phase(Phase::optimizer)},
+       {"peak_memory_mib", static_cast<double>(allocator_stats(task_.run.resolved_device()).peak) / 1048576}});
   row_start_ = Clock::now();
   row_steps_ = 0;
 }
 
 // Says once that features have become alike; one odd batch is no collapse, two rows of metrics.csv are.
 void Run::guard_against_collapse(double spread) {
-  collapsed_rows_ = spread < collapsed_spread ? collapsed_rows_ + 1 : 0;
+  collapsed_rows_ = spread < task_.collapsed_spread() ? collapsed_rows_ + 1 : 0;
   if (collapsed_rows_ < 2 || collapsed_) return;
   collapsed_ = true;
-  say(fmt::format("warning: COLLAPSE at step {}: different images get nearly the same features (spread {:.4f}, where 1 "
-                  "is even and 0 is one point), so nothing is learned; {}",
-                  state_.step, spread, task_.collapse_cure()));
+  const std::string what = fmt::format(
+      "different images get nearly the same features (spread {:.4f}, where 1 is even and 0 is one point)", spread);
+  say(fmt::format("warning: COLLAPSE at step {}: {}, so nothing is learned; {}", state_.step, what,
+                  task_.collapse_cure()));
 }
 
 void Run::probe() {

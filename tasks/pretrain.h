@@ -20,10 +20,10 @@ struct PretrainResult {
   std::string folder, encoder_file;  // the latter is empty if the run was interrupted
   std::vector<Metric> metrics;       // of the last probe
   int64_t steps = 0;
-  double seconds = 0;                // of training, over all sittings
+  double seconds = 0;  // of training, over all sittings
   bool interrupted = false;
-  int signal = 0;                    // what interrupted it: SIGINT or SIGTERM, else 0
-  bool collapsed = false;            // the features of different images became nearly alike, and the run said so
+  int signal = 0;          // what interrupted it: SIGINT or SIGTERM, else 0
+  bool collapsed = false;  // the features of different images became nearly alike, and the run said so
 };
 
 // Opens the task's data, builds and trains it, and leaves in the run folder: config.json, metrics.csv (the same bytes

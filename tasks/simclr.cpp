@@ -22,8 +22,6 @@ void Simclr::fields(Fields& f) {
   f("head-norm", head_norm, "batch norm in the projection head");
 }
 
-std::vector<kernels::AugmentParameters> Simclr::views() const { return {augment.parameters(), augment.parameters()}; }
-
 void Simclr::build_heads(Random& random) {
   head_ = MlpHead(encoder_->features(), head_hidden, head_out, head_layers, head_norm, random);
 }

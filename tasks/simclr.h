@@ -20,7 +20,6 @@ class Simclr : public ImageTask {
   void visit(Visitor& v) override;
 
  protected:
-  std::vector<kernels::AugmentParameters> views() const override;
   void build_heads(Random& random) override;
 
  private:

@@ -19,7 +19,6 @@ class Simsiam : public ImageTask {
   void visit(Visitor& v) override;
 
  protected:
-  std::vector<kernels::AugmentParameters> views() const override;
   void build_heads(Random& random) override;
 
  private:

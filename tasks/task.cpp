@@ -18,8 +18,8 @@ std::vector<TaskEntry>& registry() {
 
 void RunOptions::fields(Fields& f) {
   f.title("Run");
-  f("data", data, "what to learn from: shapes, images:DIR, cifar10:DIR, packed:FILE, …; see 'gestalt list data'");
-  f("batch", batch, "images (or text windows) per step");
+  f("data", data, "what to learn from, such as images:DIR or text:FILE; see 'gestalt list data'");
+  f("batch", batch, "images, or windows of text, per step");
   f("epochs", epochs, "passes over the data");
   f("steps", steps, "updates to make, instead of --epochs; 0: as many as those give");
   f("accumulate", accumulate, "batches whose gradients are summed before one update");

@@ -49,6 +49,7 @@ class Feed {
   virtual Inputs at(int64_t step, PhaseClock& clock) = 0;
   virtual int64_t steps_per_epoch() const = 0;
   virtual int64_t items_per_step() const = 0;  // images or tokens, counted once whatever the number of views
+  virtual std::string item() const { return "images"; }
   virtual std::string describe() const = 0;
   virtual std::string problems() const { return {}; }  // files that cannot be used, counted and named
 };
@@ -65,7 +66,7 @@ struct LossOutput {
 
 // A measured number with the protocol that makes it comparable.
 struct Metric {
-  std::string name;      // a column of metrics.csv
+  std::string name;  // a column of metrics.csv
   double value;
   std::string protocol;  // in words
 };
@@ -78,14 +79,17 @@ class Task : public Module {
   virtual std::string name() const = 0;
   virtual void fields(Fields& f);  // all hyper-parameters; overrides call the base first
 
-  virtual std::unique_ptr<Feed> open() = 0;    // opens the data that `run` names
-  virtual void build(Random& random) = 0;      // makes the modules; the data is open
+  virtual std::unique_ptr<Feed> open() = 0;  // opens the data that `run` names
+  virtual void build(Random& random) = 0;    // makes the modules; the data is open
   // Before the first loss(): the trained parts have moved into `arena`, and a checkpoint may have been loaded.
   virtual void prepare(const ParameterArena&) {}
   virtual LossOutput loss(const Inputs& inputs, const StepInfo& info) = 0;
   // After each update: a teacher, a queue. `arena` holds the trained parts.
   virtual void after_step(const StepInfo&, ParameterArena&) {}
-  // What to change when all images get nearly the same features; said by the loop when they do.
+  // Spread::std under which features count as collapsed. 0.15 is a mean cosine of 0.98 between different images;
+  // healthy projections have 0.4 and more. 0: the method's loss cannot be won by giving all images the same features.
+  virtual double collapsed_spread() const { return 0.15; }
+  // What to change when they are; said by the loop.
   virtual std::string collapse_cure() const { return "try a lower --lr, a larger --batch or a longer --warmup-epochs"; }
   // How good the encoder is now. The first metric is the headline.
   virtual std::vector<Metric> probe() = 0;
