@@ -63,7 +63,7 @@ LoadedEncoder load_encoder(const std::string& path) {
   LoadedEncoder loaded;
   const auto options = file.metadata.find("gestalt.encoder"), size = file.metadata.find("gestalt.image_size");
   check(options != file.metadata.end() && size != file.metadata.end(),
-        "[encoder] {} does not say which model it holds; expected a file that 'gestalt pretrain' wrote", path);
+        "[encoder] {} is no encoder of images that 'gestalt pretrain' wrote; a GPT has 'gestalt evaluate text'", path);
   JsonReader reader(path, parse_json(path, options->second));
   loaded.info.options.fields(reader);
   reader.finish();

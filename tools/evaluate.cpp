@@ -5,94 +5,90 @@
 #include <memory>
 
 #include "engine/data/subset.h"
-#include "models/export.h"
-#include "tasks/evaluate.h"
+#include "tasks/linear_probe.h"
 #include "tools/commands.h"
+#include "tools/evaluation.h"
 #include "tools/flags.h"
 
 namespace gestalt::tools {
 namespace {
 
-struct Source {
-  std::string encoder, data, device = "auto", dtype = "auto";
-  int64_t batch = 256;
+// What the protocols on frozen features share.
+struct FrozenSource : EncoderSource {
   double labels = 1;
-  bool untrained = false, raw_pixels = false;
+  bool raw_pixels = false;
 
   void fields(Fields& f) {
-    f("data", data, "labelled images; see 'gestalt list data'");
-    f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
-    f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
+    EncoderSource::fields(f);
+    f("raw-pixels", raw_pixels, "baseline: the pixels themselves as features");
     f("labels", labels, "share of each class's training images to use, for example 0.01 or 0.1; the same for everyone");
-    f("eval-batch", batch, "images encoded at once");
-    f("untrained", untrained, "the encoder's architecture with fresh weights, as a baseline");
-    f("raw-pixels", raw_pixels, "the pixels themselves as features, as a baseline");
   }
 };
 
-struct Split {
-  Features train, test;
-  int64_t classes;
-  std::string what;
-};
-
-Split features_of(const Source& source) {
-  LoadedEncoder loaded = load_encoder(source.encoder);
-  const auto note = loaded.info.notes.find("gestalt.normalise");
-  RunOptions run{.device = source.device, .dtype = source.dtype};
-  const ViewOptions view{.size = loaded.info.image_size,
-                         .normalisation = note == loaded.info.notes.end() ? "none" : note->second,
-                         .batch = source.batch,
-                         .device = run.resolved_device(),
-                         .dtype = run.resolved_dtype()};
-  check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
-  OpenOptions open{.split = "train", .hold_out = true, .decode_size = static_cast<int32_t>(view.size * 8 / 7)};
-  auto train = open_images(source.data, open);
-  open.split = "test";
-  const auto test = open_images(source.data, open);
-  check(!train->labels().empty(), "[evaluate] {} has no labels", source.data);
-  if (source.labels != 1) train = subset(train, few_labels(train->labels(), source.labels));
-  fmt::print("{}\n{}\n", train->describe(), test->describe());
-  const auto classes = static_cast<int64_t>(train->class_names().size());
-  if (source.raw_pixels) return {raw_pixels(train, view), raw_pixels(test, view), classes, "raw pixels"};
-  if (source.untrained) {
-    Random random(1);
-    loaded.encoder = make_encoder(loaded.info.options, view.size, random);
-  }
-  move_to(*loaded.encoder, view.device);
-  return {extract_features(*loaded.encoder, train, view), extract_features(*loaded.encoder, test, view), classes,
-          source.untrained ? "untrained encoder" : source.encoder};
+double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const KnnOptions& knn) {
+  if (source.raw_pixels) return knn_accuracy(raw_pixels(o.train, o.view), raw_pixels(o.test, o.view), o.classes, knn);
+  Encoder& encoder = *o.loaded.encoder;
+  return knn_accuracy(extract_features(encoder, o.train, o.view), extract_features(encoder, o.test, o.view), o.classes,
+                      knn);
 }
 
-// One subcommand: `Options` holds the protocol's own flags, `accuracy` is its function.
+double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const LinearOptions& linear) {
+  check(!source.raw_pixels || !linear.augment, "[evaluate] got --raw-pixels and --augment, expected one of them");
+  if (source.raw_pixels)
+    return linear_accuracy(raw_pixels(o.train, o.view), raw_pixels(o.test, o.view), o.classes, linear);
+  Encoder& encoder = *o.loaded.encoder;
+  if (linear.augment)
+    return augmented_linear_accuracy(encoder, o.train, o.test, o.view, linear, [&](int64_t epoch, double loss) {
+      fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, linear.epochs, loss);
+    });
+  return linear_accuracy(extract_features(encoder, o.train, o.view), extract_features(encoder, o.test, o.view),
+                         o.classes, linear);
+}
+
+uint64_t seed_of(const KnnOptions&) { return 1; }
+uint64_t seed_of(const LinearOptions& linear) { return static_cast<uint64_t>(linear.seed); }
+
+std::string name_of(const KnnOptions&) { return "knn"; }
+std::string name_of(const LinearOptions& linear) { return linear.augment ? "linear (augmented)" : "linear"; }
+
 template <class Options>
-void add_protocol(CLI::App& evaluate, const char* name, const char* help,
-                  double (*accuracy)(const Features&, const Features&, int64_t, const Options&)) {
+void run(const FrozenSource& source, const Options& options) {
+  check(!source.raw_pixels || !source.untrained, "[evaluate] got --raw-pixels and --untrained, expected one of them");
+  OpenedEncoder opened = open_encoder(source, seed_of(options));
+  const std::shared_ptr<ImageSet> all = opened.train;
+  if (source.labels != 1) opened.train = subset(all, few_labels(all->labels(), source.labels));
+  const double accuracy = accuracy_of(opened, source, options);
+  opened.train = all;
+  const char* instead = source.raw_pixels ? "raw pixels" : source.untrained ? "untrained encoder" : "";
+  print_result(source, opened, {name_of(options), accuracy, options.protocol(), source.labels, instead});
+}
+
+// One subcommand: `Options` holds the protocol's own flags.
+template <class Options>
+void add_protocol(CLI::App& evaluate, const char* name, const char* help) {
   CLI::App* command = evaluate.add_subcommand(name, help);
-  const auto source = std::make_shared<Source>();
+  const auto source = std::make_shared<FrozenSource>();
   const auto options = std::make_shared<Options>();
-  command->add_option("encoder", source->encoder, "encoder.safetensors of a run")->required();
+  command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
   FlagFields flags(*command);
   source->fields(flags);
   options->fields(flags);
-  command->callback([command, source, options, name, accuracy] {
+  command->callback([command, source, options] {
     GivenFields given(*command, "");
     source->fields(given);
     options->fields(given);
-    const Split split = features_of(*source);
-    fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {} labelled images ({:g} %)\n", split.what,
-               name, accuracy(split.train, split.test, split.classes, *options), split.test.labels.size(),
-               options->protocol(), split.train.labels.size(), 100 * source->labels);
+    run(*source, *options);
   });
 }
 
 }  // namespace
 
 void add_evaluate(CLI::App& app) {
-  CLI::App* evaluate = app.add_subcommand("evaluate", "measure the features of an encoder")->require_subcommand(1);
-  add_protocol<KnnOptions>(*evaluate, "knn", "weighted nearest neighbours on frozen features", knn_accuracy);
-  add_protocol<LinearOptions>(*evaluate, "linear", "a linear classifier on frozen features", linear_accuracy);
+  CLI::App* evaluate = app.add_subcommand("evaluate", "measure what a model has learned")->require_subcommand(1);
+  add_protocol<KnnOptions>(*evaluate, "knn", "weighted nearest neighbours on frozen features");
+  add_protocol<LinearOptions>(*evaluate, "linear", "a linear classifier on frozen features");
   add_finetune(*evaluate);
+  add_text(*evaluate);
 }
 
 }  // namespace gestalt::tools

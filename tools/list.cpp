@@ -5,7 +5,7 @@
 
 #include "engine/data/image_set.h"
 #include "models/encoder.h"
-#include "tasks/task.h"
+#include "tasks/gpt.h"
 #include "tools/commands.h"
 
 namespace gestalt::tools {
@@ -14,7 +14,10 @@ namespace {
 void row(const std::string& name, const std::string& text) { fmt::print("{:<32} {}\n", name, text); }
 
 void list_data() {
+  fmt::print("images\n");
   for (const ImageSource& source : image_sources()) row(source.usage, source.help);
+  fmt::print("\ntext, for gpt\n");
+  for (const TextSource& source : text_sources()) row(source.usage, source.help);
 }
 
 void list_tasks_and_presets() {

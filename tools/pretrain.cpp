@@ -36,7 +36,8 @@ std::unique_ptr<Task> configure(const TaskEntry& entry, const CLI::App& command,
   task->fields(fields);
   for (const std::string& name : fields.names)
     check(command.count("--" + name) == 0,
-          "[resume] got --{} with --resume, which goes on exactly as the run began; start a new run to change it", name);
+          "[resume] got --{} with --resume, which goes on exactly as the run began; start a new run to change it",
+          name);
   check(choices.preset.empty() && choices.config.empty(), "[resume] goes without --preset and --config");
   return task;
 }
@@ -50,6 +51,7 @@ void run(const TaskEntry& entry, const CLI::App& command, const Choices& choices
     throw CLI::RuntimeError(result.signal > 0 ? 128 + result.signal : 0);
   }
   fmt::print("\ntrained {} steps in {:.1f} minutes\n", result.steps, result.seconds / 60);
+  if (result.collapsed) fmt::print("warning: the features collapsed; {}\n", task->collapse_cure());
   auto* images = dynamic_cast<ImageTask*>(task.get());
   if (choices.report && images && images->labelled()) {
     const LinearOptions linear;
@@ -57,8 +59,8 @@ void run(const TaskEntry& entry, const CLI::App& command, const Choices& choices
   } else {
     for (const Metric& m : result.metrics) fmt::print("{} {:.4g}: {}\n", m.name, m.value, m.protocol);
   }
-  fmt::print("\nencoder: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n", result.encoder_file,
-             result.folder, result.folder);
+  fmt::print("\n{}: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n", images ? "encoder" : "model",
+             result.encoder_file, result.folder, result.folder);
 }
 
 std::string preset_help(const TaskEntry& entry) {

@@ -41,7 +41,7 @@ void tokenize(const TokenizeCommand& o) {
   });
   print_part("training", result.training);
   print_part("validation", result.validation);
-  fmt::print("vocabulary {}, {:.1f} MB/s: train with --data {}\n", result.vocabulary,
+  fmt::print("vocabulary {}, {:.1f} MB/s: train with --data tokens:{}\n", result.vocabulary,
              1e-6 * (result.training.text_bytes + result.validation.text_bytes) / result.seconds, o.out);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "engine/data/sources.h"
 #include "engine/fields.h"
@@ -110,6 +111,9 @@ SetPointer open_images(const std::string& spec, const OpenOptions& options) {
   }
   std::vector<std::string> names;
   for (const Scheme& known : schemes()) names.push_back(known.source.scheme);
+  check(scheme != "text" && scheme != "tokens" && scheme != "sums", "[data] got \"{}\", which is text; expected images",
+        spec);
+  check(!std::filesystem::is_directory(spec), "[data] got \"{}\"; for a folder of images give images:{}", spec, spec);
   const std::string near = nearest(scheme, names);
   fail("[data] got \"{}\", but there is no data set kind \"{}\"; {}expected one of {}", spec, scheme,
        near.empty() ? "" : "did you mean \"" + near + "\"? ", fmt::join(names, ", "));

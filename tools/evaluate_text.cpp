@@ -1,0 +1,75 @@
+// `gestalt evaluate text`: a GPT's loss and bits per byte on text that it was not trained on.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+
+#include "tasks/gpt.h"
+#include "tools/commands.h"
+#include "tools/evaluation.h"
+#include "tools/flags.h"
+#include "tools/gpt_source.h"
+
+namespace gestalt::tools {
+namespace {
+
+struct TextCommand : GptSource {
+  std::string data, split = "validation", row = "latex";
+  double val_fraction = 0.1;
+  int64_t batch = 16;
+
+  void fields(Fields& f) {
+    f("data", data, "text:FILE, or tokens:FOLDER from 'gestalt tokenize'");
+    f("split", split, "validation: what training on this --data keeps out; all: the whole text",
+      {"validation", "training", "all"});
+    f("val-fraction", val_fraction, "share of a text, at its end, that is its validation split");
+    f("eval-batch", batch, "windows read at once");
+    GptSource::fields(f);
+    row_field(f, row);
+  }
+};
+
+std::shared_ptr<const TokenFile> open_split(const TextCommand& o, const Tokenizer& tokenizer) {
+  check(!o.data.empty(), "[evaluate] got no --data; give text:FILE or tokens:FOLDER");
+  const bool all = o.split == "all";
+  check(!all || !o.data.starts_with("tokens:"), "[evaluate] got --split all for token files, expected one of the two");
+  const TokenSets sets = open_tokens(o.data, tokenizer, all ? 0 : o.val_fraction);
+  const auto& part = o.split == "validation" ? sets.validation : sets.training;
+  check(part != nullptr, "[evaluate] {} has no validation split; give --split all or training", o.data);
+  return part;
+}
+
+void run(const TextCommand& o) {
+  check(o.batch >= 1, "[evaluate] got --eval-batch {}, expected 1 or more", o.batch);
+  const OpenedGpt opened = open_gpt(o);
+  const std::shared_ptr<const TokenFile> text = open_split(o, *opened.tokenizer);
+  const HeldOutLoss held = held_out_loss(*opened.model, text, o.batch, opened.dtype);
+  fmt::print("{}: loss {:.4f} nats a token, perplexity {:.2f}, {:.4f} bits per byte\nprotocol: {}; {} of {}, {} tokens\n",
+             o.model, held.nats_per_token, std::exp(held.nats_per_token), held.bits_per_byte, held.protocol,
+             o.split == "all" ? "all" : o.split + " split", o.data, opened.tokenizer->name());
+  const GptOptions& g = opened.model->options();
+  const std::string row =
+      table_row({fmt::format("GPT-2 {}x{}, context {}", g.layers, g.width, g.context), opened.tokenizer->name(),
+                 fmt::format("{:.4f}", held.nats_per_token), fmt::format("{:.2f}", std::exp(held.nats_per_token)),
+                 fmt::format("{:.4f}", held.bits_per_byte)},
+                o.row);
+  fmt::print("table row (model, tokens, loss, perplexity, bits per byte):\n{}\n", row);
+}
+
+}  // namespace
+
+void add_text(CLI::App& evaluate) {
+  CLI::App* command = evaluate.add_subcommand("text", "a GPT's loss and bits per byte on held-out text");
+  const auto options = std::make_shared<TextCommand>();
+  command->add_option("model", options->model, "run folder, or model.safetensors of a GPT-2")->required();
+  FlagFields flags(*command);
+  options->fields(flags);
+  command->callback([command, options] {
+    GivenFields given(*command, "");
+    options->fields(given);
+    run(*options);
+  });
+}
+
+}  // namespace gestalt::tools

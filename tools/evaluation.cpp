@@ -1,0 +1,117 @@
+// Opening what is evaluated, and saying what came out.
+#include "tools/evaluation.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "models/vit.h"
+#include "tasks/task.h"
+
+namespace gestalt::tools {
+namespace {
+
+std::string latex_text(const std::string& text) {
+  std::string escaped;
+  for (char c : text) {
+    if (std::string("&%$#_{}").find(c) != std::string::npos) escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+std::string note_of(const EncoderInfo& info, const std::string& key, const std::string& fallback) {
+  const auto found = info.notes.find(key);
+  return found == info.notes.end() ? fallback : found->second;
+}
+
+// A file as it is; of a run's folder, the encoder that it ended with.
+std::string encoder_file(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(path)) return path;
+  const fs::path folder(path), file = folder / "encoder.safetensors";
+  if (fs::exists(file)) return file;
+  check(!fs::exists(folder / "gpt2"), "[evaluate] '{}' holds a GPT; say: gestalt evaluate text {}", path, path);
+  check(!fs::exists(folder / "checkpoint.safetensors"),
+        "[evaluate] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
+        "--resume {}",
+        path, path);
+  fail("[evaluate] got '{}', expected the folder of a run, or an encoder.safetensors", path);
+}
+
+// "vit-tiny/2", "resnet18 (width 16)".
+std::string model_name(const OpenedEncoder& opened) {
+  const EncoderOptions& o = opened.loaded.info.options;
+  if (const auto* vit = dynamic_cast<const VisionTransformer*>(opened.loaded.encoder.get()))
+    return fmt::format("{}/{}", o.model, vit->patch());
+  return o.width == 64 ? o.model : fmt::format("{} (width {})", o.model, o.width);
+}
+
+}  // namespace
+
+void row_field(Fields& f, std::string& style) {
+  f("row", style, "how the line for a table is written", {"latex", "markdown"});
+}
+
+std::string table_row(const std::vector<std::string>& cells, const std::string& style) {
+  const bool latex = style == "latex";
+  std::string row = latex ? "" : "|";
+  for (size_t i = 0; i < cells.size(); ++i)
+    row += latex ? (i > 0 ? " & " : "") + latex_text(cells[i]) : " " + cells[i] + " |";
+  return latex ? row + " \\\\" : row;
+}
+
+void EncoderSource::fields(Fields& f) {
+  f("data", data, "labelled images; see 'gestalt list data'");
+  f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
+  f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
+  f("eval-batch", batch, "images encoded at once");
+  f("untrained", untrained, "baseline: the encoder's architecture with fresh weights, drawn by the seed");
+  row_field(f, row);
+}
+
+OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed) {
+  check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
+  check(source.batch >= 1, "[evaluate] got --eval-batch {}, expected 1 or more", source.batch);
+  OpenedEncoder opened;
+  opened.loaded = load_encoder(encoder_file(source.encoder));
+  const RunOptions run{.device = source.device, .dtype = source.dtype};
+  const EncoderInfo& info = opened.loaded.info;
+  opened.view = {.size = info.image_size,
+                 .normalisation = note_of(info, "gestalt.normalise", "none"),
+                 .batch = source.batch,
+                 .device = run.resolved_device(),
+                 .dtype = run.resolved_dtype()};
+  OpenOptions open{.split = "train", .hold_out = true, .decode_size = static_cast<int32_t>(info.image_size * 8 / 7)};
+  opened.train = open_images(source.data, open);
+  open.split = "test";
+  opened.test = open_images(source.data, open);
+  check(!opened.train->labels().empty() && !opened.test->labels().empty(),
+        "[evaluate] {} has no labels; 'images:' takes them from folders, one a class", source.data);
+  opened.classes = static_cast<int64_t>(opened.train->class_names().size());
+  if (source.untrained) {
+    Random random(seed);
+    opened.loaded.encoder = make_encoder(info.options, info.image_size, random);
+  }
+  move_to(*opened.loaded.encoder, opened.view.device);
+  fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
+  std::fflush(stdout);  // before what stderr gets
+  return opened;
+}
+
+void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result) {
+  const EncoderInfo& info = opened.loaded.info;
+  const bool pretrained = result.instead.empty();
+  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels, {}\n",
+             pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
+             result.protocol, 100 * result.labels, opened.train->size(), name(opened.view.dtype));
+  const std::string row =
+      table_row({pretrained ? note_of(info, "gestalt.task", "-") : result.instead,
+                 result.instead == "raw pixels" ? "-" : model_name(opened),
+                 pretrained ? note_of(info, "gestalt.training", "-") : "-", result.evaluation,
+                 fmt::format("{:g} %", 100 * result.labels), fmt::format("{:.2f}", result.accuracy)},
+                source.row);
+  fmt::print("table row (method, encoder, pretraining, evaluation, labels, top-1 %):\n{}\n", row);
+}
+
+}  // namespace gestalt::tools

@@ -1,0 +1,44 @@
+// What the evaluations share on the command line: an encoder and labelled images in, a protocol and a table row out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/export.h"
+#include "tasks/evaluate.h"
+
+namespace gestalt::tools {
+
+struct EncoderSource {
+  std::string encoder, data, device = "auto", dtype = "auto", row = "latex";
+  int64_t batch = 256;
+  bool untrained = false;
+
+  void fields(Fields& f);
+};
+
+struct OpenedEncoder {
+  LoadedEncoder loaded;  // with fresh weights where the source says untrained
+  ViewOptions view;
+  std::shared_ptr<ImageSet> train, test;  // labelled
+  int64_t classes = 0;
+};
+// Says which images they are. `seed` draws an untrained encoder's weights.
+OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed);
+
+struct EvaluationResult {
+  std::string evaluation;  // "knn", "linear", …
+  double accuracy = 0;     // percent
+  std::string protocol;
+  double labels = 1;         // share of the training labels
+  std::string instead = {};  // what took the pretrained encoder's place: "raw pixels", "from scratch", …
+};
+// The result in words, its protocol, and a line for a table.
+void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result);
+
+// "a & b \\" with LaTeX's special characters escaped, or "| a | b |".
+std::string table_row(const std::vector<std::string>& cells, const std::string& style);
+// The flag that chooses between them.
+void row_field(Fields& f, std::string& style);
+
+}  // namespace gestalt::tools

@@ -1,0 +1,53 @@
+// Finding a GPT's weights and its tokenizer.
+#include "tools/gpt_source.h"
+
+#include <filesystem>
+
+#include "models/gpt_file.h"
+#include "tasks/task.h"
+
+namespace gestalt::tools {
+namespace {
+
+// A file as it is; of a run's folder, the model that it ended with; of another folder, its model.safetensors.
+std::string weights_of(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(path)) return path;
+  for (const char* name : {"gpt2/model.safetensors", "model.safetensors"})
+    if (fs::exists(fs::path(path) / name)) return fs::path(path) / name;
+  check(!fs::exists(fs::path(path) / "encoder.safetensors"), "[gpt] '{}' holds an encoder of images, expected a GPT",
+        path);
+  check(!fs::exists(fs::path(path) / "checkpoint.safetensors"),
+        "[gpt] the run in '{}' has not ended, and writes its model then; go on with: gestalt pretrain gpt --resume {}",
+        path, path);
+  fail("[gpt] got '{}', expected the folder of a GPT run, or a model.safetensors", path);
+}
+
+std::unique_ptr<const Tokenizer> tokenizer_of(const LoadedGpt& loaded, const GptSource& source) {
+  if (!loaded.tokenizer.empty()) return tokenizer_from_record(loaded.tokenizer, source.bpe);
+  check(!source.bpe.empty(), "[gpt] '{}' has no tokenizer; give --bpe FOLDER with GPT-2's encoder.json and vocab.bpe",
+        source.model);
+  return gpt2_tokenizer(source.bpe, true);
+}
+
+}  // namespace
+
+void GptSource::fields(Fields& f) {
+  f("bpe", bpe, "folder with GPT-2's encoder.json and vocab.bpe; a file from Hugging Face needs it");
+  f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
+  f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
+}
+
+OpenedGpt open_gpt(const GptSource& source) {
+  const RunOptions place{.device = source.device, .dtype = source.dtype};
+  LoadedGpt loaded = load_gpt(weights_of(source.model));
+  OpenedGpt opened{nullptr, tokenizer_of(loaded, source), place.resolved_dtype()};
+  check(opened.tokenizer->vocabulary() <= loaded.model->vocabulary(),
+        "[gpt] got a tokenizer of {} tokens for a model of {}; was --bpe made for another?",
+        opened.tokenizer->vocabulary(), loaded.model->vocabulary());
+  opened.model = std::move(loaded.model);
+  move_to(*opened.model, place.resolved_device());
+  return opened;
+}
+
+}  // namespace gestalt::tools

@@ -1,0 +1,27 @@
+// A GPT that the command line names: one that was trained here, or one of Hugging Face.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/text/tokenizer.h"
+#include "models/gpt.h"
+
+namespace gestalt::tools {
+
+struct GptSource {
+  std::string model, bpe, device = "auto", dtype = "auto";  // `model`: a run folder or a model.safetensors
+
+  void fields(Fields& f);
+};
+
+struct OpenedGpt {
+  std::unique_ptr<Gpt> model;
+  std::unique_ptr<const Tokenizer> tokenizer;
+  DType dtype;
+};
+// Throws Error, with the cure, for a run that has not ended, a folder or a file of something else, and a missing
+// tokenizer.
+OpenedGpt open_gpt(const GptSource& source);
+
+}  // namespace gestalt::tools
