@@ -184,8 +184,9 @@ __global__ void __launch_bounds__(column_threads)
 }
 
 // dx = gamma·inv_std·(dy − share·(dbeta + x̂·dgamma)), share being 1/rows or, in evaluation, 0. Also dresidual.
+// Blocks on a multiprocessor: not so many that sm_80 runs out of registers.
 template <int N, bool Relu, class T>
-__global__ void __launch_bounds__(column_threads)
+__global__ void __launch_bounds__(column_threads, N > 4 ? 4 : 5)
     dx_kernel(const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ y,
               const float* __restrict__ gamma, const float* __restrict__ mean, const float* __restrict__ inv_std,
               const float* __restrict__ dgamma, const float* __restrict__ dbeta, T* __restrict__ dx,
