@@ -6,13 +6,14 @@
 #include <mutex>
 #include <set>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/device_memory.h"
 
 namespace gestalt {
 namespace {
 
-constexpr size_t alignment = 64;
+constexpr size_t alignment = 256;                   // cuBLASLt chooses by alignment up to this
 constexpr size_t segment_bytes = size_t{32} << 20;  // the least that is asked of the system at once
 constexpr size_t fence_bytes = 64;                  // debug sentinels on each side of a block
 constexpr uint8_t fence_byte = 0xA5;
@@ -34,18 +35,18 @@ struct BySize {
   }
 };
 
+// Whoever calls holds the lock of the device's memory, whose counts `stats` are.
 class Pool {
  public:
-  explicit Pool(Device device) : device_(device) {}
+  Pool(Device device, AllocatorStats& stats) : device_(device), stats_(stats) {}
 
-  void* allocate(size_t asked) {
-    std::lock_guard lock(mutex_);
-    if (debug_ && device_ == Device::cuda) return allocate_apart(asked);
-    const bool debug = debug_;
+  void* allocate(size_t asked, bool debug) {  // null when there is no more
+    if (debug && device_ == Device::cuda) return allocate_apart(asked);
     const size_t bytes = round_up(std::max<size_t>(asked, 1) + (debug ? 2 * fence_bytes : 0), alignment);
     Block key{nullptr, bytes, true};
     auto found = free_.lower_bound(&key);
     Block* block = found != free_.end() ? *found : new_segment(bytes);
+    if (!block) return nullptr;
     free_.erase(block);
     if (block->bytes > bytes) split(block, bytes);
     block->free = false;
@@ -63,8 +64,7 @@ class Pool {
     return memory;
   }
 
-  void release(void* memory) noexcept {
-    std::lock_guard lock(mutex_);
+  bool release(void* memory) noexcept {  // false if it is not from here
     auto found = live_.find(memory);
     if (found == live_.end()) return release_apart(memory);
     Block* block = found->second;
@@ -84,10 +84,10 @@ class Pool {
       join(block, block->after);
     }
     free_.insert(block);
+    return true;
   }
 
   void release_cached() {
-    std::lock_guard lock(mutex_);
     for (auto it = segments_.begin(); it != segments_.end();) {
       Block* block = it->second;
       if (!block->free || block->after) {
@@ -102,18 +102,16 @@ class Pool {
     }
   }
 
-  AllocatorStats stats() {
-    std::lock_guard lock(mutex_);
-    return stats_;
+  // Takes over all that `other` holds.
+  void adopt(Pool& other) {
+    free_.merge(other.free_);
+    live_.merge(other.live_);
+    segments_.merge(other.segments_);
+    fenced_.merge(other.fenced_);
+    apart_.merge(other.apart_);
   }
-  void reset_peak() {
-    std::lock_guard lock(mutex_);
-    stats_.peak = stats_.in_use;
-  }
-  void set_debug(bool on) { debug_ = on; }
 
   void check_sentinels() {
-    std::lock_guard lock(mutex_);
     for (const auto& [memory, asked] : fenced_)
       check(intact(memory, asked, live_.at(memory)), "[allocator] a write outside a block of {} bytes", asked);
   }
@@ -122,7 +120,7 @@ class Pool {
   // Debugging: one allocation of the system for each block.
   void* allocate_apart(size_t asked) {
     void* memory = system_allocate(std::max<size_t>(asked, 1), device_);
-    check(memory != nullptr, "[allocator] {} has no memory for {} bytes", name(device_), asked);
+    if (!memory) return nullptr;
     apart_[memory] = asked;
     ++stats_.system_calls;
     stats_.reserved = stats_.in_use += asked;
@@ -130,21 +128,23 @@ class Pool {
     return memory;
   }
 
-  void release_apart(void* memory) noexcept {
+  bool release_apart(void* memory) noexcept {
     const auto found = apart_.find(memory);
-    if (found == apart_.end()) return;
+    if (found == apart_.end()) return false;
     system_release(memory, found->second, device_);
     stats_.reserved = stats_.in_use -= found->second;
     apart_.erase(found);
+    return true;
   }
 
   Block* new_segment(size_t bytes) {
-    const size_t wanted = round_up(std::max(bytes, segment_bytes), size_t{2} << 20);
+    size_t wanted = round_up(std::max(bytes, segment_bytes), size_t{2} << 20);
     void* memory = system_allocate(wanted, device_);
-    check(memory != nullptr,
-          "[allocator] {} has no memory for {:.1f} MiB more ({:.1f} MiB in use, {:.1f} MiB held); use a smaller "
-          "--batch or --dtype bf16",
-          name(device_), wanted / 1048576.0, stats_.in_use / 1048576.0, stats_.reserved / 1048576.0);
+    if (!memory) {  // give back what lies idle, and ask for no more than is needed
+      release_cached();
+      memory = system_allocate(wanted = round_up(bytes, alignment), device_);
+    }
+    if (!memory) return nullptr;
     ++stats_.system_calls;
     stats_.reserved += wanted;
     auto* block = new Block{static_cast<uint8_t*>(memory), wanted, true};
@@ -181,32 +181,121 @@ class Pool {
   }
 
   Device device_;
-  bool debug_ = false;
-  std::mutex mutex_;
+  AllocatorStats& stats_;
   std::set<Block*, BySize> free_;
   std::unordered_map<void*, Block*> live_;
   std::map<void*, Block*> segments_;  // the first block of each
   std::unordered_map<void*, size_t> fenced_, apart_;
-  AllocatorStats stats_;
+};
+
+// All of a device's memory: the common pool, and those that captured graphs own.
+struct Memory {
+  explicit Memory(Device device) : common(device, stats) {}
+  std::mutex mutex;
+  AllocatorStats stats;
+  bool debug = false;
+  Pool common;
+  std::vector<Pool*> owned;
+  Pool* in_use = &common;  // where allocations come from
 };
 
 // Never destroyed: tensors with static storage may outlive it otherwise.
-Pool& pool(Device device) {
-  static Pool* pools[] = {new Pool(Device::cpu), new Pool(Device::cuda)};
-  return *pools[static_cast<int>(device)];
+Memory& memory_of(Device device) {
+  static Memory* all[] = {new Memory(Device::cpu), new Memory(Device::cuda)};
+  return *all[static_cast<int>(device)];
 }
 
 }  // namespace
 
-void* allocate(size_t bytes, Device device) { return pool(device).allocate(bytes); }
-void release(void* memory, Device device) noexcept { pool(device).release(memory); }
-AllocatorStats allocator_stats(Device device) { return pool(device).stats(); }
-void reset_peak(Device device) { pool(device).reset_peak(); }
-void release_cached(Device device) { pool(device).release_cached(); }
-void set_allocator_debug(bool on) {
-  pool(Device::cpu).set_debug(on);
-  pool(Device::cuda).set_debug(on);
+void* try_allocate(size_t bytes, Device device) {
+  Memory& m = memory_of(device);
+  std::lock_guard lock(m.mutex);
+  void* memory = m.in_use->allocate(bytes, m.debug);
+  if (memory) return memory;
+  m.common.release_cached();  // if it is not the one in use
+  return m.in_use->allocate(bytes, m.debug);
 }
-void check_sentinels() { pool(Device::cpu).check_sentinels(); }
+
+void release(void* memory, Device device) noexcept {
+  Memory& m = memory_of(device);
+  std::lock_guard lock(m.mutex);
+  if (m.common.release(memory)) return;
+  for (Pool* pool : m.owned)
+    if (pool->release(memory)) return;
+}
+
+void fail_out_of_memory(const std::string& what, size_t bytes, Device device) {
+  const auto mebibytes = [](size_t n) { return static_cast<double>(n) / 1048576; };
+  const AllocatorStats stats = allocator_stats(device);
+  std::string place =
+      fmt::format("{:.1f} MiB are in use, {:.1f} MiB held", mebibytes(stats.in_use), mebibytes(stats.reserved));
+  if (device == Device::cuda) {
+    const DeviceRoom room = device_room();
+    place += fmt::format(", {:.1f} MiB of the device's {:.1f} MiB free; the last kernel was {}", mebibytes(room.free),
+                         mebibytes(room.total), last_kernel());
+  }
+  fail(
+      "[memory] {} has no room for {} of {:.1f} MiB: {}. Use a smaller --batch (with --accumulate for the same "
+      "update), --dtype bf16, a smaller --size or a smaller model",
+      name(device), what, mebibytes(bytes), place);
+}
+
+AllocatorStats allocator_stats(Device device) {
+  Memory& m = memory_of(device);
+  std::lock_guard lock(m.mutex);
+  return m.stats;
+}
+
+void reset_peak(Device device) {
+  Memory& m = memory_of(device);
+  std::lock_guard lock(m.mutex);
+  m.stats.peak = m.stats.in_use;
+}
+
+void release_cached(Device device) {
+  Memory& m = memory_of(device);
+  std::lock_guard lock(m.mutex);
+  m.common.release_cached();
+}
+
+void set_allocator_debug(bool on) { memory_of(Device::cpu).debug = memory_of(Device::cuda).debug = on; }
+
+void check_sentinels() {
+  Memory& m = memory_of(Device::cpu);
+  std::lock_guard lock(m.mutex);
+  m.common.check_sentinels();
+}
+
+struct OwnPool::Impl {
+  explicit Impl(Device device) : memory(memory_of(device)), pool(device, memory.stats) {}
+  Memory& memory;
+  Pool pool;
+};
+
+OwnPool::OwnPool(Device device) : impl_(std::make_unique<Impl>(device)) {
+  std::lock_guard lock(impl_->memory.mutex);
+  impl_->memory.owned.push_back(&impl_->pool);
+}
+
+OwnPool::~OwnPool() {
+  Memory& m = impl_->memory;
+  std::lock_guard lock(m.mutex);
+  if (m.in_use == &impl_->pool) m.in_use = &m.common;
+  std::erase(m.owned, &impl_->pool);
+  m.common.adopt(impl_->pool);
+}
+
+OwnPool::Use::Use(OwnPool& own) : own_(own) {
+  Memory& m = own.impl_->memory;
+  std::lock_guard lock(m.mutex);
+  check(m.in_use == &m.common, "[allocator] a pool of its own is in use already");
+  m.in_use = &own.impl_->pool;
+}
+
+OwnPool::Use::~Use() {
+  Memory& m = own_.impl_->memory;
+  std::lock_guard lock(m.mutex);
+  m.in_use = &m.common;
+}
 
 }  // namespace gestalt

@@ -77,6 +77,22 @@ void synchronize(Device device) {
 #endif
 }
 
+DeviceRoom device_room() {
+  DeviceRoom room;
+#if GESTALT_WITH_CUDA
+  kernels::cuda::memory_room(room.free, room.total);
+#endif
+  return room;
+}
+
+const char* last_kernel() {
+#if GESTALT_WITH_CUDA
+  return kernels::cuda::last_kernel();
+#else
+  return "";
+#endif
+}
+
 Stream current_stream(Device device) {
 #if GESTALT_WITH_CUDA
   if (device == Device::cuda) return kernels::cuda::compute_stream();

@@ -21,4 +21,10 @@ void system_release(void* memory, size_t bytes, Device) noexcept;
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);
 void synchronize(Device);  // waits until all work on the device is done
 
+struct DeviceRoom {
+  size_t free = 0, total = 0;  // bytes
+};
+DeviceRoom device_room();   // of the CUDA device
+const char* last_kernel();  // the kernel that was launched last on CUDA
+
 }  // namespace gestalt

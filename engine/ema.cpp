@@ -38,11 +38,21 @@ void EmaTeacher::attach(Module& teacher, const ParameterArena& student) {
   shadows_ = shadows;
 }
 
-void EmaTeacher::update(const ParameterArena& student, double tau) {
-  check(weights_ && weights_.count() <= student.size(),
-        "[ema] got an update of a teacher that is not attached to this student; call Task::prepare first");
+void EmaTeacher::set_rate(double tau) {
+  check(bool(weights_), "[ema] got a rate for a teacher that is not attached to a student; call Task::prepare first");
   check(tau >= 0 && tau <= 1, "[ema] got τ = {}, expected 0 to 1", tau);
-  kernels::launch(kernels::EmaStep{weights_.out(), shadows_.out(), student.weights.in(), tau, weights_.count()},
+  tau_.set(tau, weights_.device());
+}
+
+void EmaTeacher::update(const ParameterArena& student, double tau) {
+  set_rate(tau);
+  update(student);
+}
+
+void EmaTeacher::update(const ParameterArena& student) {
+  check(weights_.count() <= student.size(),
+        "[ema] got an update of a teacher that is not attached to this student; call Task::prepare first");
+  kernels::launch(kernels::EmaStep{weights_.out(), shadows_.out(), student.weights.in(), tau_.get(), weights_.count()},
                   weights_.stream());
 }
 

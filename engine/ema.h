@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/arena.h"
+#include "engine/step_number.h"
 
 namespace gestalt {
 
@@ -18,9 +19,13 @@ class EmaTeacher {
   // teacher ← τ·teacher + (1−τ)·student (Grill et al. 2020, equation 1), shadows included. States such as running
   // statistics are the teacher's own and stay as they are.
   void update(const ParameterArena& student, double tau);
+  // Its two halves: what the host decides, and the work on the device, the same at each step.
+  void set_rate(double tau);
+  void update(const ParameterArena& student);
 
  private:
   Tensor weights_, shadows_;  // (size); the latter undefined for f32
+  StepNumber<double> tau_;
 };
 
 // τ at `step` of `total`: from `base` to `end` along half a cosine (Grill et al. 2020, section 3.2, where end is 1).

@@ -51,26 +51,42 @@ Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : a
 }
 
 void Optimizer::step(double rate) {
+  begin_step(rate);
+  update();
+}
+
+void Optimizer::begin_step(double rate) {
+  ++steps;
+  const auto decayed = [&](double beta) { return std::pow(static_cast<double>(static_cast<float>(beta)), steps); };
+  kernels::UpdateNumbers numbers{static_cast<float>(rate)};
+  if (options_.kind == "adamw") {
+    numbers.correct1 = static_cast<float>(1 / (1 - decayed(options_.beta1)));
+    numbers.correct2 = static_cast<float>(1 / std::sqrt(1 - decayed(options_.beta2)));
+  }
+  numbers_.set(numbers, arena_.weights.device());
+}
+
+void Optimizer::update() {
   const Stream stream = arena_.weights.stream();
   const auto* segments = reinterpret_cast<const kernels::Segment*>(arena_.segments.data<uint8_t>());
   const auto count = static_cast<int64_t>(arena_.layout.size());
   const auto f = [](double v) { return static_cast<float>(v); };
-  ++steps;
   kernels::launch(kernels::GradNorm{arena_.grads.in(), squared_norm_.out(), arena_.size()}, stream);
   if (options_.kind == "adamw") {
     kernels::launch(
         kernels::AdamwStep{arena_.weights.out(), first_.out(), second_.out(), arena_.shadows.out(), arena_.grads.in(),
-                           squared_norm_.in(), segments, count, f(rate), f(options_.beta1), f(options_.beta2),
-                           f(options_.epsilon), f(options_.decay), f(options_.clip), steps},
+                           squared_norm_.in(), segments, count, numbers_.get(), f(options_.beta1), f(options_.beta2),
+                           f(options_.epsilon), f(options_.decay), f(options_.clip)},
         stream);
   } else {
     if (norms_)
       kernels::launch(kernels::SegmentNorms{arena_.weights.in(), arena_.grads.in(), segments, count, norms_.out()},
                       stream);
-    kernels::launch(kernels::SgdStep{arena_.weights.out(), first_.out(), arena_.shadows.out(), arena_.grads.in(),
-                                     squared_norm_.in(), norms_.in(), segments, count, f(rate), f(options_.momentum),
-                                     f(options_.decay), f(options_.clip), f(options_.trust), options_.clip_local},
-                    stream);
+    kernels::launch(
+        kernels::SgdStep{arena_.weights.out(), first_.out(), arena_.shadows.out(), arena_.grads.in(),
+                         squared_norm_.in(), norms_.in(), segments, count, numbers_.get(), f(options_.momentum),
+                         f(options_.decay), f(options_.clip), f(options_.trust), options_.clip_local},
+        stream);
   }
   arena_.zero_grads();
 }

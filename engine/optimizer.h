@@ -6,6 +6,7 @@
 
 #include "engine/arena.h"
 #include "engine/fields.h"
+#include "engine/step_number.h"
 
 namespace gestalt {
 
@@ -40,6 +41,9 @@ class Optimizer {
 
   // One update with the arena's gradients at learning rate `rate`, then zero gradients. Nothing returns to the host.
   void step(double rate);
+  // Its two halves: what the host decides, and the work on the device, the same at each step.
+  void begin_step(double rate);
+  void update();
   // ‖gradient‖ of the last step; waits for the device. Infinite or NaN when a gradient was.
   double gradient_norm() const;
 
@@ -53,6 +57,7 @@ class Optimizer {
   Tensor first_, second_;  // moments, (size)
   Tensor squared_norm_;    // (2) f64
   Tensor norms_;           // LARS: (2·segments) f64
+  StepNumber<kernels::UpdateNumbers> numbers_;
 };
 
 }  // namespace gestalt

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 
-#include "kernels/check.h"
+#include "kernels/launch.h"
+#if GESTALT_WITH_CUDA
+#include "kernels/cuda/runtime.h"
+#endif
 
 namespace gestalt {
 
@@ -12,15 +15,25 @@ PhaseClock::PhaseClock(std::vector<std::string> names) : names_(std::move(names)
 void PhaseClock::enter(size_t phase) {
   check(phase < names_.size(), "[phase clock] got phase {}, expected one of {}", phase, names_.size());
   const Clock::time_point now = Clock::now();
-  if (current_ != none) seconds_[current_] += std::chrono::duration<double>(now - entered_).count();
+  if (current_ != none) end(now);
   current_ = phase;
   entered_ = now;
+#if GESTALT_WITH_CUDA
+  kernels::cuda::push_range(names_[phase].c_str());
+#endif
 }
 
 void PhaseClock::leave() {
   if (current_ == none) return;
-  seconds_[current_] += std::chrono::duration<double>(Clock::now() - entered_).count();
+  end(Clock::now());
+}
+
+void PhaseClock::end(Clock::time_point now) {
+  seconds_[current_] += std::chrono::duration<double>(now - entered_).count();
   current_ = none;
+#if GESTALT_WITH_CUDA
+  kernels::cuda::pop_range();
+#endif
 }
 
 double PhaseClock::milliseconds_per_step(size_t phase) const {

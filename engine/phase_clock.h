@@ -7,11 +7,14 @@
 
 namespace gestalt {
 
-// Phases follow each other: entering one leaves the one before. On CUDA a phase is the host's time in it, unless
+// Phases follow each other: entering one leaves the one before. In a CUDA build a phase is also a range in a profiler's
+// timeline. On CUDA a phase is the host's time in it, unless
 // launches are synchronous. A switch costs one reading of the clock, some 25 ns.
 class PhaseClock {
  public:
   explicit PhaseClock(std::vector<std::string> names);
+  ~PhaseClock() { leave(); }
+  PhaseClock(const PhaseClock&) = delete;
 
   void enter(size_t phase);  // index into names()
   void leave();              // time until the next enter() belongs to no phase
@@ -25,6 +28,7 @@ class PhaseClock {
 
  private:
   using Clock = std::chrono::steady_clock;
+  void end(Clock::time_point now);
   static constexpr size_t none = static_cast<size_t>(-1);
 
   std::vector<std::string> names_;

@@ -50,7 +50,9 @@ void convert(const Tensor& from, Tensor& to) {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   const size_t bytes = static_cast<size_t>(shape.count() * size_of(dtype));
-  return make(std::make_shared<Storage>(allocate(bytes, device), device), 0, shape, dtype);
+  void* memory = try_allocate(bytes, device);
+  if (!memory) fail_out_of_memory(fmt::format("a tensor {} {}", name(dtype), shape.text()), bytes, device);
+  return make(std::make_shared<Storage>(memory, device), 0, shape, dtype);
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }

@@ -1,8 +1,8 @@
 // Dropout from counter-based random numbers: the mask is a function of its counters and is never stored.
 #pragma once
 
-#include "kernels/launch.h"
 #include "kernels/philox.h"
+#include "kernels/varying.h"
 
 namespace gestalt::kernels {
 
@@ -16,7 +16,8 @@ struct Dropout {
   In x;
   Out y;
   double p;  // in [0, 1)
-  uint64_t seed, step;
+  uint64_t seed;
+  Varying<uint64_t> step;
   uint32_t slot;
   int64_t count;  // below 2³⁴
 };

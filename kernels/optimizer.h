@@ -1,7 +1,7 @@
 // Optimizer kernels: one pass over a flat arena of parameters, no host round trip.
 #pragma once
 
-#include "kernels/launch.h"
+#include "kernels/varying.h"
 
 namespace gestalt::kernels {
 
@@ -12,6 +12,12 @@ struct Segment {
   int32_t adapt;       // 1: LARS scales its rate by ‖w‖/‖g‖
   float rate_scale;    // multiplies the learning rate, for layer-wise decay
   float unused;
+};
+
+// What an update is told anew at each step.
+struct UpdateNumbers {
+  float rate = 0;                    // learning rate
+  float correct1 = 1, correct2 = 1;  // AdamW: 1 / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ), t being 1 for the first step
 };
 
 // squared_norm[0] = Σ grad², summed in f64 in a fixed order; [1] is 1 if any element is NaN or infinite, else 0.
@@ -42,7 +48,8 @@ struct SgdStep {
   In norms;         // of SegmentNorms; absent for plain SGD
   const Segment* segments;
   int64_t segment_count;
-  float rate, momentum, decay, max_norm;
+  Varying<UpdateNumbers> numbers;
+  float momentum, decay, max_norm;
   float trust;      // LARS's η
   bool clip_local;  // LARC: local rate · rate is at most rate
 };
@@ -56,16 +63,17 @@ struct AdamwStep {
   In squared_norm;  // absent without clipping
   const Segment* segments;
   int64_t segment_count;
-  float rate, beta1, beta2, epsilon, decay, max_norm;
-  int64_t step;  // 1 for the first
+  Varying<UpdateNumbers> numbers;
+  float beta1, beta2, epsilon, decay, max_norm;
 };
 GESTALT_KERNEL(AdamwStep)
 
-// teacher ← τ·teacher + (1−τ)·student (Grill et al. 2020, eq. 1). Also writes the teacher's bf16 shadow if there is one.
+// teacher ← τ·teacher + (1−τ)·student (Grill et al. 2020, eq. 1). Also writes the teacher's bf16 shadow if there is
+// one.
 struct EmaStep {
   Out teacher, shadows;
   In student;
-  double tau;
+  Varying<double> tau;
   int64_t count;
 };
 GESTALT_KERNEL(EmaStep)

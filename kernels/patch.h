@@ -1,8 +1,8 @@
 // Kernels between images and patches: drawing which patches are seen, cutting those out, and putting gradients back.
 #pragma once
 
-#include "kernels/launch.h"
 #include "kernels/philox.h"
+#include "kernels/varying.h"
 
 namespace gestalt::kernels {
 
@@ -53,7 +53,8 @@ struct RandomMask {
   Out places;   // i32 (batch, 1 + kept): where class token and visible patches stand in a sequence, 0 and visible + 1
   Out masked;   // i32 (batch, patches − kept)
   int64_t batch, patches, kept;
-  uint64_t seed, step;
+  uint64_t seed;
+  Varying<uint64_t> step;
 };
 GESTALT_KERNEL(RandomMask)
 

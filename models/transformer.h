@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/layers.h"
+#include "kernels/varying.h"
 
 namespace gestalt {
 
@@ -26,7 +27,8 @@ struct TransformerOptions {
 // Dropout along one forward pass: each call is the next site, with its own mask. Without a probability, nothing.
 struct DropoutSites {
   double p = 0;
-  uint64_t seed = 0, step = 0;
+  uint64_t seed = 0;
+  kernels::Varying<uint64_t> step = {};
   uint32_t slot = 0;
   Tensor operator()(const Tensor& x);
 };

@@ -64,9 +64,9 @@ LossOutput Byol::loss(const Inputs& inputs, const StepInfo&) {
   return {add(cosine_loss(prediction[0], target[1]), cosine_loss(prediction[1], target[0])), projection[0].detach()};
 }
 
-void Byol::after_step(const StepInfo& info, ParameterArena& arena) {
-  teacher_.update(arena, ema_rate(tau, tau_end, info.step, info.total_steps));
-}
+void Byol::begin_step(const StepInfo& info) { teacher_.set_rate(ema_rate(tau, tau_end, info.step, info.total_steps)); }
+
+void Byol::after_step(const StepInfo&, ParameterArena& arena) { teacher_.update(arena); }
 
 std::string Byol::collapse_cure() const {
   return use_predictor ? "try a lower --lr, a larger --batch, a --tau nearer to 1 or a wider --predictor-hidden"

@@ -28,7 +28,9 @@ class Byol : public ImageTask {
   std::string name() const override { return "byol"; }
   void fields(Fields& f) override;
   void prepare(const ParameterArena& arena) override { teacher_.attach(target_, arena); }
+  void begin_step(const StepInfo& info) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  bool replayable() const override { return true; }
   void after_step(const StepInfo& info, ParameterArena& arena) override;
   std::string collapse_cure() const override;
   void visit(Visitor& v) override;

@@ -38,8 +38,9 @@ Tensor standardise(const Tensor& features, const Moments& m) {
   const int64_t rows = features.dim(0), columns = features.dim(1);
   std::vector<double> inverse(m.variance);
   for (double& v : inverse) v = 1 / std::sqrt(v + 1e-12);
+  const Tensor host = features.to(Device::cpu);
   Tensor out = Tensor::empty(features.shape());
-  const float* from = features.data<float>();
+  const float* from = host.data<float>();
   float* to = out.data<float>();
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j)
@@ -66,7 +67,7 @@ Tensor gather_rows(const Tensor& rows, const std::vector<int32_t>& order, int64_
 
 Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options) {
   NoGrad no_grad;
-  Features result{Tensor::empty({set->size(), encoder.features()}), {}};
+  Features result{Tensor::empty({set->size(), encoder.features()}, DType::f32, options.device), {}};
   result.labels = for_each_view(set, options, [&](const Tensor& images, int64_t first, int64_t count) {
     result.features.slice(first, first + count).copy_from(encoder.forward(images, false));
   });
@@ -75,7 +76,8 @@ Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set
 
 Moments moments_of(const Tensor& features) {
   const int64_t rows = features.dim(0), columns = features.dim(1);
-  const float* x = features.data<float>();
+  const Tensor host = features.to(Device::cpu);
+  const float* x = host.data<float>();
   Moments m{std::vector<double>(columns, 0), std::vector<double>(columns, 0)};
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j) m.mean[j] += x[i * columns + j];

@@ -21,7 +21,7 @@ struct ViewOptions {
 };
 
 struct Features {
-  Tensor features;              // (N, D) f32, on the CPU
+  Tensor features;              // (N, D) f32, on the device that made them
   std::vector<int32_t> labels;  // (N)
 };
 
@@ -29,7 +29,7 @@ struct Features {
 struct Moments {
   std::vector<double> mean, variance;  // (D)
 };
-Moments moments_of(const Tensor& features);  // (N, D) f32, on the CPU
+Moments moments_of(const Tensor& features);  // (N, D) f32
 
 // Features of every image of `set` in evaluation mode (running statistics, no gradient).
 Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options);

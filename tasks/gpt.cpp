@@ -188,7 +188,7 @@ void GptTask::build(Random& random) {
 }
 
 LossOutput GptTask::loss(const Inputs& inputs, const StepInfo& info) {
-  DropoutSites drop{dropout, static_cast<uint64_t>(run.seed), static_cast<uint64_t>(info.batch)};
+  DropoutSites drop{dropout, static_cast<uint64_t>(run.seed), info.batch};
   return {cross_entropy((*gpt_)(inputs.tensors[0], run.resolved_dtype(), drop), inputs.tensors[1]), {}};
 }
 

@@ -50,6 +50,7 @@ class GptTask : public Task {
   std::unique_ptr<Feed> open() override;
   void build(Random& random) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  bool replayable() const override { return true; }
   std::vector<Metric> probe() override;
   std::string export_to(const std::string& folder) override;  // folder/gpt2, in Hugging Face's layout
   void visit(Visitor& v) override;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "engine/data/loader.h"
+#include "engine/upload.h"
 #include "models/export.h"
 
 namespace gestalt {
@@ -41,7 +42,7 @@ class ViewFeed : public Feed {
   // A resident set is uploaded once, a streamed batch each time.
   Tensor on_device(const Tensor& pixels) {
     if (pixels.device() == device_) return pixels;
-    if (!set_->resident()) return pixels.to(device_);
+    if (!set_->resident()) return upload_(pixels);
     if (!uploaded_) uploaded_ = pixels.to(device_);
     return uploaded_;
   }
@@ -54,6 +55,7 @@ class ViewFeed : public Feed {
   Device device_;
   DType dtype_;
   Tensor uploaded_;
+  Upload upload_;
 };
 
 // The side of a set whose images are all squares of one size.

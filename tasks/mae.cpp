@@ -44,7 +44,7 @@ void Mae::build_heads(Random& random) {
 LossOutput Mae::loss(const Inputs& inputs, const StepInfo& info) {
   const Tensor& images = inputs.tensors[0];  // (B, S, S, 3)
   const PatchMask mask = random_mask(images.dim(0), vit().patches(), mask_ratio, static_cast<uint64_t>(run.seed),
-                                     static_cast<uint64_t>(info.batch), images.device());
+                                     info.batch, images.device());
   const Tensor tokens = vit().tokens(images, mask, run.resolved_dtype());  // (B, 1 + K, D)
   const Tensor predictions = decoder_(tokens, mask.places);                // (B, N, p·p·3)
   return {masked_loss(predictions, images, mask.masked, vit().patch(), norm_pixels),

@@ -19,6 +19,7 @@ class Mae : public ImageTask {
   std::string name() const override { return "mae"; }
   void fields(Fields& f) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  bool replayable() const override { return true; }
   double collapsed_spread() const override { return 0; }  // pixels differ; early on, tokens hardly do
   void write_pictures(const std::string& folder, int64_t epoch) override;
   // What the model makes of `images` (B, S, S, 3) as evaluation_view() gives them, f32 on the run's device, behind

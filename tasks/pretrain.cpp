@@ -19,6 +19,7 @@
 #include "engine/spread.h"
 #include "kernels/launch.h"
 #include "tasks/checkpoint.h"
+#include "tasks/train_step.h"
 
 namespace gestalt {
 namespace {
@@ -75,6 +76,7 @@ class Run {
   Clock::time_point start_ = Clock::now(), last_save_ = start_;
   PhaseClock clock_{phase_names};
   std::optional<ProgressLine> progress_;
+  std::optional<TrainStep> train_;
   std::vector<Tensor> losses_;  // of steps since they were last read from the device
   Tensor features_;             // of the last step
   double last_loss_ = 0;
@@ -121,6 +123,7 @@ Run::Run(Task& task, const PretrainSettings& settings)
     seconds_before_ = state_.seconds;
   }
   task.prepare(*arena_);
+  train_.emplace(task, *arena_, *optimizer_, clock_, options.graph && !settings.check_finite);
   if (!settings.quiet)
     progress_.emplace(ProgressPlan{state_.step, total_steps_, steps_per_epoch_,
                                    feed_->items_per_step() * options.accumulate, feed_->item()});
@@ -137,21 +140,16 @@ Run::Run(Task& task, const PretrainSettings& settings)
 }
 
 void Run::step() {
-  const int64_t parts = task_.run.accumulate;
-  for (int64_t part = 0; part < parts; ++part) {
-    const int64_t batch = state_.step * parts + part;
+  const int64_t parts = task_.run.accumulate, first = state_.step * parts;
+  const StepInfo info{state_.step, total_steps_, static_cast<uint64_t>(first)};
+  train_->begin(info);
+  for (int64_t batch = first; batch < first + parts; ++batch) {
     const Inputs inputs = feed_->at(batch, clock_);
-    clock_.enter(static_cast<size_t>(Phase::forward));
-    LossOutput out = task_.loss(inputs, {state_.step, total_steps_, batch});
+    const LossOutput out = train_->accumulate(inputs, {state_.step, total_steps_, static_cast<uint64_t>(batch)});
     features_ = out.features;
-    losses_.push_back(out.loss.detach());
-    clock_.enter(static_cast<size_t>(Phase::backward));
-    out.loss.backward(
-        Tensor::full(out.loss.shape(), 1.0 / static_cast<double>(parts), out.loss.dtype(), out.loss.device()));
+    losses_.push_back(out.loss);
   }
-  clock_.enter(static_cast<size_t>(Phase::optimizer));
-  optimizer_->step(schedule_.at(state_.step));
-  task_.after_step({state_.step, total_steps_, state_.step * parts}, *arena_);
+  train_->finish(info, schedule_.at(state_.step));
   clock_.end_step();
   ++state_.step;
   ++row_steps_;

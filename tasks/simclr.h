@@ -17,6 +17,7 @@ class Simclr : public ImageTask {
   std::string name() const override { return "simclr"; }
   void fields(Fields& f) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  bool replayable() const override { return true; }
   void visit(Visitor& v) override;
 
  protected:

@@ -16,6 +16,7 @@ class Simsiam : public ImageTask {
   std::string name() const override { return "simsiam"; }
   void fields(Fields& f) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
+  bool replayable() const override { return true; }
   void visit(Visitor& v) override;
 
  protected:

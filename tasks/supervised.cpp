@@ -63,7 +63,8 @@ void train_classifier(Encoder& classifier, ParameterArena& arena, const std::sha
 double classifier_accuracy(Encoder& classifier, const std::shared_ptr<ImageSet>& test, const ViewOptions& view) {
   const Features logits = extract_features(classifier, test, view);
   const int64_t classes = logits.features.dim(1);
-  const float* row = logits.features.data<float>();
+  const Tensor host = logits.features.to(Device::cpu);
+  const float* row = host.data<float>();
   int64_t right = 0;
   for (int32_t label : logits.labels) {
     right += std::max_element(row, row + classes) - row == label;

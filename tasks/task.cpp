@@ -25,6 +25,7 @@ void RunOptions::fields(Fields& f) {
   f("accumulate", accumulate, "batches whose gradients are summed before one update");
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in: auto, f32 or bf16; weights stay f32", {"auto", "f32", "bf16"});
+  f("graph", graph, "on cuda, capture the training step once and replay it, where the method allows it");
   f("threads", threads, "threads of the CPU backend; 0: one a core");
   f("loader-threads", loader_threads, "threads that decode images ahead");
   f("seed", seed, "of everything random: weights, order, augmentation");

@@ -11,6 +11,7 @@
 #include "engine/module.h"
 #include "engine/optimizer.h"
 #include "engine/phase_clock.h"
+#include "kernels/varying.h"
 #include "models/encoder.h"
 
 namespace gestalt {
@@ -21,6 +22,7 @@ struct RunOptions {
   int64_t batch = 256, epochs = 100, accumulate = 1;
   int64_t steps = 0;  // instead of epochs, unless 0
   std::string device = "auto", dtype = "auto";
+  bool graph = true;
   int64_t threads = 0, loader_threads = 2;
   int64_t seed = 1;
   int64_t probe_every = 10;
@@ -56,7 +58,7 @@ class Feed {
 
 struct StepInfo {
   int64_t step = 0, total_steps = 1;
-  int64_t batch = 0;  // batches drawn before this one: what random numbers within a loss are drawn for
+  kernels::Varying<uint64_t> batch = {};  // batches drawn before this one: what random numbers in a loss are drawn for
 };
 
 struct LossOutput {
@@ -83,9 +85,14 @@ class Task : public Module {
   virtual void build(Random& random) = 0;    // makes the modules; the data is open
   // Before the first loss(): the trained parts have moved into `arena`, and a checkpoint may have been loaded.
   virtual void prepare(const ParameterArena&) {}
+  // Before each step: sets what the host decides anew, such as a teacher's rate, where kernels find it (StepNumber).
+  virtual void begin_step(const StepInfo&) {}
   virtual LossOutput loss(const Inputs& inputs, const StepInfo& info) = 0;
   // After each update: a teacher, a queue. `arena` holds the trained parts.
   virtual void after_step(const StepInfo&, ParameterArena&) {}
+  // Whether loss() and after_step() enqueue the same work at every step, all that changes being in their inputs,
+  // `info.batch` and StepNumbers. Then they are captured in a CUDA graph, and do not run on the host at later steps.
+  virtual bool replayable() const { return false; }
   // Spread::std under which features count as collapsed. 0.15 is a mean cosine of 0.98 between different images;
   // healthy projections have 0.4 and more. 0: the method's loss cannot be won by giving all images the same features.
   virtual double collapsed_spread() const { return 0.15; }

@@ -8,10 +8,15 @@
 
 #include "engine/augment.h"
 #include "engine/layers.h"
+#include "engine/ops/batch_norm.h"
 #include "engine/ops/contrast.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/knn.h"
 #include "engine/ops/patch.h"
+#include "engine/ops/pool.h"
+#include "engine/ops/tokens.h"
 #include "engine/optimizer.h"
+#include "tests/devices.h"
 #include "tests/golden_step.h"
 #if GESTALT_EMULATED
 #include "tests/cuda_emulator/emulator.h"
@@ -112,8 +117,6 @@ std::vector<float> views(const Images& images, std::span<const kernels::AugmentP
                          DType dtype, Device device) {
   return augment(images.pixels(device), images.frames, images.samples, parameters, size, 7, 3, dtype).values();
 }
-
-const bool without_cuda = !kernels::built_with_cuda;
 
 }  // namespace
 
@@ -260,5 +263,83 @@ TEST_CASE("cuda: the shared memory of sm_80 and of sm_86 is enough for views and
   emulator::set_shared_limit(227 << 10);
 }
 #endif
+
+TEST_CASE("cuda batch norm: running statistics follow as on the CPU, and evaluation uses them" *
+          doctest::skip(without_cuda)) {
+  for (auto [rows, channels] : {std::pair<int64_t, int64_t>{2, 1}, {37, 12}, {1030, 33}}) {
+    const Shape shape{rows, channels};
+    CAPTURE(shape.text());
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const auto run = [&](Device device) {
+        const Tensor gamma = Tensor::full({shape[1]}, 1.5, DType::f32, device);
+        const Tensor beta = Tensor::full({shape[1]}, -0.25, DType::f32, device);
+        const Tensor mean = Tensor::full({shape[1]}, 0.5, DType::f32, device);
+        const Tensor var = Tensor::full({shape[1]}, 2, DType::f32, device);
+        std::vector<float> all;
+        for (int step = 0; step < 3; ++step) {
+          const std::vector<double> values = hash_uniform("batch " + std::to_string(step), shape.count());
+          const Tensor x = Tensor::from(values, shape).to(dtype).to(device);
+          for (bool training : {true, false})
+            for (float v : batch_norm(x, gamma, beta, mean, var, {.training = training}).values()) all.push_back(v);
+        }
+        for (const Tensor& t : {mean, var})
+          for (float v : t.values()) all.push_back(v);
+        return all;
+      };
+      const auto got = in_every_order([&] { return run(Device::cuda); });
+      const auto expected = run(Device::cpu);
+      const auto statistics = [&](const std::vector<float>& all) {
+        return std::vector<float>(all.end() - 2 * shape[1], all.end());
+      };
+      CHECK(worst(statistics(got), statistics(expected)) < 1e-6);
+      CHECK(worst(got, expected) < (dtype == DType::f32 ? 1e-5 : 0.05));
+    }
+  }
+}
+
+TEST_CASE("cuda max pool: a NaN wins its windows and gets their gradient, as on the CPU" *
+          doctest::skip(without_cuda)) {
+  std::vector<double> values = hash_uniform("pooled", 2 * 7 * 9 * 5);
+  for (size_t i : {0, 17, 18, 130, 411}) values[i] = NAN;
+  values[200] = -INFINITY;
+  for (int64_t kernel : {2, 3})
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      CAPTURE(kernel);
+      const auto run = [&](Device device) {
+        Tensor x = Tensor::from(values, {2, 7, 9, 5}).to(dtype).to(device).detach().require_grad();
+        const Tensor y = max_pool2d(x, kernel, 2, 1);
+        y.backward(Tensor::full(y.shape(), 1, dtype, device));
+        std::vector<float> all = y.values();
+        for (float& v : all)
+          if (std::isnan(v)) v = 1e9f;  // a number that can be compared
+        for (float v : x.grad().values()) all.push_back(v);
+        return all;
+      };
+      const auto got = in_every_order([&] { return run(Device::cuda); });
+      CHECK(std::count(got.begin(), got.end(), 1e9f) > 3);
+      CHECK(got == run(Device::cpu));
+    }
+}
+
+TEST_CASE("cuda: an index out of range gathers NaN, scatters nothing, and makes a loss NaN; the CPU refuses it" *
+          doctest::skip(without_cuda)) {
+  const std::vector<int32_t> picks{2, -1, 0, 5, 4};
+  const Tensor index = Tensor::from(std::span<const int32_t>(picks), Shape{5});
+  const auto table_on = [](Device device) { return Tensor::full({5, 3}, 2, DType::f32, device).require_grad(); };
+  CHECK_THROWS_AS(embedding(table_on(Device::cpu), index), Error);
+  const Tensor table = table_on(Device::cuda);
+  const Tensor rows = embedding(table, index.to(Device::cuda));
+  const std::vector<float> got = rows.values();
+  for (int i = 0; i < 15; ++i) CHECK(std::isnan(got[i]) == (i / 3 == 1 || i / 3 == 3));
+  rows.backward(Tensor::full({5, 3}, 1, DType::f32, Device::cuda));
+  const std::vector<float> expected{1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1};
+  CHECK(table.grad().values() == expected);
+
+  const std::vector<int32_t> classes{0, 3};
+  const Tensor targets = Tensor::from(std::span<const int32_t>(classes), Shape{2});
+  CHECK_THROWS_AS(cross_entropy(Tensor::zeros({2, 3}), targets), Error);
+  const Tensor logits = Tensor::zeros({2, 3}, DType::f32, Device::cuda);
+  CHECK(std::isnan(cross_entropy(logits, targets.to(Device::cuda)).item()));
+}
 
 }  // namespace gestalt::test

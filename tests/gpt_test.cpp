@@ -14,6 +14,7 @@
 #include "engine/safetensors.h"
 #include "models/gpt_file.h"
 #include "tasks/gpt.h"
+#include "tests/devices.h"
 #include "tests/golden_step.h"
 #include "tests/op_table.h"
 #include "tests/temporary_folder.h"
@@ -51,26 +52,30 @@ SamplingOptions drawn(double temperature, int64_t k, double p, int64_t seed = 1)
 
 }  // namespace
 
-TEST_CASE("GPT step: loss and every gradient equal PyTorch's") {
+TEST_CASE("GPT step on every device: loss and every gradient equal PyTorch's") {
   const char* record = "gpt_step.json";
-  Random random(1);
-  Gpt model({.layers = 3, .heads = 4, .width = 48, .context = 80}, 61, random);
-  fill_by_formula(model);
-  ParameterArena arena(model, Device::cpu, DType::f32);
   const std::vector<int32_t> windows = some_tokens(golden_text(record, "tokens"), 2 * 71, 61);
   std::vector<int32_t> inputs, targets;
   for (size_t b = 0; b < 2; ++b) {
     inputs.insert(inputs.end(), windows.begin() + b * 71, windows.begin() + b * 71 + 70);
     targets.insert(targets.end(), windows.begin() + b * 71 + 1, windows.begin() + b * 71 + 71);
   }
-  DropoutSites none;
-  const Tensor loss = cross_entropy(model(as_batch(inputs, 2), DType::f32, none), as_batch(targets, 2));
-  loss.backward();
-  const StepErrors errors = compare_step(record, loss.item(), model);
-  CHECK(errors.loss < 1e-6);
-  const GradientError worst = errors.worst();
-  MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
-  for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
+  for (Device device : devices()) {
+    CAPTURE(name(device));
+    Random random(1);
+    Gpt model({.layers = 3, .heads = 4, .width = 48, .context = 80}, 61, random);
+    fill_by_formula(model);
+    ParameterArena arena(model, device, DType::f32);
+    DropoutSites none;
+    const Tensor loss =
+        cross_entropy(model(as_batch(inputs, 2).to(device), DType::f32, none), as_batch(targets, 2).to(device));
+    loss.backward();
+    const StepErrors errors = compare_step(record, loss.item(), model);
+    CHECK(errors.loss < 1e-6);
+    const GradientError worst = errors.worst();
+    MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
+    for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
+  }
 }
 
 TEST_CASE("a GPT-2 that transformers saved gives its logits") {

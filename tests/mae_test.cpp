@@ -16,6 +16,7 @@
 #include "models/masked_decoder.h"
 #include "models/vit.h"
 #include "tasks/mae_pictures.h"
+#include "tests/devices.h"
 #include "tests/golden_step.h"
 #include "tests/temporary_folder.h"
 
@@ -60,26 +61,31 @@ PatchMask golden_mask() {
 
 std::vector<int32_t> integers(const Tensor& t) { return {t.data<int32_t>(), t.data<int32_t>() + t.count()}; }
 
+void check_step(bool normalise, Device device) {
+  CAPTURE(normalise);
+  CAPTURE(name(device));
+  const std::string record = normalise ? "mae_step_normalised.json" : "mae_step.json";
+  Model model;
+  fill_by_formula(model);
+  ParameterArena arena(model, device, DType::f32);
+  const Tensor images = golden_images().to(device);
+  const PatchMask here = golden_mask();
+  const PatchMask mask{here.visible.to(device), here.places.to(device), here.masked.to(device)};
+  const Tensor predictions = model.decoder(model.encoder.tokens(images, mask, DType::f32), mask.places);
+  const Tensor loss = masked_loss(predictions, images, mask.masked, patch, normalise);
+  loss.backward();
+  const StepErrors errors = compare_step(record, loss.item(), model);
+  CHECK(errors.loss < 1e-5);
+  const GradientError worst = errors.worst();
+  MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
+  for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
+}
+
 }  // namespace
 
-TEST_CASE("MAE step: loss and every gradient equal PyTorch's") {
-  for (const bool normalise : {false, true}) {
-    CAPTURE(normalise);
-    const std::string record = normalise ? "mae_step_normalised.json" : "mae_step.json";
-    Model model;
-    fill_by_formula(model);
-    ParameterArena arena(model, Device::cpu, DType::f32);
-    const Tensor images = golden_images();
-    const PatchMask mask = golden_mask();
-    const Tensor predictions = model.decoder(model.encoder.tokens(images, mask, DType::f32), mask.places);
-    const Tensor loss = masked_loss(predictions, images, mask.masked, patch, normalise);
-    loss.backward();
-    const StepErrors errors = compare_step(record, loss.item(), model);
-    CHECK(errors.loss < 1e-5);
-    const GradientError worst = errors.worst();
-    MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
-    for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
-  }
+TEST_CASE("MAE step on every device: loss and every gradient equal PyTorch's") {
+  for (Device device : devices())
+    for (const bool normalise : {false, true}) check_step(normalise, device);
 }
 
 TEST_CASE("sine-cosine positions equal MAE's formula") {

@@ -5,6 +5,7 @@
 #include "engine/ops/contrast.h"
 #include "models/heads.h"
 #include "models/resnet.h"
+#include "tests/devices.h"
 #include "tests/golden_step.h"
 
 namespace gestalt::test {
@@ -22,21 +23,24 @@ struct Model : Module {
 
 }  // namespace
 
-TEST_CASE("SimCLR step of ResNet-18: loss and every gradient equal PyTorch's") {
+TEST_CASE("SimCLR step of ResNet-18 on every device: loss and every gradient equal PyTorch's") {
   const char* record = "simclr_step.json";
-  Model model;
-  fill_by_formula(model);
-  ParameterArena arena(model, Device::cpu, DType::f32);
   std::vector<double> pixels = hash_uniform(golden_text(record, "views"), 8 * 16 * 16 * 3);
   for (double& p : pixels) p += 0.5;
-  const Tensor views = Tensor::from(pixels, {8, 16, 16, 3}).to(DType::f32);
-  const Tensor loss = nt_xent(model.head(model.encoder->forward(views, true), true), 0.5);
-  loss.backward();
-  const StepErrors errors = compare_step(record, loss.item(), model);
-  CHECK(errors.loss < 1e-5);
-  const GradientError worst = errors.worst();
-  MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
-  for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
+  for (Device device : devices()) {
+    CAPTURE(name(device));
+    Model model;
+    fill_by_formula(model);
+    ParameterArena arena(model, device, DType::f32);
+    const Tensor views = Tensor::from(pixels, {8, 16, 16, 3}).to(DType::f32).to(device);
+    const Tensor loss = nt_xent(model.head(model.encoder->forward(views, true), true), 0.5);
+    loss.backward();
+    const StepErrors errors = compare_step(record, loss.item(), model);
+    CHECK(errors.loss < 1e-5);
+    const GradientError worst = errors.worst();
+    MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
+    for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
+  }
 }
 
 }  // namespace gestalt::test

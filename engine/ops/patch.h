@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/tensor.h"
+#include "kernels/varying.h"
 
 namespace gestalt {
 
@@ -16,6 +17,7 @@ struct PatchMask {
   Tensor masked;   // i32 (B, patches − K)
 };
 // MAE's random masking (He et al. 2022, §3): a function of the arguments alone. Throws unless ratio is in [0, 1).
-PatchMask random_mask(int64_t batch, int64_t patches, double ratio, uint64_t seed, uint64_t step, Device device);
+PatchMask random_mask(int64_t batch, int64_t patches, double ratio, uint64_t seed, kernels::Varying<uint64_t> step,
+                      Device device);
 
 }  // namespace gestalt

@@ -41,8 +41,11 @@ Tensor pointwise(const char* op, const Tensor& x, kernels::Formula formula) {
 Tensor scaled_sum(const char* op, const Tensor& x, double factor) {
   Tensor y = Tensor::empty({1}, accumulator_of(x.dtype()), x.device());
   kernels::launch(kernels::Sum{x.in(), y.out(), factor, x.count()}, x.stream());
-  return record(op, y, {x}, [x = x.detach(), factor](const Tensor& dy) -> Grads {
-    return {Tensor::full(x.shape(), dy.item() * factor, x.dtype(), x.device())};
+  return record(op, y, {x}, [shape = x.shape(), dtype = x.dtype(), factor](const Tensor& dy) -> Grads {
+    const Tensor slope = scaled(dy, factor);
+    Tensor dx = Tensor::zeros(shape, dtype, dy.device());
+    kernels::launch(kernels::AddRow{dx.in(), slope.in(), dx.out(), dx.count(), 1}, dy.stream());
+    return {dx};
   });
 }
 

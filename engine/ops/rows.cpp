@@ -57,7 +57,7 @@ Tensor softmax(const char* op, const Tensor& x, bool log) {
   });
 }
 
-Tensor dropped(const Tensor& x, double p, uint64_t seed, uint64_t step, uint32_t slot) {
+Tensor dropped(const Tensor& x, double p, uint64_t seed, kernels::Varying<uint64_t> step, uint32_t slot) {
   Tensor y = like(x);
   kernels::launch(kernels::Dropout{x.in(), y.out(), p, seed, step, slot, x.count()}, x.stream());
   return y;
@@ -116,7 +116,7 @@ Tensor normalize(const Tensor& x, double eps) {
   });
 }
 
-Tensor dropout(const Tensor& x, double p, uint64_t seed, uint64_t step, uint32_t slot) {
+Tensor dropout(const Tensor& x, double p, uint64_t seed, kernels::Varying<uint64_t> step, uint32_t slot) {
   check(p >= 0 && p < 1 && slot < 65536, "[dropout] got p {} and slot {}, expected p in [0, 1) and a slot below 65536",
         p, slot);
   if (p == 0) return x;

@@ -79,8 +79,9 @@ void run(const SgdStep& k, Stream) {
   BFloat16* shadow = k.shadows.as<BFloat16>();
   const double* norms = k.norms.as<double>();
   const float clip = clip_factor(k.squared_norm, k.max_norm), momentum = k.momentum;
+  const float full_rate = k.numbers.now().rate;
   for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
-    const float decay = s.decay ? k.decay : 0.0f, rate = k.rate * s.rate_scale;
+    const float decay = s.decay ? k.decay : 0.0f, rate = full_rate * s.rate_scale;
     float local = 1;
     if (norms && s.adapt) {
       const double wn = std::sqrt(norms[2 * (&s - k.segments)]), gn = clip * std::sqrt(norms[2 * (&s - k.segments) + 1]);
@@ -103,10 +104,11 @@ void run(const AdamwStep& k, Stream) {
   BFloat16* shadow = k.shadows.as<BFloat16>();
   const float clip = clip_factor(k.squared_norm, k.max_norm);
   const float beta1 = k.beta1, beta2 = k.beta2, epsilon = k.epsilon;
-  const float correct1 = static_cast<float>(1 / (1 - std::pow(static_cast<double>(beta1), k.step)));
-  const float correct2 = static_cast<float>(1 / std::sqrt(1 - std::pow(static_cast<double>(beta2), k.step)));
+  const UpdateNumbers now = k.numbers.now();
+  const float correct2 = now.correct2;
   for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
-    const float rate = k.rate * s.rate_scale, keep = 1 - (s.decay ? rate * k.decay : 0.0f), move = rate * correct1;
+    const float rate = now.rate * s.rate_scale, keep = 1 - (s.decay ? rate * k.decay : 0.0f);
+    const float move = rate * now.correct1;
     for (int64_t at = begin; at < end; at += tile) {
       const int64_t count = std::min(end - at, tile);
       float *w = weights + at, *m = first + at, *v = second + at;
@@ -129,7 +131,8 @@ void run(const EmaStep& k, Stream) {
   float* t = k.teacher.as<float>();
   const float* s = k.student.as<float>();
   BFloat16* shadow = k.shadows.as<BFloat16>();
-  const float tau = static_cast<float>(k.tau), rest = static_cast<float>(1 - k.tau);
+  const double keep = k.tau.now();
+  const float tau = static_cast<float>(keep), rest = static_cast<float>(1 - keep);
   parallel_ranges(k.count, chunk, [&](int64_t begin, int64_t end) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) t[i] = tau * t[i] + rest * s[i];

@@ -24,7 +24,8 @@ struct Mask {
 
 template <int N, class T>
 __global__ void __launch_bounds__(threads)
-    dropout_kernel(const T* x, T* y, int64_t packs, int64_t count, Mask mask, float gain) {
+    dropout_kernel(const T* x, T* y, int64_t packs, int64_t count, Mask mask, Varying<uint64_t> step, float gain) {
+  mask.step = step.now();
   grid_stride(packs, [&](int64_t i) {
     const auto in = load_pack<Pack<T, N>>(x + i * N);
     Pack<T, N> out;
@@ -53,13 +54,13 @@ __global__ void __launch_bounds__(threads)
 }  // namespace
 
 void run(const Dropout& k, Stream stream) {
-  const Mask mask{k.seed, k.step, k.slot, static_cast<uint32_t>(std::ceil(k.p * 0x1p24))};
+  const Mask mask{k.seed, 0, k.slot, static_cast<uint32_t>(std::ceil(k.p * 0x1p24))};
   dispatch_cuda(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
     constexpr int N = 16 / sizeof(T);
     const int64_t packs = aligned16(k.x.as<T>(), k.y.as<T>()) ? k.count / N : 0;
     launch_kernel(dropout_kernel<N, T>, blocks_for(packs ? divide_up(k.count, N) : divide_up(k.count, 4), threads),
-                  threads, 0, stream, k.x.as<T>(), k.y.as<T>(), packs, k.count, mask,
+                  threads, 0, stream, k.x.as<T>(), k.y.as<T>(), packs, k.count, mask, k.step,
                   static_cast<float>(1 / (1 - k.p)));
   });
 }

@@ -162,10 +162,10 @@ __device__ float local_rate(const double* norms, float clip, float decay, float 
 }
 
 __global__ void __launch_bounds__(threads) sgd_kernel(SgdStep k, SgdPointers p, bool vectors) {
-  const float clip = clip_factor(p.squared_norm, k.max_norm);
+  const float clip = clip_factor(p.squared_norm, k.max_norm), full_rate = k.numbers.now().rate;
   for_each_piece(k.segments, k.segment_count, [&](int64_t number, int64_t begin, int64_t end) {
     const Segment& s = k.segments[number];
-    const float decay = s.decay ? k.decay : 0.0f, rate = k.rate * s.rate_scale;
+    const float decay = s.decay ? k.decay : 0.0f, rate = full_rate * s.rate_scale;
     const float local = p.norms && s.adapt ? local_rate(p.norms + 2 * number, clip, decay, rate, k) : 1.0f;
     sweep(begin, end, vectors, SgdBody{p.weights, p.moments, p.shadows, p.grads, clip, decay, local, k.momentum, rate});
   });
@@ -199,12 +199,14 @@ struct AdamwBody {
 
 __global__ void __launch_bounds__(threads)
     adamw_kernel(AdamwBody body, const double* squared_norm, float max_norm, const Segment* segments, int64_t count,
-                 float rate, float decay, float correct1, bool vectors) {
+                 Varying<UpdateNumbers> numbers, float decay, bool vectors) {
+  const UpdateNumbers now = numbers.now();
   body.clip = clip_factor(squared_norm, max_norm);
+  body.correct2 = now.correct2;
   for_each_piece(segments, count, [&](int64_t number, int64_t begin, int64_t end) {
-    const float of_segment = rate * segments[number].rate_scale;
+    const float of_segment = now.rate * segments[number].rate_scale;
     body.keep = 1 - (segments[number].decay ? of_segment * decay : 0.0f);
-    body.move = of_segment * correct1;
+    body.move = of_segment * now.correct1;
     sweep(begin, end, vectors, body);
   });
 }
@@ -226,7 +228,10 @@ struct EmaBody {
   }
 };
 
-__global__ void __launch_bounds__(threads) ema_kernel(EmaBody body, int64_t count, bool vectors) {
+__global__ void __launch_bounds__(threads) ema_kernel(EmaBody body, Varying<double> tau, int64_t count, bool vectors) {
+  const double keep = tau.now();
+  body.tau = static_cast<float>(keep);
+  body.rest = static_cast<float>(1 - keep);
   for (int64_t at = blockIdx.x * tile; at < count; at += gridDim.x * tile)
     sweep(at, at + tile < count ? at + tile : count, vectors, body);
 }
@@ -264,8 +269,6 @@ void run(const SgdStep& k, Stream stream) {
 
 void run(const AdamwStep& k, Stream stream) {
   if (k.segment_count == 0) return;
-  const auto correct1 = static_cast<float>(1 / (1 - std::pow(static_cast<double>(k.beta1), k.step)));
-  const auto correct2 = static_cast<float>(1 / std::sqrt(1 - std::pow(static_cast<double>(k.beta2), k.step)));
   const AdamwBody body{k.weights.as<float>(),
                        k.first.as<float>(),
                        k.second.as<float>(),
@@ -275,19 +278,18 @@ void run(const AdamwStep& k, Stream stream) {
                        k.beta1,
                        k.beta2,
                        k.epsilon,
-                       correct2,
+                       1,
                        1,
                        0};
   const bool vectors = aligned16(body.weights, body.first, body.second, body.shadows, body.grads);
   launch_kernel(adamw_kernel, step_blocks(), threads, 0, stream, body, k.squared_norm.as<double>(), k.max_norm,
-                k.segments, k.segment_count, k.rate, k.decay, correct1, vectors);
+                k.segments, k.segment_count, k.numbers, k.decay, vectors);
 }
 
 void run(const EmaStep& k, Stream stream) {
-  const EmaBody body{k.teacher.as<float>(), k.shadows.as<BFloat16>(), k.student.as<float>(), static_cast<float>(k.tau),
-                     static_cast<float>(1 - k.tau)};
+  const EmaBody body{k.teacher.as<float>(), k.shadows.as<BFloat16>(), k.student.as<float>(), 1, 0};
   const bool vectors = aligned16(body.teacher, body.shadows, body.student);
-  launch_kernel(ema_kernel, blocks_for(k.count, tile), threads, 0, stream, body, k.count, vectors);
+  launch_kernel(ema_kernel, blocks_for(k.count, tile), threads, 0, stream, body, k.tau, k.count, vectors);
 }
 
 }  // namespace gestalt::kernels::cuda

@@ -71,8 +71,9 @@ __global__ void __launch_bounds__(threads)
     random_mask_kernel(int32_t* visible, int32_t* places, int32_t* masked, RandomMask k) {
   GESTALT_DYNAMIC_SHARED(uint32_t, noise);
   const int64_t b = blockIdx.x;
+  const uint64_t step = k.step.now();
   const int patches = static_cast<int>(k.patches), kept = static_cast<int>(k.kept);
-  for (int n = threadIdx.x; n < patches; n += threads) noise[n] = mask_noise(k.seed, k.step, b, n);
+  for (int n = threadIdx.x; n < patches; n += threads) noise[n] = mask_noise(k.seed, step, b, n);
   __syncthreads();
   if (threadIdx.x == 0) places[b * (1 + kept)] = 0;
   for (int n = threadIdx.x; n < patches; n += threads) {

@@ -38,6 +38,15 @@ const Streams& streams() {
   return *s;
 }
 
+thread_local const char* last_launched = "";
+
+// Where nothing may be thrown: says what failed.
+void report(cudaError_t status, const char* call) noexcept {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  fmt::print(stderr, "[cuda] {} failed with {}\n", call, cudaGetErrorName(status));
+}
+
 // What the graph under capture will own. One capture at a time, on the thread that trains.
 struct Capture {
   bool active = false;
@@ -92,7 +101,7 @@ void device_release(void* memory) noexcept {
   if (capture().active)
     capture().kept.push_back(memory);
   else
-    cudaFreeAsync(memory, streams().compute);
+    report(cudaFreeAsync(memory, streams().compute), "cudaFreeAsync");
 }
 
 void* pinned_allocate(size_t bytes) {
@@ -101,7 +110,7 @@ void* pinned_allocate(size_t bytes) {
   return memory;
 }
 
-void pinned_release(void* memory) noexcept { cudaFreeHost(memory); }
+void pinned_release(void* memory) noexcept { report(cudaFreeHost(memory), "cudaFreeHost"); }
 
 Stream compute_stream() { return {Device::cuda, streams().compute}; }
 Stream copy_stream() { return {Device::cuda, streams().copy}; }
@@ -127,18 +136,43 @@ void copy_async(void* to, const void* from, size_t bytes, Stream stream) {
   GESTALT_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, handle(stream)));
 }
 
+Event::~Event() {
+  if (event_) report(cudaEventDestroy(static_cast<cudaEvent_t>(event_)), "cudaEventDestroy");
+}
+
+void Event::record(Stream stream) {
+  cudaEvent_t event = static_cast<cudaEvent_t>(event_);
+  if (!event) GESTALT_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  event_ = event;
+  GESTALT_CUDA_CHECK(cudaEventRecord(event, handle(stream)));
+}
+
+void Event::hold(Stream stream) const {
+  if (event_) GESTALT_CUDA_CHECK(cudaStreamWaitEvent(handle(stream), static_cast<cudaEvent_t>(event_), 0));
+}
+
+void Event::wait() const {
+  if (event_) GESTALT_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event_)));
+}
+
 int multiprocessors() { return streams().multiprocessors; }
 size_t most_shared_bytes() {
   int bytes = 0;
   GESTALT_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
   return static_cast<size_t>(bytes);
 }
+void memory_room(size_t& free, size_t& total) { GESTALT_CUDA_CHECK(cudaMemGetInfo(&free, &total)); }
+const char* last_kernel() { return last_launched; }
+
+void push_range(const char* name) { nvtxRangePushA(name); }
+void pop_range() { nvtxRangePop(); }
 
 Range::Range(const char* name) { nvtxRangePushA(name); }
 Range::~Range() { nvtxRangePop(); }
 
 LaunchScope::LaunchScope(const char* kernel, Stream stream) : kernel_(kernel), stream_(stream) {
   nvtxRangePushA(kernel);
+  last_launched = kernel;
 }
 
 LaunchScope::~LaunchScope() noexcept(false) {
@@ -152,7 +186,7 @@ LaunchScope::~LaunchScope() noexcept(false) {
 Graph::~Graph() { reset(); }
 
 void Graph::reset() {
-  if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
+  if (executable_) report(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_)), "cudaGraphExecDestroy");
   executable_ = nullptr;
   for (void* memory : kept_) device_release(memory);
   kept_.clear();
@@ -176,6 +210,16 @@ void Graph::end() {
   GESTALT_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
   GESTALT_CUDA_CHECK(cudaGraphDestroy(graph));
   executable_ = executable;
+}
+
+void Graph::abandon() noexcept {
+  capture().active = false;
+  kept_.swap(capture().kept);
+  cudaGraph_t graph = nullptr;
+  cudaStreamEndCapture(streams().compute, &graph);  // fails where the capture did
+  if (graph) report(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  cudaGetLastError();
+  reset();
 }
 
 void Graph::launch() {

@@ -29,9 +29,29 @@ void copy(void* to, Device to_device, const void* from, Device from_device, size
 // Returns at once; host memory must be page-locked and stay untouched until the stream has passed.
 void copy_async(void* to, const void* from, size_t bytes, Stream);
 
+// A point in a stream's work.
+class Event {
+ public:
+  Event() = default;
+  Event(const Event&) = delete;
+  ~Event();
+  void record(Stream);      // behind what the stream holds now
+  void hold(Stream) const;  // the stream's next work starts after it; nothing if it was never recorded
+  void wait() const;        // on the host
+
+ private:
+  void* event_ = nullptr;
+};
+
 int multiprocessors();
 // Bytes of shared memory that a block can ask for.
 size_t most_shared_bytes();
+void memory_room(size_t& free, size_t& total);  // bytes of the device
+const char* last_kernel();                      // launched by this thread, or ""
+
+// Opens and closes a named range in a profiler's timeline.
+void push_range(const char* name);
+void pop_range();
 
 // Names what is enqueued while it lives, in a profiler's timeline.
 class Range {
@@ -50,6 +70,7 @@ class Graph {
   ~Graph();
   void begin();
   void end();
+  void abandon() noexcept;  // instead of end(): nothing is recorded
   void launch();
   explicit operator bool() const { return executable_ != nullptr; }
 
