@@ -28,7 +28,8 @@ class ImageTask : public Task {
   std::string export_to(const std::string& folder) override;
   void visit(Visitor& v) override;
 
-  // Trains this encoder instead of the one that `model` names. Call it before build().
+  // Trains this encoder instead of the one that `model` names. Call it before build(). On cuda its passes are captured
+  // in a graph (see Task::replayable): if they differ from step to step, set run.graph to false.
   void use_encoder(std::unique_ptr<Encoder> encoder) {
     encoder_ = std::move(encoder);
     model.model = "custom";
