@@ -98,7 +98,8 @@ const RegisterTask byol(
       {"byol-cifar10",
        "batch 256, 1,000 epochs, LARS lr 1.0·batch/256, 10 warm-up epochs, heads 4096-256, τ 0.99 to 1, second view "
        "solarized (solo-learn, which reports 92.58 online linear with ResNet-18)",
-       R"({"model": "resnet18", "stem": "cifar", "width": 64, "batch": 256, "epochs": 1000, "optimizer": "lars",
+       R"({"data": "cifar10:cifar-10-batches-bin",
+           "model": "resnet18", "stem": "cifar", "width": 64, "batch": 256, "epochs": 1000, "optimizer": "lars",
            "lr": 1.0, "momentum": 0.9, "weight-decay": 1e-5, "trust": 0.02, "clip-local": true, "warmup-epochs": 10,
            "tau": 0.99, "tau-end": 1.0, "head-hidden": 4096, "head-out": 256, "predictor-hidden": 4096,
            "crop-min": 0.08, "crop-max": 1.0, "jitter": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2,
@@ -108,7 +109,8 @@ const RegisterTask byol(
        "batch 512, 800 epochs, SGD, heads 1024-256, τ 0.99 throughout (lightly, which reports 91.0 kNN with ResNet-18, "
        "best epoch on the test set; its lr 0.06·batch/128 and weight decay 5e-4 go with a loss of a quarter of BYOL's, "
        "which is lr 0.03·batch/256 and weight decay 2e-3 here)",
-       R"({"model": "resnet18", "stem": "cifar", "width": 64, "batch": 512, "epochs": 800, "optimizer": "sgd",
+       R"({"data": "cifar10:cifar-10-batches-bin",
+           "model": "resnet18", "stem": "cifar", "width": 64, "batch": 512, "epochs": 800, "optimizer": "sgd",
            "lr": 0.03, "momentum": 0.9, "weight-decay": 2e-3, "warmup-epochs": 0, "tau": 0.99, "tau-end": 0.99,
            "head-hidden": 1024, "head-out": 256, "predictor-hidden": 1024, "crop-min": 0.08, "crop-max": 1.0,
            "jitter": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "grayscale": 0.2,

@@ -216,21 +216,24 @@ const RegisterTask gpt(
        R"({"data": "sums:400", "layers": 2, "heads": 2, "width": 32, "context": 32, "batch": 16, "epochs": 3,
            "dropout": 0.1, "lr": 3e-3, "probe-every": 0})"},
       {"shakespeare-char",
-       "6 layers, 6 heads, width 384, context 256, dropout 0.2, batch 64, 5,000 steps on tinyshakespeare; give --data "
-       "text:FILE (nanoGPT, which reports a validation loss of 1.4697)",
-       R"({"layers": 6, "heads": 6, "width": 384, "context": 256, "dropout": 0.2, "batch": 64, "steps": 5000,
+       "6 layers, 6 heads, width 384, context 256, dropout 0.2, batch 64, 5,000 steps on tinyshakespeare (nanoGPT, "
+       "which reports a validation loss of 1.4697)",
+       R"({"data": "text:tinyshakespeare.txt",
+           "layers": 6, "heads": 6, "width": 384, "context": 256, "dropout": 0.2, "batch": 64, "steps": 5000,
            "lr": 1e-3, "final-lr": 0.1, "beta1": 0.9, "beta2": 0.99, "weight-decay": 0.1, "clip": 1.0,
            "warmup-steps": 100, "tokenizer": "character", "probe-every": 4})"},
       {"shakespeare-char-cpu",
-       "4 layers, 4 heads, width 128, context 64, no dropout, batch 12, 2,000 steps; minutes on a laptop; give --data "
-       "text:FILE (nanoGPT, which reports a validation loss of 1.88)",
-       R"({"layers": 4, "heads": 4, "width": 128, "context": 64, "dropout": 0.0, "batch": 12, "steps": 2000,
+       "4 layers, 4 heads, width 128, context 64, no dropout, batch 12, 2,000 steps on tinyshakespeare, minutes on a "
+       "laptop (nanoGPT, which reports a validation loss of 1.88)",
+       R"({"data": "text:tinyshakespeare.txt",
+           "layers": 4, "heads": 4, "width": 128, "context": 64, "dropout": 0.0, "batch": 12, "steps": 2000,
            "lr": 1e-3, "final-lr": 0.1, "beta1": 0.9, "beta2": 0.99, "weight-decay": 0.1, "clip": 1.0,
            "warmup-steps": 100, "tokenizer": "character", "probe-every": 1})"},
       {"gpt2-124m",
        "12 layers, 12 heads, width 768, context 1,024, 524,288 tokens a step, 19,073 steps on 10 B tokens of FineWeb; "
        "give --data tokens:FOLDER (llm.c, which reports a validation loss of 3.272)",
-       R"({"layers": 12, "heads": 12, "width": 768, "context": 1024, "dropout": 0.0, "batch": 64, "accumulate": 8,
+       R"({"data": "tokens:fineweb-10b",
+           "layers": 12, "heads": 12, "width": 768, "context": 1024, "dropout": 0.0, "batch": 64, "accumulate": 8,
            "steps": 19073, "lr": 6e-4, "final-lr": 0.0, "beta1": 0.9, "beta2": 0.95, "weight-decay": 0.1, "clip": 1.0,
            "warmup-steps": 700, "tokenizer": "gpt2", "vocabulary-multiple": 128, "probe-every": 0})"}}});
 

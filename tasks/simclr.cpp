@@ -52,7 +52,8 @@ const RegisterTask simclr(
       {"simclr-cifar10",
        "batch 512, 1,000 epochs, SGD lr 0.03·batch/256, head 512-1024-128 without batch norm, τ 0.5 "
        "(dkobak/simclr-cifar10, which reports 91.4 kNN and 91.9 linear with ResNet-18)",
-       R"({"model": "resnet18", "stem": "cifar", "width": 64, "batch": 512, "epochs": 1000, "optimizer": "sgd",
+       R"({"data": "cifar10:cifar-10-batches-bin",
+           "model": "resnet18", "stem": "cifar", "width": 64, "batch": 512, "epochs": 1000, "optimizer": "sgd",
            "lr": 0.03, "momentum": 0.9, "weight-decay": 5e-4, "warmup-epochs": 0, "temperature": 0.5,
            "head-hidden": 1024, "head-out": 128, "head-layers": 2, "head-norm": false, "crop-min": 0.2,
            "crop-max": 1.0, "jitter": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1,
@@ -60,7 +61,8 @@ const RegisterTask simclr(
       {"simclr-cifar10-lars",
        "batch 256, 1,000 epochs, LARS lr 0.4·batch/256, 10 warm-up epochs, head 512-2048-256, τ 0.2 (solo-learn, which "
        "reports 90.74 online linear with ResNet-18)",
-       R"({"model": "resnet18", "stem": "cifar", "width": 64, "batch": 256, "epochs": 1000, "optimizer": "lars",
+       R"({"data": "cifar10:cifar-10-batches-bin",
+           "model": "resnet18", "stem": "cifar", "width": 64, "batch": 256, "epochs": 1000, "optimizer": "lars",
            "lr": 0.4, "momentum": 0.9, "weight-decay": 1e-4, "trust": 0.02, "clip-local": true, "warmup-epochs": 10,
            "temperature": 0.2, "head-hidden": 2048, "head-out": 256, "head-layers": 2, "head-norm": false,
            "crop-min": 0.08, "crop-max": 1.0, "jitter": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8,

@@ -56,7 +56,8 @@ const RegisterTask simsiam(
       {"simsiam-cifar10",
        "batch 512, 800 epochs, SGD lr 0.03·batch/256, weight decay 5e-4, projector 2048-2048, predictor 512, no blur "
        "(appendix D of the paper, which reports 91.8 linear with ResNet-18)",
-       R"({"model": "resnet18", "stem": "cifar", "width": 64, "batch": 512, "epochs": 800, "optimizer": "sgd",
+       R"({"data": "cifar10:cifar-10-batches-bin",
+           "model": "resnet18", "stem": "cifar", "width": 64, "batch": 512, "epochs": 800, "optimizer": "sgd",
            "lr": 0.03, "momentum": 0.9, "weight-decay": 5e-4, "warmup-epochs": 0, "head-hidden": 2048,
            "head-out": 2048, "head-layers": 2, "predictor-hidden": 512, "crop-min": 0.2, "crop-max": 1.0,
            "jitter": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "grayscale": 0.2,
