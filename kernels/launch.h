@@ -1,4 +1,5 @@
-// The one door to a kernel: chooses the device, and is the place for profiler ranges and synchronous debugging.
+// The one door to a kernel: chooses the device, and is the place for profiles, profiler ranges and synchronous
+// debugging.
 //
 // A kernel is an argument struct followed by GESTALT_KERNEL(Name). Each backend defines `run(const Name&, Stream)` in
 // the file of the same name under cpu/ and cuda/; a forgotten one is a link error that names it.
@@ -16,15 +17,15 @@
 #define GESTALT_RUN_CUDA(args, stream) no_cuda(kernel_name(args))
 #endif
 
-#define GESTALT_KERNEL(Args)                                                \
-  namespace cpu {                                                           \
-  void run(const Args&, Stream);                                            \
-  }                                                                         \
-  namespace cuda {                                                          \
-  void run(const Args&, Stream);                                            \
-  }                                                                         \
-  inline const char* kernel_name(const Args&) { return #Args; }             \
-  inline void run_on_cpu(const Args& k, Stream s) { cpu::run(k, s); }       \
+#define GESTALT_KERNEL(Args)                                          \
+  namespace cpu {                                                     \
+  void run(const Args&, Stream);                                      \
+  }                                                                   \
+  namespace cuda {                                                    \
+  void run(const Args&, Stream);                                      \
+  }                                                                   \
+  inline const char* kernel_name(const Args&) { return #Args; }       \
+  inline void run_on_cpu(const Args& k, Stream s) { cpu::run(k, s); } \
   inline void run_on_cuda(const Args& k, [[maybe_unused]] Stream s) { GESTALT_RUN_CUDA(k, s); }
 
 namespace gestalt::kernels {
@@ -50,9 +51,33 @@ class LaunchScope {
   fail("[{}] got device cuda, but this build has none; configure with -DGESTALT_CUDA=ON", kernel);
 }
 
+// Told of each launch while one is set, as a profile does. `args` is the launch's argument struct, whose name `kernel`
+// is.
+class LaunchObserver {
+ public:
+  virtual ~LaunchObserver() = default;
+  virtual void begin(const char* kernel, const void* args, Stream stream) = 0;
+  virtual void end(Stream stream) = 0;
+};
+inline LaunchObserver* launch_observer = nullptr;
+
+class ObservedLaunch {
+ public:
+  ObservedLaunch(const char* kernel, const void* args, Stream stream) : stream_(stream) {
+    if (launch_observer) launch_observer->begin(kernel, args, stream_);
+  }
+  ~ObservedLaunch() {
+    if (launch_observer) launch_observer->end(stream_);
+  }
+
+ private:
+  Stream stream_;
+};
+
 // Runs the kernel on the stream's device.
 template <class Args>
 void launch(const Args& args, Stream stream) {
+  const ObservedLaunch observed(kernel_name(args), &args, stream);
   if (stream.device == Device::cpu) return run_on_cpu(args, stream);
 #if GESTALT_WITH_CUDA
   cuda::LaunchScope scope(kernel_name(args), stream);

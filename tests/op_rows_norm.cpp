@@ -43,13 +43,15 @@ const AddRows rows([](std::vector<OpRow>& t) {
                  batch_norm(zeros({4, 3}), zeros({3}), zeros({3}), zeros({3}), zeros({3}), {.residual = zeros({3, 4})});
                }},
        .bench_inputs = norm_inputs({64, 32, 32, 64}, false),
-       .bench_bytes = 8.0 * 64 * 32 * 32 * 64 * 4});
+       .bench_bytes = 8.0 * 64 * 32 * 32 * 64 * 4,
+       .bench_flops = 18.0 * 64 * 32 * 32 * 64});
   t.push_back({.name = "batch_norm relu", .inputs = norm_inputs({37, 16}, false), .f = norm(true, true)});
   t.push_back({.name = "batch_norm relu residual",
                .inputs = norm_inputs({7, 5, 5, 3}, true),
                .f = norm(true, true),
                .bench_inputs = norm_inputs({64, 8, 8, 512}, true),
-               .bench_bytes = 12.0 * 64 * 8 * 8 * 512 * 4});
+               .bench_bytes = 12.0 * 64 * 8 * 8 * 512 * 4,
+               .bench_flops = 21.0 * 64 * 8 * 8 * 512});
   t.push_back({.name = "batch_norm residual", .inputs = norm_inputs({5, 70}, true), .f = norm(false, true)});
   t.push_back({.name = "batch_norm many chunks", .inputs = norm_inputs({1300, 40}, false), .f = norm(true, true)});
   t.push_back({.name = "batch_norm wide", .inputs = norm_inputs({9, 2100}, true), .f = norm(true, true)});
@@ -71,8 +73,9 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        [] {
                          max_pool2d(zeros({1, 4, 4, 3}), 2, 2, 2);
                        }},
-               .bench_inputs = {activation({64, 56, 56, 64})},
-               .bench_bytes = 2.5 * 64 * 56 * 56 * 64 * 4});
+               .bench_inputs = {activation({32, 56, 56, 64})},
+               .bench_bytes = 2.5 * 32 * 56 * 56 * 64 * 4,
+               .bench_flops = 10.0 * 32 * 28 * 28 * 64});
   t.push_back({.name = "max_pool2d 2x2", .inputs = {activation({1, 5, 4, 70})}, .f = [](In x) -> Out {
                  return {max_pool2d(x[0], 2, 2)};
                }});
@@ -81,13 +84,19 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .f = [](In x) -> Out { return {average_pool2d(x[0], 3, 2, 1)}; },
                .bad = {[] {
                  average_pool2d(zeros({1, 4, 4, 3}), 2, 0);
-               }}});
+               }},
+               .bench_inputs = {activation({32, 56, 56, 64})},
+               .bench_bytes = 2.5 * 32 * 56 * 56 * 64 * 4,
+               .bench_flops = 20.0 * 32 * 28 * 28 * 64});
   t.push_back({.name = "global_average_pool",
                .inputs = {activation({3, 5, 4, 70})},
                .f = [](In x) -> Out { return {global_average_pool(x[0])}; },
                .bad = {[] {
                  global_average_pool(zeros({3, 4}));
-               }}});
+               }},
+               .bench_inputs = {activation({256, 7, 7, 512})},
+               .bench_bytes = 2.0 * 256 * 49 * 512 * 4,
+               .bench_flops = 2.0 * 256 * 49 * 512});
   // Channels that move sixteen bytes at a time on CUDA.
   t.push_back({.name = "max_pool2d 16 channels", .inputs = {activation({2, 5, 4, 16})}, .f = [](In x) -> Out {
                  return {max_pool2d(x[0], 3, 2, 1)};

@@ -10,6 +10,10 @@ using Out = std::vector<Tensor>;
 
 Tensor zeros(Shape shape) { return Tensor::zeros(shape); }
 
+// For the benchmark: the tokens of 64 images in ViT-S, and the logits of 4,096 images in 1,000 classes.
+const Shape tokens{64, 197, 384};
+constexpr double token_count = 64.0 * 197 * 384, logit_count = 4096.0 * 1000;
+
 const AddRows rows([](std::vector<OpRow>& t) {
   const auto norm = [](In x) -> Out { return {layer_norm(x[0], x[1], x[2])}; };
   const auto residual_norm = [](In x) -> Out {
@@ -25,8 +29,9 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        [] {
                          layer_norm(zeros({2, 0}), zeros({0}), zeros({0}));
                        }},
-               .bench_inputs = {activation({64, 197, 384}), weights({384}), weights({384})},
-               .bench_bytes = 5.0 * 64 * 197 * 384 * 4});
+               .bench_inputs = {activation(tokens), weights({384}), weights({384})},
+               .bench_bytes = 5 * 4 * token_count,
+               .bench_flops = 22 * token_count});
   t.push_back({.name = "layer_norm one row", .inputs = {activation({70}), weights({70}), weights({70})}, .f = norm});
   t.push_back(
       {.name = "layer_norm many rows", .inputs = {activation({1200, 3}), weights({3}), weights({3})}, .f = norm});
@@ -35,7 +40,10 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .f = residual_norm,
                .bad = {[] {
                  residual_layer_norm(zeros({2, 3}), zeros({3, 2}), zeros({3}), zeros({3}));
-               }}});
+               }},
+               .bench_inputs = {activation(tokens), activation(tokens), weights({384}), weights({384})},
+               .bench_bytes = 8 * 4 * token_count,
+               .bench_flops = 24 * token_count});
   t.push_back({.name = "residual_layer_norm normalized alone",
                .inputs = {activation({4, 8}), activation({4, 8}), weights({8}), weights({8})},
                .f = [](In x) -> Out { return {residual_layer_norm(x[0], x[1], x[2], x[3]).normalized}; }});
@@ -44,7 +52,10 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .f = [](In x) -> Out { return {softmax(x[0])}; },
                .bad = {[] {
                  softmax(zeros({2, 0}));
-               }}});
+               }},
+               .bench_inputs = {activation({4096, 1000})},
+               .bench_bytes = 5 * 4 * logit_count,
+               .bench_flops = 9 * logit_count});
   t.push_back(
       {.name = "softmax one column", .inputs = {activation({5, 1})}, .f = [](In x) -> Out { return {softmax(x[0])}; }});
   t.push_back({.name = "log_softmax",
@@ -52,20 +63,29 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .f = [](In x) -> Out { return {log_softmax(x[0])}; },
                .bad = {[] {
                  log_softmax(zeros({2, 0}));
-               }}});
+               }},
+               .bench_inputs = {activation({4096, 1000})},
+               .bench_bytes = 5 * 4 * logit_count,
+               .bench_flops = 9 * logit_count});
   t.push_back({.name = "normalize",
                .inputs = {activation({2, 5, 17})},
                .f = [](In x) -> Out { return {normalize(x[0])}; },
                .bad = {[] {
                  normalize(zeros({2, 3}), 0);
-               }}});
+               }},
+               .bench_inputs = {activation({16384, 256})},
+               .bench_bytes = 5.0 * 4 * 16384 * 256,
+               .bench_flops = 7.0 * 16384 * 256});
   t.push_back({.name = "normalize below eps", .inputs = {activation({4, 3})}, .f = [](In x) -> Out {
                  return {normalize(x[0], 100)};
                }});
   t.push_back({.name = "dropout",
                .inputs = {activation({5, 7})},
                .f = [](In x) -> Out { return {dropout(x[0], 0.4, 1, 2, 3)}; },
-               .bad = {[] { dropout(zeros({2}), 1, 0, 0, 0); }, [] { dropout(zeros({2}), 0.5, 0, 0, 65536); }}});
+               .bad = {[] { dropout(zeros({2}), 1, 0, 0, 0); }, [] { dropout(zeros({2}), 0.5, 0, 0, 65536); }},
+               .bench_inputs = {activation(tokens)},
+               .bench_bytes = 4 * 4 * token_count,
+               .bench_flops = 2 * token_count});
   // Widths that CUDA lays over its threads in different ways.
   for (int64_t columns : {768, 1501, 2048, 8200})
     t.push_back({.name = "layer_norm of " + std::to_string(columns),

@@ -12,11 +12,17 @@ using Out = std::vector<Tensor>;
 Tensor zeros(Shape shape) { return Tensor::zeros(shape); }
 Tensor positions(Shape shape, int value = 0) { return Tensor::full(shape, value, DType::i32); }
 
-// Distinct positions for scatter_tokens, which a random draw does not give.
-Tensor picks() {
-  const std::vector<int32_t> index{6, 0, 3, 1, 2, 5};
-  return Tensor::from(std::span<const int32_t>(index), {2, 3});
+// Distinct positions below `length` for the tokens of `x`, which a random draw does not give.
+Tensor picks(const Tensor& x, int64_t length) {
+  const int64_t count = x.dim(1);
+  std::vector<int32_t> index;
+  for (int64_t i = 0; i < x.dim(0) * count; ++i)
+    index.push_back(static_cast<int32_t>((i % count * 5 + i / count * 3) % length));  // 5 shares no factor with 7, 101
+  return Tensor::from(std::span<const int32_t>(index), {x.dim(0), count}).to(x.device());
 }
+
+// For the benchmark: the tokens of 64 images in ViT-S, and those of 50 patches of each.
+constexpr double token_count = 64.0 * 197 * 384, visible_count = 64.0 * 50 * 384;
 
 const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "embedding",
@@ -26,7 +32,10 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bad = {[] { embedding(zeros({4}), positions({2})); },
                        [] {
                          embedding(zeros({4, 3}), zeros({2}));
-                       }}});
+                       }},
+               .bench_inputs = {weights({50304, 128}), indices({16, 1024}, 50304)},
+               .bench_bytes = (3 * 16.0 * 1024 + 50304) * 128 * 4,
+               .bench_flops = 16.0 * 1024 * 128});
   t.push_back({.name = "gather_rows",
                .inputs = {activation({3, 5, 33}), indices({3, 4}, 5)},
                .f = [](In x) -> Out { return {gather_rows(x[0], x[1])}; },
@@ -35,10 +44,16 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        },
                        [] {
                          gather_rows(zeros({2, 3, 4}), positions({3, 1}));
-                       }}});
+                       }},
+               .bench_inputs = {activation({64, 197, 384}), indices({64, 50}, 197)},
+               .bench_bytes = 4 * (3 * visible_count + token_count),
+               .bench_flops = visible_count});
   t.push_back({.name = "scatter_tokens",
                .inputs = {activation({2, 3, 17}), weights({17})},
-               .f = [](In x) -> Out { return {scatter_tokens(x[0], picks().to(x[0].device()), x[1], 7)}; },
+               .f = [](In x) -> Out {
+                 const int64_t length = 2 * x[0].dim(1) + 1;
+                 return {scatter_tokens(x[0], picks(x[0], length), x[1], length)};
+               },
                .bad = {[] {
                          scatter_tokens(zeros({2, 3, 4}), positions({2, 3}), zeros({5}), 7);
                        },
@@ -47,7 +62,10 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        },
                        [] {
                          scatter_tokens(zeros({2, 3, 4}), positions({2, 3}, 7), zeros({4}), 7);
-                       }}});
+                       }},
+               .bench_inputs = {activation({64, 50, 384}), weights({384})},
+               .bench_bytes = 4 * (2 + 2 * 101.0 / 50) * visible_count,
+               .bench_flops = visible_count});
   t.push_back({.name = "concat",
                .inputs = {activation({3, 5}), activation({1, 5})},
                .f = [](In x) -> Out {
@@ -55,7 +73,10 @@ const AddRows rows([](std::vector<OpRow>& t) {
                },
                .bad = {[] {
                  concat(zeros({2, 3}), zeros({2, 4}));
-               }}});
+               }},
+               .bench_inputs = {activation({4096, 384}), activation({8192, 384})},
+               .bench_bytes = 7 * 4.0 * 12288 * 384,
+               .bench_flops = 12288.0 * 384});
   t.push_back({.name = "prepend_token",
                .inputs = {activation({3, 4, 17}), weights({17})},
                .f = [](In x) -> Out { return {prepend_token(x[0], x[1])}; },
@@ -64,15 +85,21 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        },
                        [] {
                          prepend_token(zeros({3, 4, 5}), zeros({4}));
-                       }}});
+                       }},
+               .bench_inputs = {activation({64, 196, 384}), weights({384})},
+               .bench_bytes = 4 * 4 * token_count,
+               .bench_flops = 64.0 * 384});
   t.push_back({.name = "slice_tokens",
                .inputs = {activation({3, 5, 4})},
                .f = [](In x) -> Out {
-                 return {slice_tokens(x[0], 0, 1), slice_tokens(x[0], 1, 5)};
+                 return {slice_tokens(x[0], 0, 1), slice_tokens(x[0], 1, x[0].dim(1))};
                },
                .bad = {[] {
                  slice_tokens(zeros({3, 5, 4}), 2, 6);
-               }}});
+               }},
+               .bench_inputs = {activation({64, 197, 384})},
+               .bench_bytes = 4 * 4 * token_count,
+               .bench_flops = token_count});
   t.push_back({.name = "cross_entropy",
                .inputs = {activation({2, 5, 17}), indices({2, 5}, 17)},
                .f = [](In x) -> Out { return {cross_entropy(x[0], x[1])}; },
@@ -85,8 +112,9 @@ const AddRows rows([](std::vector<OpRow>& t) {
                        [] {
                          cross_entropy(zeros({2, 3}), positions({2}), {.label_smoothing = 2});
                        }},
-               .bench_inputs = {activation({512, 50304}), indices({512}, 50304)},
-               .bench_bytes = 3.0 * 512 * 50304 * 4});
+               .bench_inputs = {activation({256, 50304}), indices({256}, 50304)},
+               .bench_bytes = 3.0 * 256 * 50304 * 4,
+               .bench_flops = 7.0 * 256 * 50304});
   t.push_back(
       {.name = "cross_entropy ignored and smoothed",
        .inputs = {activation({12, 3}), indices({12}, 3)},
@@ -104,7 +132,7 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .f = [](In x) -> Out { return {gather_rows(x[0], x[1])}; }});
   t.push_back({.name = "scatter_tokens 16 columns",
                .inputs = {activation({2, 3, 16}), weights({16})},
-               .f = [](In x) -> Out { return {scatter_tokens(x[0], picks().to(x[0].device()), x[1], 100)}; }});
+               .f = [](In x) -> Out { return {scatter_tokens(x[0], picks(x[0], 100), x[1], 100)}; }});
   t.push_back({.name = "prepend_token 16 columns",
                .inputs = {activation({3, 4, 16}), weights({16})},
                .f = [](In x) -> Out { return {prepend_token(x[0], x[1])}; }});

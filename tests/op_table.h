@@ -31,16 +31,18 @@ struct OpRow {
   std::vector<Argument> inputs;
   std::function<std::vector<Tensor>(std::span<const Tensor>)> f;
 
-  std::vector<double> kinks = {};      // activations keep 0.05 away from these values in the gradient check
-  double gradient_tolerance = 1e-6;    // f64 against central differences, relative to the largest entry
-  double f32_tolerance = 2e-5;         // f32 against f64, outputs and gradients, relative in the 2-norm
-  double bf16_tolerance = 2e-2;        // bf16 against f64; 0: the op has no bf16 form
-  double extreme = 1e4;                // activations of this size must give finite outputs and gradients
+  std::vector<double> kinks = {};               // activations keep 0.05 away from these values in the gradient check
+  double gradient_tolerance = 1e-6;             // f64 against central differences, relative to the largest entry
+  double f32_tolerance = 2e-5;                  // f32 against f64, outputs and gradients, relative in the 2-norm
+  double bf16_tolerance = 2e-2;                 // bf16 against f64; 0: the op has no bf16 form
+  double extreme = 1e4;                         // activations of this size must give finite outputs and gradients
   std::vector<std::function<void()>> bad = {};  // each throws Error with "[name" in its text
 
-  // For the benchmark: a larger set of inputs (empty: the row's own) and its cost, forward and backward together.
+  // For the benchmark: inputs as large as training has them, and what forward and backward together must move and
+  // compute at least: in f32, each operand once, a reduction's twice where its result is needed before it can be used.
+  // `bench_fixed_bytes` of the bytes are not halved by bf16. Every op has a row that states them.
   std::vector<Argument> bench_inputs = {};
-  double bench_bytes = 0, bench_flops = 0;
+  double bench_bytes = 0, bench_flops = 0, bench_fixed_bytes = 0;
 };
 
 // Rows register themselves: `static const AddRows rows([](std::vector<OpRow>& t) { t.push_back({…}); });`

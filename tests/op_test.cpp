@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <map>
+#include <set>
 
 #include "engine/allocator.h"
 #include "engine/autograd.h"
@@ -103,6 +105,22 @@ void for_each_thread_order(const std::function<void()>& f) {
 }
 
 }  // namespace
+
+TEST_CASE("op table: every op states what it costs at a benchmark's size") {
+  const std::set<std::string> views{"reshape", "slice", "used"};  // no kernel of their own
+  std::map<std::string, bool> stated;                             // by op, the first word of a row's name
+  for (const OpRow& row : op_table()) {
+    CAPTURE(row.name);
+    bool& found = stated[row.name.substr(0, row.name.find(' '))];
+    if (row.bench_inputs.empty()) continue;
+    CHECK(row.bench_inputs.size() == row.inputs.size());
+    CHECK(row.bench_bytes > row.bench_fixed_bytes);
+    CHECK(row.bench_flops > 0);
+    found = true;
+  }
+  for (const auto& entry : stated)
+    CHECK_MESSAGE((entry.second || views.contains(entry.first)), entry.first, " has no row with a benchmark");
+}
 
 TEST_CASE("op table: f64 gradients equal central differences") {
   for (const OpRow& row : op_table()) {

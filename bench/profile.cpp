@@ -1,0 +1,152 @@
+// `gestalt_bench profile`: which kernels take what share of a step, and how far each is from its floor.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <tuple>
+
+#include "bench/commands.h"
+#include "bench/cost.h"
+#include "bench/machine.h"
+#include "engine/device_memory.h"
+
+namespace gestalt::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+
+// What the launches of one kernel add up to.
+struct Spent {
+  double calls = 0, seconds = 0, flops = 0, bytes = 0, floor = 0;
+
+  void add(const Spent& other) {
+    calls += other.calls, seconds += other.seconds;
+    flops += other.flops, bytes += other.bytes, floor += other.floor;
+  }
+};
+
+struct Key {
+  std::string phase, kernel, shape;
+  auto operator<=>(const Key&) const = default;
+};
+using Profile = std::map<Key, Spent>;
+
+class Profiler : public kernels::LaunchObserver {
+ public:
+  Profiler(const Workload& work, DType dtype) : work_(work), dtype_(dtype) {}
+  void begin(const char* kernel, const void* args, Stream stream) override {
+    const Cost cost = cost_of(kernel, args, stream);
+    at_ = &profile[{work_.phase(), kernel, cost.shape}];
+    at_->add({1, 0, cost.flops, cost.bytes, machine().floor_seconds(cost.bytes, cost.flops, dtype_)});
+    synchronize(stream.device);
+    start_ = Clock::now();
+  }
+  void end(Stream stream) override {
+    synchronize(stream.device);
+    at_->seconds += seconds_since(start_);
+  }
+  Profile profile;
+
+ private:
+  const Workload& work_;
+  DType dtype_;
+  Spent* at_ = nullptr;
+  Clock::time_point start_;
+};
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+// Steps for about `seconds`, at least three; how long each took.
+std::vector<double> time_steps(Workload& work, double seconds) {
+  std::vector<double> times;
+  for (const Clock::time_point start = Clock::now(); times.size() < 3 || seconds_since(start) < seconds;) {
+    const Clock::time_point begin = Clock::now();
+    work.step();
+    times.push_back(seconds_since(begin));
+  }
+  return times;
+}
+
+// The entries with what `name` drops from their keys joined, longest first.
+template <class Name>
+std::vector<std::pair<Key, Spent>> joined(const Profile& profile, Name&& name) {
+  Profile sums;
+  for (const auto& [key, spent] : profile) sums[name(key)].add(spent);
+  std::vector<std::pair<Key, Spent>> sorted(sums.begin(), sums.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  return sorted;
+}
+
+std::string cell(double value, int digits) { return value > 0 ? fmt::format("{:.{}f}", value, digits) : ""; }
+
+// The columns that every table ends with.
+std::string columns(const Spent& s, double steps, double step_seconds) {
+  return fmt::format("{:.4g} | {:.3f} | {:.1f} | {} | {} | {} |", s.calls / steps, s.seconds * 1e3 / steps,
+                     100 * s.seconds / steps / step_seconds, cell(s.bytes / s.seconds / 1e9, 1),
+                     cell(s.flops / s.seconds / 1e9, 0), cell(s.floor / s.seconds, 2));
+}
+
+constexpr const char* heads = "calls | ms | % of step | GB/s | GFLOP/s | of floor |";
+constexpr const char* rules = " --- | --- | --- | --- | --- | --- |";
+
+void profile(const WorkloadOptions& what, double seconds, int threads, int rows) {
+  if (threads > 0) omp_set_num_threads(threads);
+  machine();
+  const std::unique_ptr<Workload> work = make_workload(what);
+  work->step(), work->step();
+  const double step_seconds = median(time_steps(*work, seconds));
+  Profiler profiler(*work, what.dtype);
+  double steps = 0;
+  {
+    const Observing observing(profiler);
+    steps = static_cast<double>(time_steps(*work, seconds).size());
+  }
+  const Profile& all = profiler.profile;
+  const auto by_kernel = joined(all, [](const Key& k) { return Key{k.phase, k.kernel, ""}; });
+  Spent total;
+  for (const auto& [key, spent] : by_kernel) total.add(spent);
+  const double outside = std::max(0.0, step_seconds - total.seconds / steps);
+
+  fmt::print("### {}, {}, batch {}, size {}, {} threads: {:.2f} ms a step\n\n", what.name, name(what.dtype),
+             work->batch, work->size, omp_get_max_threads(), step_seconds * 1e3);
+  fmt::print("| kernel | phase | {}\n| --- | --- |{}\n", heads, rules);
+  for (const auto& [key, spent] : by_kernel)
+    fmt::print("| {} | {} | {}\n", key.kernel, key.phase, columns(spent, steps, step_seconds));
+  fmt::print("| all kernels | | {}\n", columns(total, steps, step_seconds));
+  fmt::print("| between kernels | | | {:.3f} | {:.1f} | | | |\n\n", outside * 1e3, 100 * outside / step_seconds);
+
+  const auto by_shape = joined(all, [](const Key& k) { return k; });
+  fmt::print("The {} longest by shape:\n\n| kernel | shape | {}\n| --- | --- |{}\n", rows, heads, rules);
+  int left = rows;
+  for (const auto& [key, spent] : by_shape)
+    if (!key.shape.empty() && left-- > 0)
+      fmt::print("| {} | {} | {}\n", key.kernel, key.shape, columns(spent, steps, step_seconds));
+  fmt::print("\n");
+}
+
+}  // namespace
+
+void add_profile(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("profile", "which kernels take what share of a workload's step, as markdown tables");
+  command->footer(
+      "'of floor' is the time that the kernel's traffic and arithmetic take at the machine's measured copy and product "
+      "rates, over the time it took; above 1, the data was in the cache. Kernels without GB/s and GFLOP/s have no "
+      "stated cost.");
+  const auto what = add_workload_flags(*command);
+  const auto seconds = std::make_shared<double>(3);
+  const auto numbers = std::make_shared<std::pair<int, int>>(0, 16);
+  command->add_option("--seconds", *seconds, "of steps to time, and again to profile [3]");
+  command->add_option("--threads", numbers->first, "threads; 0: one a core");
+  command->add_option("--shapes", numbers->second, "how many shapes to list [16]");
+  command->callback([=] { profile(*what, *seconds, numbers->first, numbers->second); });
+}
+
+}  // namespace gestalt::bench

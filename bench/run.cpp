@@ -1,0 +1,122 @@
+// `gestalt_bench run`: times one workload, round by round, and prints a line of JSON for each.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "bench/commands.h"
+#include "bench/cost.h"
+#include "bench/machine.h"
+#include "engine/allocator.h"
+
+namespace gestalt::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+
+struct RoundOptions {
+  double seconds = 2;
+  int64_t least = 3, warmup = 2;  // steps
+  int threads = 0;
+  bool serve = false, arrows = false;
+};
+
+// Adds up what the launches of a step cost.
+class CostSum : public kernels::LaunchObserver {
+ public:
+  void begin(const char* kernel, const void* args, Stream stream) override {
+    const Cost cost = cost_of(kernel, args, stream);
+    sum.flops += cost.flops, sum.bytes += cost.bytes;
+  }
+  void end(Stream) override {}
+  Cost sum;
+};
+
+Cost cost_of_step(Workload& work) {
+  CostSum counter;
+  const Observing observing(counter);
+  work.step();
+  return counter.sum;
+}
+
+nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double before_mib, Device device) {
+  std::vector<double> ms;
+  const Clock::time_point start = Clock::now();
+  while (static_cast<int64_t>(ms.size()) < options.least || seconds_since(start) < options.seconds) {
+    const Clock::time_point begin = Clock::now();
+    work.step();
+    ms.push_back(seconds_since(begin) * 1e3);
+  }
+  check(std::isfinite(work.loss()), "[run] the loss became {}", work.loss());
+  nlohmann::ordered_json line{{"ms", ms}, {"peak_mib", peak_memory_mib() - before_mib}};
+  line["tensors_mib"] = static_cast<double>(allocator_stats(device).peak) / 1048576;
+  if (options.arrows) {
+    auto& arrows = line["arrows_ms"] = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : work.arrows()) arrows[name] = value;
+  }
+  return line;
+}
+
+void print(const nlohmann::ordered_json& line) { std::cout << line.dump() << std::endl; }
+
+void run(const WorkloadOptions& what, RoundOptions options) {
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+  reset_peak_memory();
+  const double before = memory_mib();
+  const std::unique_ptr<Workload> work = make_workload(what);
+  const Cost cost = cost_of_step(*work);
+  for (int64_t i = 1; i < options.warmup; ++i) work->step();
+  if (options.arrows) work->arrows();
+  print({{"workload", what.name},
+         {"dtype", name(what.dtype)},
+         {"batch", work->batch},
+         {"size", work->size},
+         {"parameters", work->parameters},
+         {"items", work->items},
+         {"item", work->item},
+         {"gflop", cost.flops / 1e9},
+         {"gbyte", cost.bytes / 1e9},
+         {"threads", omp_get_max_threads()}});
+  if (!options.serve) return print(round(*work, options, before, what.device));
+  for (std::string line; std::getline(std::cin, line);) {
+    options.seconds = std::stod(line);
+    print(round(*work, options, before, what.device));
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<WorkloadOptions> add_workload_flags(CLI::App& command) {
+  const auto what = std::make_shared<WorkloadOptions>();
+  command.add_option("workload", what->name, "what to run; see 'gestalt_bench list'")->required();
+  command.add_option("--dtype", what->dtype, "f32 or bf16")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}));
+  command.add_option("--device", what->device, "cpu or cuda")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Device>{{"cpu", Device::cpu}, {"cuda", Device::cuda}}));
+  command.add_option("--batch", what->batch, "images, windows, rows or parameters of a step; 0: the workload's own");
+  command.add_option("--size", what->size, "side of the images, context or columns; 0: the workload's own");
+  command.add_option("--set", what->fields,
+                     "NAME=VALUE: a hyper-parameter of the step's task, as in 'gestalt pretrain'");
+  return what;
+}
+
+void add_run(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("run", "time one workload; prints a line of JSON when ready and one a round");
+  const auto what = add_workload_flags(*command);
+  const auto options = std::make_shared<RoundOptions>();
+  command->add_flag("--feed", what->feed, "each step's inputs come from loader and augmentation, not from memory");
+  command->add_option("--seconds", options->seconds, "length of the round [2]");
+  command->add_option("--least", options->least, "steps of a round, at least [3]");
+  command->add_option("--warmup", options->warmup, "steps before it, at least 1 [2]");
+  command->add_option("--threads", options->threads, "threads; 0: one a core");
+  command->add_flag("--arrows", options->arrows, "also the time of each part of the step");
+  command->add_flag("--serve", options->serve, "a round for each line of standard input, which gives its seconds");
+  command->callback([what, options] { run(*what, *options); });
+}
+
+}  // namespace gestalt::bench

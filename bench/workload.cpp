@@ -1,0 +1,183 @@
+// The workloads that are one op each, and the list of all.
+#include "bench/workload.h"
+
+#include "engine/augment.h"
+#include "engine/device_memory.h"
+#include "engine/fields.h"
+#include "engine/ops/contrast.h"
+#include "engine/ops/masked_loss.h"
+#include "engine/ops/patch.h"
+#include "engine/optimizer.h"
+#include "engine/random.h"
+
+namespace gestalt::bench {
+namespace {
+
+Tensor normal(const Shape& shape, uint64_t seed, const WorkloadOptions& o) {
+  return Random(seed).normal(shape, 0, 1).to(o.dtype).to(o.device).detach();
+}
+
+// NT-Xent, forward and backward, of `batch` rows and `size` columns.
+class NtXentWork : public Workload {
+ public:
+  explicit NtXentWork(const WorkloadOptions& o) {
+    batch = o.batch > 0 ? o.batch : 4096, size = o.size > 0 ? o.size : 128;
+    items = static_cast<double>(batch), item = "rows";
+    z_ = normal({batch, size}, 1, o).require_grad();
+  }
+  void step() override {
+    z_.set_grad({});
+    loss_ = nt_xent(z_, 0.5);
+    loss_.backward();
+    synchronize(z_.device());
+  }
+  double loss() const override { return loss_.item(); }
+
+ private:
+  Tensor z_, loss_;
+};
+
+// Two views, as SimCLR's, of `batch` images as large as the views, or of 256 pixels for views of 224.
+class AugmentWork : public Workload {
+ public:
+  AugmentWork(const WorkloadOptions& o, int64_t view, int64_t image) : dtype_(o.dtype) {
+    batch = o.batch > 0 ? o.batch : 64, size = o.size > 0 ? o.size : view;
+    items = 2 * static_cast<double>(batch), item = "views";
+    const auto side = static_cast<int32_t>(o.size > 0 ? o.size : image);
+    const int64_t bytes = int64_t{side} * side * 3;
+    pixels_ = Tensor::empty({batch * bytes}, DType::u8);
+    const Tensor noise = Random(1).uniform({batch * bytes}, 0, 256);
+    for (int64_t i = 0; i < batch * bytes; ++i)
+      pixels_.data<uint8_t>()[i] = static_cast<uint8_t>(noise.data<float>()[i]);
+    pixels_ = pixels_.to(o.device);
+    for (int64_t i = 0; i < batch; ++i) {
+      frames_.push_back({i * bytes, side, side});
+      samples_.push_back(static_cast<int32_t>(i));
+    }
+    AugmentOptions options;
+    options.normalise = "imagenet";
+    if (size >= 96) options.blur = 0.5;
+    views_ = {options.parameters(), options.parameters()};
+  }
+  void step() override {
+    augment(pixels_, frames_, samples_, views_, size, 1, step_++, dtype_);
+    synchronize(pixels_.device());
+  }
+
+ private:
+  DType dtype_;
+  Tensor pixels_;
+  std::vector<kernels::Frame> frames_;
+  std::vector<int32_t> samples_;
+  std::vector<kernels::AugmentParameters> views_;
+  uint64_t step_ = 0;
+};
+
+// The masked reconstruction loss of ViT-B's MAE and its gradient: `batch` images of `size`, patches of 16.
+class MaskedLossWork : public Workload {
+ public:
+  explicit MaskedLossWork(const WorkloadOptions& o) {
+    constexpr int64_t side = 16;
+    batch = o.batch > 0 ? o.batch : 128, size = o.size > 0 ? o.size : 224;
+    items = static_cast<double>(batch), item = "images";
+    const int64_t patches = size / side * (size / side);
+    predictions_ = normal({batch, patches, side * side * 3}, 1, o).require_grad();
+    images_ = Random(2).normal({batch, size, size, 3}, 0, 1).to(o.device);
+    masked_ = random_mask(batch, patches, 0.75, 3, 0, o.device).masked;
+  }
+  void step() override {
+    predictions_.set_grad({});
+    loss_ = masked_loss(predictions_, images_, masked_, 16, true);
+    loss_.backward();
+    synchronize(images_.device());
+  }
+  double loss() const override { return loss_.item(); }
+
+ private:
+  Tensor predictions_, images_, masked_, loss_;
+};
+
+// One update of AdamW, the pass over weights, gradients and moments alone: `batch` parameters in 48 tensors.
+class AdamwWork : public Workload {
+ public:
+  explicit AdamwWork(const WorkloadOptions& o) {
+    constexpr int64_t tensors = 48;
+    batch = o.batch > 0 ? o.batch : 124'000'000;
+    const int64_t each = batch / tensors / 16 * 16;
+    parameters = each * tensors, items = static_cast<double>(parameters), item = "parameters";
+    std::vector<kernels::Segment> layout;
+    for (int64_t i = 0; i < tensors; ++i) layout.push_back({i * each, (i + 1) * each, 1, 1, 1, 0});
+    const auto* bytes = reinterpret_cast<const uint8_t*>(layout.data());
+    const size_t length = layout.size() * sizeof(kernels::Segment);
+    segments_ = Tensor::from(std::span(bytes, length), {static_cast<int64_t>(length)}).to(o.device);
+    for (Tensor* t : {&weights_, &grads_, &first_, &second_}) *t = Tensor::zeros({parameters}, DType::f32, o.device);
+    // A million draws, repeated: the time does not depend on the values, drawing 124 million would take minutes.
+    const Tensor draw = normal({1'000'000}, 1, {.name = {}, .dtype = DType::f32, .device = o.device, .fields = {}});
+    for (Tensor* t : {&weights_, &grads_})
+      for (int64_t at = 0; at < parameters; at += draw.count())
+        t->slice(at, std::min(parameters, at + draw.count()))
+            .copy_from(draw.slice(0, std::min(draw.count(), parameters - at)));
+    if (o.dtype == DType::bf16) shadows_ = Tensor::zeros({parameters}, DType::bf16, o.device);
+  }
+  void step() override {
+    const auto* segments = reinterpret_cast<const kernels::Segment*>(segments_.data<uint8_t>());
+    kernels::launch(kernels::AdamwStep{weights_.out(),
+                                       first_.out(),
+                                       second_.out(),
+                                       shadows_.out(),
+                                       grads_.in(),
+                                       {},
+                                       segments,
+                                       48,
+                                       1e-4f,
+                                       0.9f,
+                                       0.999f,
+                                       1e-8f,
+                                       0.01f,
+                                       0,
+                                       ++steps_},
+                    weights_.stream());
+    synchronize(weights_.device());
+  }
+
+ private:
+  Tensor weights_, grads_, first_, second_, shadows_, segments_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace
+
+std::vector<WorkloadEntry> op_workloads() {
+  return {{"nt_xent", "NT-Xent, forward and backward; --batch rows, --size columns",
+           [](const WorkloadOptions& o) { return std::make_unique<NtXentWork>(o); }},
+          {"augment-32", "two views of 32 pixels",
+           [](const WorkloadOptions& o) { return std::make_unique<AugmentWork>(o, 32, 32); }},
+          {"augment-224", "two views of 224 pixels from images of 256, with blur",
+           [](const WorkloadOptions& o) -> std::unique_ptr<Workload> {
+             return std::make_unique<AugmentWork>(o, 224, 256);
+           }},
+          {"masked_loss", "the masked reconstruction loss and its gradient, patches of 16",
+           [](const WorkloadOptions& o) -> std::unique_ptr<Workload> { return std::make_unique<MaskedLossWork>(o); }},
+          {"adamw", "AdamW's pass over --batch parameters; with bf16, shadow weights too",
+           [](const WorkloadOptions& o) { return std::make_unique<AdamwWork>(o); }}};
+}
+
+const std::vector<WorkloadEntry>& list_workloads() {
+  static const std::vector<WorkloadEntry> all = [] {
+    std::vector<WorkloadEntry> entries = training_workloads();
+    for (WorkloadEntry& entry : op_workloads()) entries.push_back(std::move(entry));
+    return entries;
+  }();
+  return all;
+}
+
+std::unique_ptr<Workload> make_workload(const WorkloadOptions& options) {
+  std::vector<std::string> names;
+  for (const WorkloadEntry& entry : list_workloads()) {
+    if (entry.name == options.name) return entry.make(options);
+    names.push_back(entry.name);
+  }
+  fail("[workload] got '{}', which is none{}", options.name, suggestion(options.name, names));
+}
+
+}  // namespace gestalt::bench
