@@ -43,8 +43,8 @@ double traffic_of(int64_t count, const Operands&... operands) {
 Cost cost(const Product& k) {
   return {
       .flops = 2 * real(k.batch) * real(k.m) * real(k.n) * real(k.k),
-      .bytes =
-          traffic(k.a, k.batch * k.m * k.k) + traffic(k.b, k.batch * k.k * k.n) + traffic(k.c, k.batch * k.m * k.n),
+      .bytes = traffic(k.a, k.batch * k.m * k.k) + traffic(k.b, k.batch * k.k * k.n) +
+               traffic_of(k.batch * k.m * k.n, k.c, k.gelu),
       .shape = fmt::format("{}{}·{} × {}·{}{}", k.batch > 1 ? fmt::format("{} of ", k.batch) : "", k.m, k.k, k.k, k.n,
                            k.transpose_a   ? " (aᵀ)"
                            : k.transpose_b ? " (bᵀ)"
