@@ -173,7 +173,8 @@ Inputs TrainingStep::inputs_of_step() {
 }
 
 void TrainingStep::step() {
-  const StepInfo info{step_, int64_t{1} << 40, step_};
+  const StepInfo info{step_, int64_t{1} << 40, static_cast<uint64_t>(step_)};
+  task_->begin_step(info);
   LossTimer timer;
   const Inputs inputs = inputs_of_step();
   {

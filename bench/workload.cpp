@@ -129,20 +129,18 @@ class AdamwWork : public Workload {
                                        {},
                                        segments,
                                        48,
-                                       1e-4f,
+                                       kernels::UpdateNumbers{1e-4f},
                                        0.9f,
                                        0.999f,
                                        1e-8f,
                                        0.01f,
-                                       0,
-                                       ++steps_},
+                                       0},
                     weights_.stream());
     synchronize(weights_.device());
   }
 
  private:
   Tensor weights_, grads_, first_, second_, shadows_, segments_;
-  int64_t steps_ = 0;
 };
 
 }  // namespace
