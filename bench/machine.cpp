@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include "bench/device_clock.h"
 #include "engine/ops/product.h"
 #include "engine/random.h"
 #include "kernels/elementwise.h"
@@ -13,36 +14,33 @@
 namespace gestalt::bench {
 namespace {
 
-// The shortest of `repeats` runs, in seconds.
+// The shortest of eight runs on the device, in seconds.
 template <class F>
-double shortest(int repeats, F&& f) {
+double shortest(Device device, F&& f) {
+  DeviceClock clock(device);
   double best = 1e9;
-  for (int i = 0; i < repeats; ++i) {
+  for (int i = 0; i < 8; ++i) {
     const auto start = std::chrono::steady_clock::now();
     f();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, clock.runs() ? clock.milliseconds() / 1e3 : seconds);
   }
   return best;
 }
 
-double product_rate(DType dtype) {
-  constexpr int64_t n = 2048;
-  Random random(1);
-  const Tensor a = random.normal({n, n}, 0, 1).to(dtype), b = random.normal({n, n}, 0, 1).to(dtype);
-  return 2.0 * n * n * n / shortest(8, [&] { matmul(a, b); }) / 1e9;
+double product_rate(DType dtype, Device device, int64_t n) {
+  const Tensor draw = Random(1).normal({n, n}, 0, 1).to(dtype);
+  const Tensor a = draw.to(device), b = draw.to(device);
+  return 2.0 * static_cast<double>(n * n * n) / shortest(device, [&] { matmul(a, b); }) / 1e9;
 }
 
-double copy_rate() {
-  constexpr int64_t n = int64_t{64} << 20;  // far larger than any cache
-  const Tensor from = Random(2).uniform({n}, 0, 1);
-  Tensor to = Tensor::empty({n});
+// Of `n` floats, which should be far more than any cache holds.
+double copy_rate(Device device, int64_t n) {
+  const Tensor from = Random(2).uniform({n}, 0, 1).to(device);
+  Tensor to = Tensor::empty({n}, DType::f32, device);
   to.fill(0);
-  return 2.0 * 4 * n /
-         shortest(8,
-                  [&] {
-                    kernels::launch(kernels::Convert{from.in(), to.out(), n}, from.stream());
-                  }) /
-         1e9;
+  const auto copy = [&] { kernels::launch(kernels::Convert{from.in(), to.out(), n}, from.stream()); };
+  return 2.0 * 4 * static_cast<double>(n) / shortest(device, copy) / 1e9;
 }
 
 // A line of /proc/self/status in MiB.
@@ -64,8 +62,15 @@ double peak_memory_mib() { return status_mib("VmHWM:"); }
 void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 const Machine& machine() {
-  static const Machine measured{copy_rate(), product_rate(DType::f32), product_rate(DType::bf16)};
+  static const Machine measured{copy_rate(Device::cpu, int64_t{64} << 20), product_rate(DType::f32, Device::cpu, 2048),
+                                product_rate(DType::bf16, Device::cpu, 2048)};
   return measured;
+}
+
+Machine measure_device(bool quick) {
+  const int64_t side = quick ? 64 : 8192;
+  return {copy_rate(Device::cuda, quick ? 4096 : int64_t{256} << 20), product_rate(DType::f32, Device::cuda, side),
+          product_rate(DType::bf16, Device::cuda, side)};
 }
 
 }  // namespace gestalt::bench

@@ -17,6 +17,8 @@ struct Machine {
 
 // Measured once, on all cores, with random numbers.
 const Machine& machine();
+// The same of a GPU, on its own clock; `quick`: with sizes for a smoke test, which say nothing of the device.
+Machine measure_device(bool quick);
 
 // What the process holds of the system's memory, in MiB: now, and at most since reset_peak_memory().
 double memory_mib();

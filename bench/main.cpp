@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "bench/commands.h"
 #include "bench/machine.h"
+#include "engine/device_memory.h"
 #include "kernels/check.h"
 
 namespace gestalt::bench {
@@ -28,12 +31,24 @@ int google_benchmark(int argc, char** argv) {
   return 0;
 }
 
+void print(const Machine& m, const std::string& device) {
+  const nlohmann::ordered_json line{{"device", device},
+                                    {"copy_gb_per_s", m.copy_gb_per_s},
+                                    {"f32_gflop_per_s", m.f32_gflop_per_s},
+                                    {"bf16_gflop_per_s", m.bf16_gflop_per_s}};
+  fmt::print("{}\n", line.dump());
+}
+
 void add_machine(CLI::App& app) {
-  app.add_subcommand("machine", "measure the ceilings: a large copy, a large product; prints JSON")->callback([] {
-    const Machine& m = machine();
-    fmt::print(R"({{"copy_gb_per_s": {:.2f}, "f32_gflop_per_s": {:.1f}, "bf16_gflop_per_s": {:.1f}}})"
-               "\n",
-               m.copy_gb_per_s, m.f32_gflop_per_s, m.bf16_gflop_per_s);
+  CLI::App* command = app.add_subcommand("machine", "measure the ceilings: a large copy, a large product; prints JSON");
+  const auto device = std::make_shared<std::string>("cpu");
+  const auto quick = std::make_shared<bool>(false);
+  command->add_option("--device", *device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+  command->add_flag("--quick", *quick, "with --device cuda: a smoke test on small sizes");
+  command->callback([device, quick] {
+    if (*device == "cpu") return print(machine(), "cpu");
+    check(cuda_report().found, "[machine] {}", cuda_report().text);
+    print(measure_device(*quick), cuda_report().text);
   });
 }
 

@@ -225,9 +225,9 @@ def byol(options):
     return Case(trainer(lambda: loss_of(*views), sgd([online, predictor]), average), [online, predictor])
 
 
-def mae(options):
-    size = options.size or 32
-    model = MaskedAutoencoder(size).to(options.device)
+def mae(options, size=32, **shape):
+    size = options.size or size
+    model = MaskedAutoencoder(size, **shape).to(options.device)
     images = torch.randn(options.batch or 128, 3, size, size, device=options.device)
 
     @compiled(options)
@@ -348,6 +348,8 @@ CASES = {
     "simclr": simclr,
     "byol": byol,
     "mae": mae,
+    "mae-vit-b": lambda o: mae(o, 224, patch=16, width=768, depth=12, heads=12, decoder=(512, 8, 16)),
+    "gpt-124m": lambda o: gpt(o, 768, 12, 1024, 32, 50304),
     "gpt-4x128": lambda o: gpt(o, 128, 4, 64, 12),
     "gpt-6x384": lambda o: gpt(o, 384, 6, 256, 16),
     "nt_xent": nt_xent_case,

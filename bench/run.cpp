@@ -10,6 +10,7 @@
 
 #include "bench/commands.h"
 #include "bench/cost.h"
+#include "bench/device_clock.h"
 #include "bench/machine.h"
 #include "engine/allocator.h"
 
@@ -45,15 +46,18 @@ Cost cost_of_step(Workload& work) {
 }
 
 nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double before_mib, Device device) {
-  std::vector<double> ms;
+  std::vector<double> ms, device_ms;
+  DeviceClock clock(options.arrows ? Device::cpu : device);  // the arrows watch the launches themselves
   const Clock::time_point start = Clock::now();
   while (static_cast<int64_t>(ms.size()) < options.least || seconds_since(start) < options.seconds) {
     const Clock::time_point begin = Clock::now();
     work.step();
     ms.push_back(seconds_since(begin) * 1e3);
+    if (clock.runs()) device_ms.push_back(clock.milliseconds());
   }
   check(std::isfinite(work.loss()), "[run] the loss became {}", work.loss());
   nlohmann::ordered_json line{{"ms", ms}, {"peak_mib", peak_memory_mib() - before_mib}};
+  if (clock.runs()) line["device_ms"] = device_ms;
   line["tensors_mib"] = static_cast<double>(allocator_stats(device).peak) / 1048576;
   if (options.arrows) {
     auto& arrows = line["arrows_ms"] = nlohmann::ordered_json::object();

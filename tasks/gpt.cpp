@@ -180,7 +180,7 @@ std::unique_ptr<Feed> GptTask::open() {
 
 void GptTask::build(Random& random) {
   check(dropout >= 0 && dropout < 1, "[gpt] got --dropout {}, expected 0 or more and under 1", dropout);
-  check(row_multiple >= 1 && row_multiple <= 4096, "[gpt] got --vocabulary-multiple {}, expected 1 to 4096",
+  check(row_multiple >= 1 && row_multiple <= 65536, "[gpt] got --vocabulary-multiple {}, expected 1 to 65536",
         row_multiple);
   const int64_t vocabulary = tokens_.training->vocabulary();
   const int64_t rows = (vocabulary + row_multiple - 1) / row_multiple * row_multiple;

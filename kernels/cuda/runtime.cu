@@ -167,6 +167,25 @@ const char* last_kernel() { return last_launched; }
 void push_range(const char* name) { nvtxRangePushA(name); }
 void pop_range() { nvtxRangePop(); }
 
+Timer::Timer() {
+  for (void** event : {&begin_, &end_}) {
+    cudaEvent_t created;
+    GESTALT_CUDA_CHECK(cudaEventCreate(&created));
+    *event = created;
+  }
+}
+Timer::~Timer() {
+  for (void* event : {begin_, end_}) cudaEventDestroy(static_cast<cudaEvent_t>(event));
+}
+void Timer::begin() { GESTALT_CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(begin_), streams().compute)); }
+void Timer::end() { GESTALT_CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(end_), streams().compute)); }
+double Timer::milliseconds() const {
+  float ms = 0;
+  GESTALT_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(end_)));
+  GESTALT_CUDA_CHECK(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(begin_), static_cast<cudaEvent_t>(end_)));
+  return ms;
+}
+
 Range::Range(const char* name) { nvtxRangePushA(name); }
 Range::~Range() { nvtxRangePop(); }
 

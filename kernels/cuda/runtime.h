@@ -53,6 +53,20 @@ const char* last_kernel();                      // launched by this thread, or "
 void push_range(const char* name);
 void pop_range();
 
+// Time on the device's own clock from begin() to the last end(), each where the compute stream stands then.
+class Timer {
+ public:
+  Timer();
+  Timer(const Timer&) = delete;
+  ~Timer();
+  void begin();
+  void end();
+  double milliseconds() const;  // waits for it
+
+ private:
+  void *begin_ = nullptr, *end_ = nullptr;
+};
+
 // Names what is enqueued while it lives, in a profiler's timeline.
 class Range {
  public:
