@@ -8,7 +8,7 @@ namespace {
 
 constexpr int most_bytes = sizeof(SetVarying::words);
 
-__global__ void __launch_bounds__(most_bytes) set_kernel(SetVarying k, uint8_t* y) {
+__global__ void __launch_bounds__(most_bytes) set_kernel(const __grid_constant__ SetVarying k, uint8_t* y) {
   const int i = threadIdx.x;
   if (i < k.bytes) y[i] = static_cast<uint8_t>(k.words[i / 8] >> i % 8 * 8);
 }
