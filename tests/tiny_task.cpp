@@ -29,6 +29,8 @@ std::unique_ptr<Task> tiniest_task(const TaskEntry& entry, Device device, DType 
   task->fields(reader);
   reader.finish();
   task->run.device = name(device);
+  // Two right programs set a ReLU near 0 differently; a small rate keeps that from growing from step to step.
+  task->optimizer.rate *= 0.1;
   return task;
 }
 
