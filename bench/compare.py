@@ -18,6 +18,7 @@ import dataclasses
 import datetime
 import json
 import os
+import shlex
 import selectors
 import shutil
 import signal
@@ -291,6 +292,10 @@ def report(rows, before, after, torch, options):
 
     cores = options.threads or len(os.sched_getaffinity(0))
     lines = [
+        "# Gestalt beside PyTorch",
+        "",
+        f"`{shlex.join(sys.argv)}`",
+        "",
         f"{datetime.date.today()}, {cores} cores of {cpu_name()}, PyTorch {torch}, {options.rounds} rounds in turn. "
         f"Before: {rates(before)}. After: {rates(after)}.",
         "",
