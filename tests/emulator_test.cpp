@@ -49,7 +49,8 @@ std::string fault_of(const std::function<void()>& f) {
 // Checks that running `f` ends with a message that holds all the words.
 void check_fault(const std::function<void()>& f, std::initializer_list<const char*> words) {
   const std::string text = fault_of(f);
-  for (const char* word : words) CHECK_MESSAGE(text.find(word) != std::string::npos, "'", word, "' is not in: ", text);
+  for (const std::string word : words)
+    CHECK_MESSAGE(text.find(word) != std::string::npos, "'", word, "' is not in: ", text);
 }
 
 // Reverses the elements of a block through shared memory; `broken` forgets the barrier.
@@ -262,7 +263,8 @@ TEST_CASE("emulator: a captured graph repeats its work on what memory then holds
 
 TEST_CASE("emulator: refused launches and allocations say why") {
   check_fault([] { start(divergent_kernel, 1, 2048, 0); }, {"cudaErrorInvalidConfiguration", "launch.cuh"});
-  check_fault([] { start(write_dynamic_kernel, 1, 1, 300 << 10, 0); }, {"cudaErrorInvalidValue"});
+  check_fault([] { start(write_dynamic_kernel, 1, 1, 300 << 10, 0); },
+              {"asks for 307200 bytes of shared memory", "at most 232448 on this device"});
   emulator::set_memory_limit(1 << 20);
   CHECK(device_allocate(2 << 20) == nullptr);
   emulator::set_memory_limit(size_t{16} << 30);
