@@ -70,15 +70,7 @@ void add_protocol(CLI::App& evaluate, const char* name, const char* help) {
   const auto source = std::make_shared<FrozenSource>();
   const auto options = std::make_shared<Options>();
   command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
-  FlagFields flags(*command);
-  source->fields(flags);
-  options->fields(flags);
-  command->callback([command, source, options] {
-    GivenFields given(*command, "");
-    source->fields(given);
-    options->fields(given);
-    run(*source, *options);
-  });
+  set_command(*command, [](const FrozenSource& s, const Options& o) { run(s, o); }, source, options);
 }
 
 }  // namespace

@@ -63,13 +63,7 @@ void add_text(CLI::App& evaluate) {
   CLI::App* command = evaluate.add_subcommand("text", "a GPT's loss and bits per byte on held-out text");
   const auto options = std::make_shared<TextCommand>();
   command->add_option("model", options->model, "run folder, or model.safetensors of a GPT-2")->required();
-  FlagFields flags(*command);
-  options->fields(flags);
-  command->callback([command, options] {
-    GivenFields given(*command, "");
-    options->fields(given);
-    run(*options);
-  });
+  set_command(*command, [](const TextCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

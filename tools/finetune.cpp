@@ -31,15 +31,7 @@ void add_finetune(CLI::App& evaluate) {
   const auto source = std::make_shared<EncoderSource>();
   const auto options = std::make_shared<FinetuneOptions>();
   command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
-  FlagFields flags(*command);
-  source->fields(flags);
-  options->fields(flags);
-  command->callback([command, source, options] {
-    GivenFields given(*command, "");
-    source->fields(given);
-    options->fields(given);
-    run(*source, *options);
-  });
+  set_command(*command, [](const EncoderSource& s, const FinetuneOptions& o) { run(s, o); }, source, options);
 }
 
 }  // namespace gestalt::tools

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -63,5 +64,17 @@ class GivenFields : public Fields {
 
 // What is wrong with the command line, with the nearest flag or command where one is unknown.
 std::string explain(const CLI::App& app, const CLI::ParseError& error);
+
+// Gives `command` the flags of each struct's fields(). When it is typed, they hold what was given and `run` gets them.
+template <class Run, class... Options>
+void set_command(CLI::App& command, Run run, std::shared_ptr<Options>... options) {
+  FlagFields flags(command);
+  (options->fields(flags), ...);
+  command.callback([&command, run, options...] {
+    GivenFields given(command, "");
+    (options->fields(given), ...);
+    run(*options...);
+  });
+}
 
 }  // namespace gestalt::tools

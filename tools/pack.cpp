@@ -50,13 +50,7 @@ void add_pack(CLI::App& app) {
   const auto options = std::make_shared<PackOptions>();
   command->add_option("spec", options->spec, "the image set; see 'gestalt list data'")->required();
   command->add_option("out", options->out, "the file to write")->required();
-  FlagFields flags(*command);
-  options->fields(flags);
-  command->callback([command, options] {
-    GivenFields given(*command, "");
-    options->fields(given);
-    pack(*options);
-  });
+  set_command(*command, [](const PackOptions& o) { pack(o); }, options);
 }
 
 }  // namespace gestalt::tools

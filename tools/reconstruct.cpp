@@ -123,13 +123,7 @@ void add_reconstruct(CLI::App& app) {
   const auto options = std::make_shared<ReconstructCommand>();
   command->add_option("run", options->run, "folder of a run of mae, also of one that has not ended")->required();
   command->add_option("files", options->files, "JPEG, PNG or BMP files to show instead of images of a data set");
-  FlagFields flags(*command);
-  options->fields(flags);
-  command->callback([command, options] {
-    GivenFields given(*command, "");
-    options->fields(given);
-    run(*options);
-  });
+  set_command(*command, [](const ReconstructCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

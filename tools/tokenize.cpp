@@ -52,13 +52,7 @@ void add_tokenize(CLI::App& app) {
   const auto options = std::make_shared<TokenizeCommand>();
   command->add_option("text", options->text, "the text file, UTF-8")->required();
   command->add_option("out", options->out, "the folder to write train.tokens and val.tokens into")->required();
-  FlagFields flags(*command);
-  options->fields(flags);
-  command->callback([command, options] {
-    GivenFields given(*command, "");
-    options->fields(given);
-    tokenize(*options);
-  });
+  set_command(*command, [](const TokenizeCommand& o) { tokenize(o); }, options);
 }
 
 }  // namespace gestalt::tools
