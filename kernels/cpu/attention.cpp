@@ -15,14 +15,19 @@ namespace {
 
 constexpr int64_t block = 64;  // queries and keys of a tile of scores
 
+template <class S>
+constexpr int64_t lanes = tile_columns<S> / 2;
+template <class T>
+constexpr int64_t line = 64 / sizeof(T);  // elements of a cache line
+
 int64_t padded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-// One thread's memory for a head: matrices of (length, dim), zero-padded to whole tiles. Kept between calls.
+// One thread's memory for a head: matrices of (length, dim), zero-padded to whole registers. Kept between calls.
 template <class S>
 class Workspace {
  public:
   explicit Workspace(const AttentionShape& s)
-      : length(padded(s.length, block)), dim(padded(s.dim, tile_columns<S>)), size_(length * dim) {
+      : length(padded(s.length, lanes<S>)), dim(padded(s.dim, tile_columns<S>)), size_(length * dim) {
     thread_local std::vector<S> memory;
     memory.resize(static_cast<size_t>(matrices * size_ + 3 * length));
     next_ = memory.data();
@@ -39,12 +44,20 @@ class Workspace {
   S* next_;
 };
 
-// Copies rows of `s.dim` elements, `stride` apart, into a padded matrix, times `factor`.
+// How far after a matrix of head h, whose rows are `stride` apart, that of the next head begins.
+int64_t ahead(const AttentionShape& s, int64_t h, int64_t stride) {
+  return h + 1 < s.heads ? s.dim : s.length * stride - h * s.dim;
+}
+
+// Copies rows of `s.dim` elements, `stride` apart, of head h into a padded matrix, times `factor`; and asks for the
+// next head's, since memory would be waited for at each of these short rows.
 template <class T, class S>
-void load(const T* from, int64_t stride, const AttentionShape& s, const Workspace<S>& w, S factor, S* to) {
+void load(const T* from, int64_t stride, int64_t h, const AttentionShape& s, const Workspace<S>& w, S factor, S* to) {
+  const T* next = from + ahead(s, h, stride);
   for (int64_t i = 0; i < w.length; ++i, to += w.dim) {
     const int64_t filled = i < s.length ? s.dim : 0;
     const T* row = from + i * stride;
+    for (int64_t d = 0; d < filled; d += line<T>) __builtin_prefetch(next + i * stride + d);
 #pragma omp simd
     for (int64_t d = 0; d < filled; ++d) to[d] = static_cast<S>(row[d]) * factor;
     std::fill(to + filled, to + w.dim, S(0));
@@ -60,10 +73,8 @@ void unload(const S* from, int64_t stride, const AttentionShape& s, const Worksp
   }
 }
 
-// Rows of the tile that starts at `first`, in whole steps of tile_product.
-int64_t tile_extent(const AttentionShape& s, int64_t first, int64_t step) {
-  return std::min(block, padded(s.length - first, step));
-}
+// How many queries or keys the tile that starts at `first` has.
+int64_t tile_extent(const AttentionShape& s, int64_t first) { return std::min(block, s.length - first); }
 
 // How many keys of the tile that starts at `key` query i sees.
 int64_t visible(const AttentionShape& s, int64_t i, int64_t key) {
@@ -79,19 +90,20 @@ int64_t last_key(const AttentionShape& s, int64_t first) {
 template <class S>
 void online_softmax(const AttentionShape& s, int64_t query, int64_t key, S* tile, S* most, S* sum, S* out,
                     int64_t dim) {
-  for (int64_t i = 0; i < block && query + i < s.length; ++i) {
+  const int64_t rows = tile_extent(s, query), keys = tile_extent(s, key), columns = padded(keys, lanes<S>);
+  for (int64_t i = 0; i < rows; ++i) {
     S* p = tile + i * block;
     const int64_t n = visible(s, query + i, key);
-    S top = most[i];
-#pragma omp simd reduction(max : top)
-    for (int64_t j = 0; j < n; ++j) top = std::max(top, p[j]);
-    S part = 0;
-#pragma omp simd reduction(+ : part)
-    for (int64_t j = 0; j < n; ++j) part += p[j] = fast_exp(p[j] - top);
-    std::fill(p + n, p + block, S(0));
-    const S shrink = key == 0 ? S(0) : fast_exp(most[i] - top);
+    std::fill(p + n, p + columns, -std::numeric_limits<S>::max());  // whole registers: what is not seen counts as 0
+    const S top = std::max(most[i], reduce(p, columns, [](auto a, auto b) { return a > b ? a : b; }));
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) p[j] = fast_exp(p[j] - top);
+    const S part = reduce(p, columns, [](auto a, auto b) { return a + b; });
+    std::fill(p + n, p + keys, S(0));
+    const S shrink = fast_exp(most[i] - top);
     sum[i] = sum[i] * shrink + part;
     most[i] = top;
+    if (key == 0) continue;
 #pragma omp simd
     for (int64_t d = 0; d < dim; ++d) out[i * dim + d] *= shrink;
   }
@@ -105,26 +117,26 @@ void forward_head(const Attention& k, int64_t b, int64_t h) {
   Workspace<S> w(s);
   S *q = w.matrix(), *key = w.matrix(), *v = w.matrix(), *out = w.matrix(), *panels = w.matrix();
   const T* qkv = k.qkv.as<T>() + b * s.length * stride + h * s.dim;
-  load(qkv, stride, s, w, S(1) / std::sqrt(static_cast<S>(s.dim)), q);
-  load(qkv + head, stride, s, w, S(1), key);
-  load(qkv + 2 * head, stride, s, w, S(1), v);
+  load(qkv, stride, h, s, w, S(1) / std::sqrt(static_cast<S>(s.dim)), q);
+  load(qkv + head, stride, h, s, w, S(1), key);
+  load(qkv + 2 * head, stride, h, s, w, S(1), v);
   make_panels(key, w.dim, w.length, w.dim, panels);
   std::fill_n(out, w.length * w.dim, S(0));
   alignas(64) S tile[block * block];
   S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block) {
-    const int64_t m = tile_extent(s, i, tile_rows);
+    const int64_t rows = tile_extent(s, i), m = padded(rows, tile_rows);
     S most[block], sum[block] = {};
     std::fill_n(most, block, -std::numeric_limits<S>::max());
     for (int64_t j = 0; j < last_key(s, i); j += block) {
-      const int64_t n = tile_extent(s, j, tile_columns<S>);
+      const int64_t keys = tile_extent(s, j), n = padded(keys, lanes<S>);
       tile_product<S, Layout::rows, Layout::panels, false>(q + i * w.dim, w.dim, panels + j * w.dim, 0, m, n, w.dim,
                                                            tile, block);
       online_softmax(s, i, j, tile, most, sum, out + i * w.dim, w.dim);
-      tile_product<S, Layout::rows, Layout::rows, true>(tile, block, v + j * w.dim, w.dim, m, w.dim, n, out + i * w.dim,
-                                                        w.dim);
+      tile_product<S, Layout::rows, Layout::rows, true>(tile, block, v + j * w.dim, w.dim, m, w.dim, keys,
+                                                        out + i * w.dim, w.dim);
     }
-    for (int64_t r = 0; r < block && i + r < s.length; ++r) {
+    for (int64_t r = 0; r < rows; ++r) {
       lse[i + r] = most[r] + std::log(sum[r]);
       S* row = out + (i + r) * w.dim;
       for (int64_t d = 0; d < w.dim; ++d) row[d] /= sum[r];
@@ -137,17 +149,18 @@ void forward_head(const Attention& k, int64_t b, int64_t h) {
 template <class S>
 void score_gradients(const AttentionShape& s, int64_t query, int64_t key, const S* lse, const S* along, S* tile,
                      S* grad) {
-  for (int64_t i = 0; i < block; ++i) {
+  const int64_t rows = tile_extent(s, query), columns = padded(tile_extent(s, key), lanes<S>);
+  for (int64_t i = 0; i < rows; ++i) {
     S *p = tile + i * block, *g = grad + i * block;
-    const int64_t n = query + i < s.length ? visible(s, query + i, key) : 0;
-    const S shift = n ? lse[query + i] : S(0), mean = n ? along[query + i] : S(0);
+    const int64_t n = visible(s, query + i, key);
+    const S shift = lse[query + i], mean = along[query + i];
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       p[j] = fast_exp(p[j] - shift);
       g[j] = p[j] * (g[j] - mean);
     }
-    std::fill(p + n, p + block, S(0));
-    std::fill(g + n, g + block, S(0));
+    std::fill(p + n, p + columns, S(0));
+    std::fill(g + n, g + columns, S(0));
   }
 }
 
@@ -162,17 +175,19 @@ void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   S *key_panels = w.matrix(), *v_panels = w.matrix(), *v = w.matrix(), *along = w.row();
   const T* qkv = k.qkv.as<T>() + b * s.length * stride + h * s.dim;
   const S scale = S(1) / std::sqrt(static_cast<S>(s.dim));
-  load(qkv, stride, s, w, scale, q);
-  load(qkv + head, stride, s, w, S(1), key);
-  load(qkv + 2 * head, stride, s, w, S(1), v);
+  load(qkv, stride, h, s, w, scale, q);
+  load(qkv + head, stride, h, s, w, S(1), key);
+  load(qkv + 2 * head, stride, h, s, w, S(1), v);
   const int64_t offset = b * s.length * head + h * s.dim;
-  load(k.dy.as<T>() + offset, head, s, w, S(1), dy);
+  load(k.dy.as<T>() + offset, head, h, s, w, S(1), dy);
   make_panels(key, w.dim, w.length, w.dim, key_panels);
   make_panels(v, w.dim, w.length, w.dim, v_panels);
   const T* y = k.y.as<T>() + offset;
   for (int64_t i = 0; i < s.length; ++i) {
-    along[i] = 0;
-    for (int64_t d = 0; d < s.dim; ++d) along[i] += static_cast<S>(y[i * head + d]) * dy[i * w.dim + d];
+    S dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t d = 0; d < s.dim; ++d) dot += static_cast<S>(y[i * head + d]) * dy[i * w.dim + d];
+    along[i] = dot;
   }
   for (S* zero : {dq, dk, dv}) std::fill_n(zero, n, S(0));
   alignas(64) S tile[block * block];
@@ -180,14 +195,15 @@ void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   const S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block)
     for (int64_t j = 0; j < last_key(s, i); j += block) {
-      const int64_t a = i * w.dim, c = j * w.dim;
-      const int64_t m = tile_extent(s, i, tile_rows), n = tile_extent(s, j, tile_columns<S>);
+      const int64_t a = i * w.dim, c = j * w.dim, rows = tile_extent(s, i), keys = tile_extent(s, j);
+      const int64_t m = padded(rows, tile_rows), n = padded(keys, lanes<S>), l = padded(keys, tile_rows);
       tile_product<S, Layout::rows, Layout::panels, false>(q + a, w.dim, key_panels + c, 0, m, n, w.dim, tile, block);
       tile_product<S, Layout::rows, Layout::panels, false>(dy + a, w.dim, v_panels + c, 0, m, n, w.dim, grad, block);
       score_gradients(s, i, j, lse, along, tile, grad);
-      tile_product<S, Layout::rows, Layout::rows, true>(grad, block, key + c, w.dim, m, w.dim, n, dq + a, w.dim);
-      tile_product<S, Layout::transposed, Layout::rows, true>(grad, block, q + a, w.dim, n, w.dim, m, dk + c, w.dim);
-      tile_product<S, Layout::transposed, Layout::rows, true>(tile, block, dy + a, w.dim, n, w.dim, m, dv + c, w.dim);
+      tile_product<S, Layout::rows, Layout::rows, true>(grad, block, key + c, w.dim, m, w.dim, keys, dq + a, w.dim);
+      tile_product<S, Layout::transposed, Layout::rows, true>(grad, block, q + a, w.dim, l, w.dim, rows, dk + c, w.dim);
+      tile_product<S, Layout::transposed, Layout::rows, true>(tile, block, dy + a, w.dim, l, w.dim, rows, dv + c,
+                                                              w.dim);
     }
   T* dqkv = k.dqkv.as<T>() + b * s.length * stride + h * s.dim;
   unload(dq, stride, s, w, scale, dqkv);

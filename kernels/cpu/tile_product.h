@@ -1,9 +1,11 @@
 // A small register-blocked matrix product for kernels that use a tile of products at once and then forget it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace gestalt::kernels::cpu {
 
@@ -81,18 +83,71 @@ inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64
   if (j < n) columns(j, std::integral_constant<int, 1>{});
 }
 
+// Exchanges the elements of the rows, seen as a matrix of squares of `step` · 2, across each square's diagonal.
+template <int step, class Vector, size_t... lane>
+inline void exchange(Vector& a, Vector& b, std::index_sequence<lane...>) {
+  constexpr int n = sizeof...(lane);
+  const Vector low = __builtin_shufflevector(a, b, (lane & step ? n + lane - step : lane)...);
+  b = __builtin_shufflevector(a, b, (lane & step ? n + lane : lane + step)...);
+  a = low;
+}
+
+// Transposes a square matrix, a register a row.
+template <class Vector, int n, int step = n / 2>
+inline void transpose(Vector (&rows)[n]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i)
+    if (!(i & step)) exchange<step>(rows[i], rows[i + step], std::make_index_sequence<n>{});
+  if constexpr (step > 1) transpose<Vector, n, step / 2>(rows);
+}
+
+// f over the lanes of a register, by halves.
+template <class Vector, int n, class F, size_t... lane>
+inline auto reduce_lanes(Vector v, F f, std::index_sequence<lane...>) {
+  if constexpr (n == 1) {
+    return v[0];
+  } else {
+    const Vector other = __builtin_shufflevector(v, v, (lane + n / 2) % sizeof...(lane)...);
+    return reduce_lanes<Vector, n / 2>(f(v, other), f, std::index_sequence<lane...>{});
+  }
+}
+
+// f over x [0, count), count > 0, a multiple of a register's lanes. A loop over few registers, whose `omp simd
+// reduction` would end with a lane after the other.
+template <class T, class F>
+inline T reduce(const T* x, int64_t count, F f) {
+  using Vector = typename Simd<T>::Vector;
+  constexpr int lanes = tile_columns<T> / 2;
+  Vector all, v;
+  std::memcpy(&all, x, sizeof(Vector));
+  for (int64_t i = lanes; i < count; i += lanes) {
+    std::memcpy(&v, x + i, sizeof(Vector));
+    all = f(all, v);
+  }
+  return reduce_lanes<Vector, lanes>(all, f, std::make_index_sequence<lanes>{});
+}
+
 // Lays rows [0, count) of x (stride ldx, k columns) out as panels of columns: what tile_product takes as b to make
-// x·xᵀ. `count` is a multiple of tile_columns.
+// x·xᵀ. `count` is a multiple of half of tile_columns (one vector).
 template <class T>
 inline void make_panels(const T* x, int64_t ldx, int64_t count, int64_t k, T* panels) {
-  constexpr int64_t width = tile_columns<T>;
-  constexpr int64_t line = 64 / sizeof(T);  // read whole cache lines: a column at a time, rows evict each other
-  for (int64_t j = 0; j < count; j += width)
-    for (int64_t begin = 0; begin < k; begin += line) {
-      const int64_t end = begin + line < k ? begin + line : k;
-      for (int64_t c = 0; c < width; ++c)
-        for (int64_t l = begin; l < end; ++l) panels[j * k + l * width + c] = x[(j + c) * ldx + l];
+  constexpr int lanes = tile_columns<T> / 2;
+  for (int64_t j = 0; j < count; j += lanes) {
+    const int64_t first = j / tile_columns<T> * tile_columns<T>,
+                  width = std::min<int64_t>(tile_columns<T>, count - first);
+    T* to = panels + first * k + j - first;
+    int64_t l = 0;
+    for (; l + lanes <= k; l += lanes) {
+      typename Simd<T>::Vector rows[lanes];
+#pragma GCC unroll 16
+      for (int r = 0; r < lanes; ++r) std::memcpy(&rows[r], x + (j + r) * ldx + l, sizeof(rows[r]));
+      transpose(rows);
+#pragma GCC unroll 16
+      for (int r = 0; r < lanes; ++r) std::memcpy(to + (l + r) * width, &rows[r], sizeof(rows[r]));
     }
+    for (; l < k; ++l)
+      for (int r = 0; r < lanes; ++r) to[l * width + r] = x[(j + r) * ldx + l];
+  }
 }
 
 }  // namespace gestalt::kernels::cpu
