@@ -18,8 +18,8 @@ import dataclasses
 import datetime
 import json
 import os
-import shlex
 import selectors
+import shlex
 import shutil
 import signal
 import statistics

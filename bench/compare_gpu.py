@@ -40,8 +40,8 @@ VIT_B = ("model=vit-base", "patch=16", "decoder-width=512", "decoder-depth=8", "
 GPT2 = ("layers=12", "heads=12", "width=768", "vocabulary-multiple=50304")
 
 CASES = [
-    Case("augment", "augment, two views of 224² of 1,024 images of 256², all operations", "≤ 2 ms", "augment-224",
-         batch=1024, quick=(1, 32), configs=()),
+    Case("augment", "augment, two views of 224² of 1,024 images of 256², all operations", "≤ 2 ms",
+         "augment-224-byol", batch=1024, quick=(1, 32), configs=()),
     Case("nt_xent", "NT-Xent forward + backward, N = 4,096, d = 128", "≤ 0.11 ms", "nt_xent", batch=8192, size=128,
          quick=(64, 32)),
     Case("nt_xent-large", "NT-Xent forward + backward, N = 65,536, d = 128", "≤ 20 ms", "nt_xent", batch=131072, size=128,

@@ -37,10 +37,10 @@ class NtXentWork : public Workload {
   Tensor z_, loss_;
 };
 
-// Two views, as SimCLR's, of `batch` images as large as the views, or of 256 pixels for views of 224.
+// Two views, as SimCLR's or BYOL's, of `batch` images as large as the views, or of 256 pixels for views of 224.
 class AugmentWork : public Workload {
  public:
-  AugmentWork(const WorkloadOptions& o, int64_t view, int64_t image) : dtype_(o.dtype) {
+  AugmentWork(const WorkloadOptions& o, int64_t view, int64_t image, bool byol = false) : dtype_(o.dtype) {
     batch = o.batch > 0 ? o.batch : 64, size = o.size > 0 ? o.size : view;
     items = 2 * static_cast<double>(batch), item = "views";
     const auto side = static_cast<int32_t>(o.size > 0 ? o.size : image);
@@ -58,6 +58,7 @@ class AugmentWork : public Workload {
     options.normalise = "imagenet";
     if (size >= 96) options.blur = 0.5;
     views_ = {options.parameters(), options.parameters()};
+    if (byol) views_[0].blur = 1, views_[1].blur = 0.1f, views_[1].solarize = 0.2f;
   }
   void step() override {
     augment(pixels_, frames_, samples_, views_, size, 1, step_++, dtype_);
@@ -153,6 +154,10 @@ std::vector<WorkloadEntry> op_workloads() {
           {"augment-224", "two views of 224 pixels from images of 256, with blur",
            [](const WorkloadOptions& o) -> std::unique_ptr<Workload> {
              return std::make_unique<AugmentWork>(o, 224, 256);
+           }},
+          {"augment-224-byol", "the same with BYOL's views: every operation, solarize too",
+           [](const WorkloadOptions& o) -> std::unique_ptr<Workload> {
+             return std::make_unique<AugmentWork>(o, 224, 256, true);
            }},
           {"masked_loss", "the masked reconstruction loss and its gradient, patches of 16",
            [](const WorkloadOptions& o) -> std::unique_ptr<Workload> { return std::make_unique<MaskedLossWork>(o); }},
