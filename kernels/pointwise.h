@@ -1,6 +1,7 @@
 // The pointwise formulas and their derivatives, each written once for every dtype, host and device.
 #pragma once
 
+#include "kernels/gelu.h"
 #include "kernels/math.h"
 
 namespace gestalt::kernels {
@@ -20,21 +21,14 @@ struct Apply<Formula::relu> {
 
 template <>
 struct Apply<Formula::gelu> {
-  template <class A> static GESTALT_HOST_DEVICE A cdf(A x) { return A(0.5) * (A(1) + fast_erf(x * A(0.70710678118654752))); }
-  template <class A> static GESTALT_HOST_DEVICE A f(A x) { return x * cdf(x); }
-  template <class A> static GESTALT_HOST_DEVICE A df(A x) {
-    return cdf(x) + x * A(0.39894228040143268) * fast_exp(A(-0.5) * x * x);
-  }
+  template <class A> static GESTALT_HOST_DEVICE A f(A x) { return gelu(x); }
+  template <class A> static GESTALT_HOST_DEVICE A df(A x) { return gelu_slope(x); }
 };
 
 template <>
 struct Apply<Formula::gelu_tanh> {
-  template <class A> static GESTALT_HOST_DEVICE A inner(A x) { return A(0.79788456080286536) * (x + A(0.044715) * x * x * x); }
-  template <class A> static GESTALT_HOST_DEVICE A f(A x) { return A(0.5) * x * (A(1) + fast_tanh(inner(x))); }
-  template <class A> static GESTALT_HOST_DEVICE A df(A x) {
-    const A t = fast_tanh(inner(x));
-    return A(0.5) * (A(1) + t) + A(0.5) * x * (A(1) - t * t) * A(0.79788456080286536) * (A(1) + A(3 * 0.044715) * x * x);
-  }
+  template <class A> static GESTALT_HOST_DEVICE A f(A x) { return gelu_tanh(x); }
+  template <class A> static GESTALT_HOST_DEVICE A df(A x) { return gelu_tanh_slope(x); }
 };
 
 template <>
