@@ -14,9 +14,30 @@ constexpr int64_t grain = 16384;  // elements below which a second thread costs 
 template <class F>
 void dispatch_any(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::u8: return f(uint8_t{});
-    case DType::i32: return f(int32_t{});
-    default: return dispatch_float(dtype, f);
+    case DType::u8:
+      return f(uint8_t{});
+    case DType::i32:
+      return f(int32_t{});
+    default:
+      return dispatch_float(dtype, f);
+  }
+}
+
+// sums[j] += Σ_i x[i, j], four rows at a time.
+template <class T>
+void add_rows(const T* x, int64_t rows, int64_t columns, Accumulator<T>* sums) {
+  using S = Accumulator<T>;
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    const T *a = x + i * columns, *b = a + columns, *c = b + columns, *d = c + columns;
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j)
+      sums[j] += (static_cast<S>(a[j]) + static_cast<S>(b[j])) + (static_cast<S>(c[j]) + static_cast<S>(d[j]));
+  }
+  for (; i < rows; ++i) {
+    const T* row = x + i * columns;
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) sums[j] += static_cast<S>(row[j]);
   }
 }
 
@@ -66,8 +87,7 @@ void run(const Combine& k, Stream) {
         const S sa = static_cast<S>(k.a_scale), sb = static_cast<S>(k.b_scale);
         parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
 #pragma omp simd
-          for (int64_t i = begin; i < end; ++i)
-            store(&y[i], sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]));
+          for (int64_t i = begin; i < end; ++i) store(&y[i], sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]));
         });
       });
     });
@@ -110,8 +130,7 @@ void run(const PointwiseBackward& k, Stream) {
     dispatch_formula(k.formula, [&](auto formula) {
       parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
 #pragma omp simd
-        for (int64_t i = begin; i < end; ++i)
-          store(&dx[i], static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])));
+        for (int64_t i = begin; i < end; ++i) store(&dx[i], static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])));
       });
     });
   });
@@ -147,15 +166,16 @@ void run(const ColumnSum& k, Stream) {
     using S = Accumulator<T>;
     const T* x = k.x.as<T>();
     S* y = k.y.as<S>();
-    // Each thread owns a strip of columns and walks all rows: no sums to join, whatever the number of threads.
-    parallel_ranges(k.columns, 16, [&](int64_t begin, int64_t end) {
-      std::fill(y + begin, y + end, S(0));
-      for (int64_t i = 0; i < k.rows; ++i) {
-        const T* row = x + i * k.columns;
-#pragma omp simd
-        for (int64_t j = begin; j < end; ++j) y[j] += static_cast<S>(row[j]);
-      }
+    // Whole rows, as the memory lies, in chunks that depend on the sizes only.
+    const int64_t n = k.columns, chunk = std::max<int64_t>(64, (k.rows + 15) / 16),
+                  chunks = (k.rows + chunk - 1) / chunk;
+    std::vector<S> partial(chunks * n);
+    parallel_ranges(chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c)
+        add_rows(x + c * chunk * n, std::min(chunk, k.rows - c * chunk), n, &partial[c * n]);
     });
+    std::fill_n(y, n, S(0));
+    add_rows(partial.data(), chunks, n, y);
   });
 }
 
