@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/write.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
@@ -68,8 +69,7 @@ void run(const Convert& k, Stream) {
       const X* x = k.x.as<X>();
       Y* y = k.y.as<Y>();
       parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) store(&y[i], static_cast<Accumulator<Y>>(x[i]));
+        write_range(y, begin, end, [=](int64_t i) { return static_cast<Accumulator<Y>>(x[i]); });
       });
     });
   });
@@ -86,8 +86,7 @@ void run(const Combine& k, Stream) {
         Y* y = k.y.as<Y>();
         const S sa = static_cast<S>(k.a_scale), sb = static_cast<S>(k.b_scale);
         parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-          for (int64_t i = begin; i < end; ++i) store(&y[i], sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]));
+          write_range(y, begin, end, [=](int64_t i) { return sa * static_cast<S>(a[i]) + sb * static_cast<S>(b[i]); });
         });
       });
     });
@@ -101,8 +100,7 @@ void run(const Multiply& k, Stream) {
     const T *a = k.a.as<T>(), *b = k.b.as<T>();
     T* y = k.y.as<T>();
     parallel_ranges(k.count, grain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) store(&y[i], static_cast<S>(a[i]) * static_cast<S>(b[i]));
+      write_range(y, begin, end, [=](int64_t i) { return static_cast<S>(a[i]) * static_cast<S>(b[i]); });
     });
   });
 }
@@ -114,8 +112,7 @@ void run(const Pointwise& k, Stream) {
     T* y = k.y.as<T>();
     dispatch_formula(k.formula, [&](auto formula) {
       parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) store(&y[i], formula.f(static_cast<Accumulator<T>>(x[i])));
+        write_range(y, begin, end, [=](int64_t i) { return formula.f(static_cast<Accumulator<T>>(x[i])); });
       });
     });
   });
@@ -129,8 +126,8 @@ void run(const PointwiseBackward& k, Stream) {
     T* dx = k.dx.as<T>();
     dispatch_formula(k.formula, [&](auto formula) {
       parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) store(&dx[i], static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])));
+        write_range(dx, begin, end,
+                    [=](int64_t i) { return static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])); });
       });
     });
   });
@@ -186,13 +183,13 @@ void run(const AddRow& k, Stream) {
     const T* x = k.x.as<T>();
     const S* row = k.row.as<S>();
     T* y = k.y.as<T>();
-    parallel_ranges(k.rows, std::max<int64_t>(1, grain / std::max<int64_t>(1, k.columns)),
-                    [&](int64_t begin, int64_t end) {
-                      for (int64_t i = begin; i < end; ++i)
-#pragma omp simd
-                        for (int64_t j = 0; j < k.columns; ++j)
-                          store(&y[i * k.columns + j], static_cast<S>(x[i * k.columns + j]) + row[j]);
-                    });
+    const int64_t n = k.columns;
+    parallel_ranges(k.rows, std::max<int64_t>(1, grain / std::max<int64_t>(1, n)), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const T* from = x + i * n;
+        write_range(y + i * n, 0, n, [=](int64_t j) { return static_cast<S>(from[j]) + row[j]; });
+      }
+    });
   });
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/write.h"
 #include "kernels/math.h"
 
 namespace gestalt::kernels::cpu {
@@ -44,8 +45,7 @@ void layer_norm_row(const LayerNorm& k, int64_t i) {
   if (k.residual) {
     const T* residual = k.residual.as<T>() + i * n;
     T* sum = k.sum.as<T>() + i * n;
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) store(&sum[j], static_cast<S>(h[j]) + static_cast<S>(residual[j]));
+    write_range(sum, 0, n, [=](int64_t j) { return static_cast<S>(h[j]) + static_cast<S>(residual[j]); });
     h = sum;
   }
   const S mean = total<S>(n, [&](int64_t j) { return static_cast<S>(h[j]); }) / static_cast<S>(n);
@@ -56,8 +56,7 @@ void layer_norm_row(const LayerNorm& k, int64_t i) {
   const S inv_std = S(1) / std::sqrt(squares / static_cast<S>(n) + static_cast<S>(k.eps));
   k.mean.as<S>()[i] = mean;
   k.inv_std.as<S>()[i] = inv_std;
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) store(&y[j], (static_cast<S>(h[j]) - mean) * inv_std * gamma[j] + beta[j]);
+  write_range(y, 0, n, [=](int64_t j) { return (static_cast<S>(h[j]) - mean) * inv_std * gamma[j] + beta[j]; });
 }
 
 // dx of one row; adds the row's share of dgamma and dbeta.
@@ -80,16 +79,14 @@ void layer_norm_row_backward(const LayerNormBackward& k, int64_t i, Accumulator<
   }
   sum /= static_cast<S>(n);
   product /= static_cast<S>(n);
-  auto gradient = [&](int64_t j) {
+  const auto gradient = [=](int64_t j) {
     return inv_std * (static_cast<S>(dy[j]) * gamma[j] - sum - (static_cast<S>(h[j]) - mean) * inv_std * product);
   };
   if (k.dsum) {
     const T* dsum = k.dsum.as<T>() + i * n;
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) store(&dx[j], gradient(j) + static_cast<S>(dsum[j]));
+    write_range(dx, 0, n, [=](int64_t j) { return gradient(j) + static_cast<S>(dsum[j]); });
   } else {
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) store(&dx[j], gradient(j));
+    write_range(dx, 0, n, gradient);
   }
 }
 
@@ -141,11 +138,9 @@ void run(const Softmax& k, Stream) {
       const S sum = total<S>(n, [&](int64_t j) { return fast_exp(static_cast<S>(x[j]) - most); });
       const S shift = most + std::log(sum), share = S(1) / sum;
       if (k.log) {
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) store(&y[j], static_cast<S>(x[j]) - shift);
+        write_range(y, 0, n, [=](int64_t j) { return static_cast<S>(x[j]) - shift; });
       } else {
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) store(&y[j], fast_exp(static_cast<S>(x[j]) - most) * share);
+        write_range(y, 0, n, [=](int64_t j) { return fast_exp(static_cast<S>(x[j]) - most) * share; });
       }
     });
   });
@@ -161,12 +156,10 @@ void run(const SoftmaxBackward& k, Stream) {
       T* dx = k.dx.as<T>() + i * n;
       if (k.log) {
         const S sum = total<S>(n, [&](int64_t j) { return static_cast<S>(dy[j]); });
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) store(&dx[j], static_cast<S>(dy[j]) - fast_exp(static_cast<S>(y[j])) * sum);
+        write_range(dx, 0, n, [=](int64_t j) { return static_cast<S>(dy[j]) - fast_exp(static_cast<S>(y[j])) * sum; });
       } else {
         const S sum = total<S>(n, [&](int64_t j) { return static_cast<S>(dy[j]) * static_cast<S>(y[j]); });
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) store(&dx[j], static_cast<S>(y[j]) * (static_cast<S>(dy[j]) - sum));
+        write_range(dx, 0, n, [=](int64_t j) { return static_cast<S>(y[j]) * (static_cast<S>(dy[j]) - sum); });
       }
     });
   });
@@ -183,8 +176,7 @@ void run(const Normalize& k, Stream) {
       const S squares = total<S>(n, [&](int64_t j) { return static_cast<S>(x[j]) * static_cast<S>(x[j]); });
       const S inv = S(1) / std::max(std::sqrt(squares), static_cast<S>(k.eps));
       k.inv_norm.as<S>()[i] = inv;
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) store(&y[j], static_cast<S>(x[j]) * inv);
+      write_range(y, 0, n, [=](int64_t j) { return static_cast<S>(x[j]) * inv; });
     });
   });
 }
@@ -201,8 +193,7 @@ void run(const NormalizeBackward& k, Stream) {
       const bool clamped = inv >= S(1) / static_cast<S>(k.eps);
       const S along =
           clamped ? S(0) : total<S>(n, [&](int64_t j) { return static_cast<S>(y[j]) * static_cast<S>(dy[j]); });
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) store(&dx[j], inv * (static_cast<S>(dy[j]) - static_cast<S>(y[j]) * along));
+      write_range(dx, 0, n, [=](int64_t j) { return inv * (static_cast<S>(dy[j]) - static_cast<S>(y[j]) * along); });
     });
   });
 }
