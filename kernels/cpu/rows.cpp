@@ -77,10 +77,9 @@ void layer_norm_row_backward(const LayerNormBackward& k, int64_t i, Accumulator<
     dgamma[j] += d * unit;
     dbeta[j] += d;
   }
-  sum /= static_cast<S>(n);
-  product /= static_cast<S>(n);
+  const S shift = inv_std * sum / static_cast<S>(n), slope = inv_std * inv_std * product / static_cast<S>(n);
   const auto gradient = [=](int64_t j) {
-    return inv_std * (static_cast<S>(dy[j]) * gamma[j] - sum - (static_cast<S>(h[j]) - mean) * inv_std * product);
+    return inv_std * (static_cast<S>(dy[j]) * gamma[j]) - ((static_cast<S>(h[j]) - mean) * slope + shift);
   };
   if (k.dsum) {
     const T* dsum = k.dsum.as<T>() + i * n;
