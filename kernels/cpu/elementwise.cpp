@@ -166,13 +166,16 @@ void run(const ColumnSum& k, Stream) {
     // Whole rows, as the memory lies, in chunks that depend on the sizes only.
     const int64_t n = k.columns, chunk = std::max<int64_t>(64, (k.rows + 15) / 16),
                   chunks = (k.rows + chunk - 1) / chunk;
-    std::vector<S> partial(chunks * n);
+    thread_local std::vector<S> memory;
+    memory.resize(chunks * n);
+    std::fill_n(memory.data(), chunks * n, S(0));
+    S* partial = memory.data();  // of the calling thread, for all
     parallel_ranges(chunks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c)
-        add_rows(x + c * chunk * n, std::min(chunk, k.rows - c * chunk), n, &partial[c * n]);
+        add_rows(x + c * chunk * n, std::min(chunk, k.rows - c * chunk), n, partial + c * n);
     });
     std::fill_n(y, n, S(0));
-    add_rows(partial.data(), chunks, n, y);
+    add_rows(partial, chunks, n, y);
   });
 }
 
