@@ -284,22 +284,18 @@ void backward_input(const ConvBackwardInput& k) {
   convolve(k.dy.as<T>(), u, k.dx.as<T>(), k.shape, out, in);
 }
 
-// dw = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G, the sum over tiles being a product (O × tiles)·(tiles × I) for each point. All
-// threads share a block of tiles, and each takes some of the points.
+// sum = Σ (A dy Aᵀ) ⊙ (Bᵀ x B) over the tiles [begin, end): for each point a product (O × tiles)·(tiles × I), by blocks
+// that v and d hold.
 template <class T>
-void backward_weights(const ConvBackwardWeights& k) {
-  const ConvShape& s = k.shape;
-  const int64_t in = s.in_channels, out = s.out_channels;
-  const Tiles tiles(s);
-  const int64_t block = whole_rows(std::min(tiles.count, std::clamp<int64_t>((in + out) / 2, 64, 256)));
-  float* space =
-      shared_memory().floats(points * (Planes::size(block, in) + Planes::size(block, out) + Planes::size(out, in)));
-  const Planes v(space, block, in), d(v.end(), block, out), sum(d.end(), out, in);
+void add_tiles(const ConvBackwardWeights& k, int64_t begin, int64_t end, int64_t block, const Planes& v,
+               const Planes& d, const Planes& sum) {
+  const int64_t in = k.shape.in_channels, out = k.shape.out_channels;
+  const Tiles tiles(k.shape);
   const T *x = k.x.as<T>(), *dy = k.dy.as<T>();
-  for (int64_t first = 0; first < tiles.count; first += block) {
-    const int64_t count = std::min(block, tiles.count - first);
-    parallel_ranges(count, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t count = std::min(block, end - first);
+    parallel_ranges(count, 1, [&](int64_t from, int64_t to) {
+      for (int64_t t = from; t < to; ++t) {
         const auto [image, top, left] = tiles.place(first + t);
         for (int64_t c = 0; c < in; c += lanes)
           v.scatter(transform<InputLine>(tiles.read<reach>(x, image, top - 1, left - 1, in, c)), t * in + c);
@@ -307,9 +303,9 @@ void backward_weights(const ConvBackwardWeights& k) {
           d.scatter(transform<OutputGradientLine>(tiles.read<side>(dy, image, top, left, out, o)), t * out + o);
       }
     });
-    parallel_ranges(points, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p)
-        if (first == 0)
+    parallel_ranges(points, 1, [&](int64_t from, int64_t to) {
+      for (int64_t p = from; p < to; ++p)
+        if (first == begin)
           tile_product<float, Layout::transposed, Layout::rows, false>(d.at(p), out, v.at(p), in, out, in, count,
                                                                        sum.at(p), in);
         else
@@ -317,11 +313,37 @@ void backward_weights(const ConvBackwardWeights& k) {
                                                                       sum.at(p), in);
     });
   }
+}
+
+// dw = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G. Where there are many tiles for each thread, it sums its own share of them, and
+// nothing goes from one core to the other but the sums; else all threads share a block of tiles, and each takes some
+// points.
+template <class T>
+void backward_weights(const ConvBackwardWeights& k) {
+  const int64_t in = k.shape.in_channels, out = k.shape.out_channels, tiles = Tiles(k.shape).count;
+  const int64_t threads = omp_get_max_threads(), parts = tiles >= 512 * threads ? threads : 1;
+  const int64_t most = parts > 1 ? 64 : std::clamp<int64_t>((in + out) / 2, 64, 256);
+  const int64_t block = whole_rows(std::min(tiles, most)), size = points * Planes::size(out, in);
+  const int64_t planes = points * (Planes::size(block, in) + Planes::size(block, out));
+  float* space = shared_memory().floats(parts * (size + planes));
+  const auto sum_of = [=](int64_t part) { return Planes(space + part * (size + planes), out, in); };
+  parallel_ranges(parts, 1, [&](int64_t begin, int64_t end) {  // what is parallel inside stays on its thread
+    for (int64_t part = begin; part < end; ++part) {
+      const Planes sum = sum_of(part), v(sum.end(), block, in), d(v.end(), block, out);
+      add_tiles<T>(k, tiles * part / parts, tiles * (part + 1) / parts, block, v, d, sum);
+    }
+  });
   float* dw = k.dw.as<float>();
   parallel_ranges(out, 1, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o)
       for (int64_t c = 0; c < in; c += lanes) {
-        const Square<3> g = transform<FilterGradientLine>(sum.gather(o * in + c));
+        Square<reach> all = sum_of(0).gather(o * in + c);
+        for (int64_t part = 1; part < parts; ++part) {
+          const Square<reach> more = sum_of(part).gather(o * in + c);
+          for (size_t i = 0; i < reach; ++i)
+            for (size_t j = 0; j < reach; ++j) all[i][j] += more[i][j];
+        }
+        const Square<3> g = transform<FilterGradientLine>(all);
         for (int64_t tap = 0; tap < 9; ++tap) put(dw + (o * 9 + tap) * in + c, g[tap / 3][tap % 3]);
       }
   });
