@@ -7,16 +7,28 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3} BUILD=${BUILD:-build} OUT=${OUT:-bench/results} DEVICE=${DEVICE:-cpu}
 (($#)) || set -- kernels steps profile compare growth
 
+# A record's first lines: what it is, the command, the machine and the day.
+heading() {
+  printf '# %s\n\n`%s` on %s, %s cores, %s:\n' "$1" "$2" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" \
+    "$(nproc)" "$(date -I)"
+}
+
 for what in "$@"; do
   echo "== $what" >&2
   case $what in
-    kernels) "$BUILD/gestalt_bench" table >"$OUT/kernels-$DEVICE.md" ;;
-    steps) "$BUILD/gestalt_bench" table --filter '^step/' >"$OUT/steps-$DEVICE.md" ;;
+    kernels)
+      { heading "Kernels against the machine's ceilings" "gestalt_bench table" && "$BUILD/gestalt_bench" table; } \
+        >"$OUT/kernels-$DEVICE.md"
+      ;;
+    steps)
+      {
+        heading "Training steps, arrow by arrow" "gestalt_bench table --filter ^step/"
+        "$BUILD/gestalt_bench" table --filter '^step/'
+      } >"$OUT/steps-$DEVICE.md"
+      ;;
     profile)
       {
-        echo "# Where a training step's time goes"
-        echo
-        echo "\`gestalt_bench profile\` on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(date -I):"
+        heading "Where a training step's time goes" "gestalt_bench profile"
         echo "$("$BUILD/gestalt_bench" machine). 'Of floor' is the time that a"
         echo "kernel's traffic and arithmetic take at those rates over the time it took; above 1, the data was in the cache."
         echo
