@@ -27,7 +27,9 @@ template <class S>
 class Workspace {
  public:
   explicit Workspace(const AttentionShape& s)
-      : length(padded(s.length, lanes<S>)), dim(padded(s.dim, tile_columns<S>)), size_(length * dim) {
+      : length(padded(s.length, std::max<int64_t>(lanes<S>, tile_rows))),
+        dim(padded(s.dim, tile_columns<S>)),
+        size_(length * dim) {
     thread_local std::vector<S> memory;
     memory.resize(static_cast<size_t>(matrices * size_ + 3 * length));
     next_ = memory.data();
