@@ -28,6 +28,7 @@ class Workspace {
  public:
   explicit Workspace(const AttentionShape& s)
       : length(padded(s.length, std::max<int64_t>(lanes<S>, tile_rows))),
+        columns(padded(s.length, lanes<S>)),
         dim(padded(s.dim, tile_columns<S>)),
         size_(length * dim) {
     thread_local std::vector<S> memory;
@@ -37,7 +38,7 @@ class Workspace {
   S* matrix() { return take(size_); }
   S* row() { return take(length); }
 
-  const int64_t length, dim;
+  const int64_t length, columns, dim;  // `columns`: keys of a row of scores, in whole registers
 
  private:
   static constexpr int64_t matrices = 9;
@@ -122,7 +123,7 @@ void forward_head(const Attention& k, int64_t b, int64_t h) {
   load(qkv, stride, h, s, w, S(1) / std::sqrt(static_cast<S>(s.dim)), q);
   load(qkv + head, stride, h, s, w, S(1), key);
   load(qkv + 2 * head, stride, h, s, w, S(1), v);
-  make_panels(key, w.dim, w.length, w.dim, panels);
+  make_panels(key, w.dim, w.columns, w.dim, panels);
   std::fill_n(out, w.length * w.dim, S(0));
   alignas(64) S tile[block * block];
   S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
@@ -182,8 +183,8 @@ void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   load(qkv + 2 * head, stride, h, s, w, S(1), v);
   const int64_t offset = b * s.length * head + h * s.dim;
   load(k.dy.as<T>() + offset, head, h, s, w, S(1), dy);
-  make_panels(key, w.dim, w.length, w.dim, key_panels);
-  make_panels(v, w.dim, w.length, w.dim, v_panels);
+  make_panels(key, w.dim, w.columns, w.dim, key_panels);
+  make_panels(v, w.dim, w.columns, w.dim, v_panels);
   const T* y = k.y.as<T>() + offset;
   for (int64_t i = 0; i < s.length; ++i) {
     S dot = 0;
