@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
@@ -20,6 +21,7 @@ namespace {
 
 using Vector = Simd<float>::Vector;
 constexpr int64_t lanes = vector_bytes / sizeof(float);
+constexpr int64_t width = tile_columns<float>;                  // of a panel of the product
 constexpr int64_t side = 4, reach = 6, points = reach * reach;  // of a tile: outputs, inputs, products
 
 template <size_t n>
@@ -190,163 +192,260 @@ int64_t whole_rows(int64_t tiles) { return (tiles + tile_rows - 1) / tile_rows *
 
 // Panels as tile_product reads them: where column j of row l of a (k, n) matrix lies.
 int64_t in_panel(int64_t l, int64_t j, int64_t k, int64_t n) {
-  const int64_t first = j / tile_columns<float> * tile_columns<float>;
-  return first * k + l * std::min<int64_t>(tile_columns<float>, n - first) + j - first;
+  const int64_t first = j / width * width;
+  return first * k + l * std::min(width, n - first) + j - first;
 }
 
-// The filters' transform for the forward pass, (I, O) in panels, from w (O, 3, 3, I).
-template <class T>
-void transform_filters(const T* w, int64_t in, int64_t out, const Planes& u) {
-  parallel_ranges(in / lanes, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin * lanes; c < end * lanes; c += lanes)
-      for (int64_t o = 0; o < out; o += lanes) {
-        float taps[9][lanes][lanes];  // (tap, input channel, output channel)
-        for (int64_t j = 0; j < lanes; ++j)
-          for (int64_t tap = 0; tap < 9; ++tap)
-            for (int64_t i = 0; i < lanes; ++i) taps[tap][i][j] = w[((o + j) * 9 + tap) * in + c + i];
-        for (int64_t i = 0; i < lanes; ++i) {
+// The forward pass's filters w (O, 3, 3, I), transformed: outputs [first, first + count) of `outs` as panels of
+// (ins, count).
+struct Filters {
+  template <class T>
+  static void transform(const T* w, int64_t ins, int64_t, int64_t first, int64_t count, const Planes& u) {
+    parallel_ranges(ins / lanes, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin * lanes; c < end * lanes; c += lanes)
+        for (int64_t o = 0; o < count; o += lanes) {
+          Vector taps[9][lanes];
+          for (int64_t tap = 0; tap < 9; ++tap) {
+            for (int64_t j = 0; j < lanes; ++j) taps[tap][j] = load(w + ((first + o + j) * 9 + tap) * ins + c);
+            transpose(taps[tap]);
+          }
+          for (int64_t i = 0; i < lanes; ++i) {
+            Square<3> g;
+            for (size_t tap = 0; tap < 9; ++tap) g[tap / 3][tap % 3] = taps[tap][i];
+            u.scatter(winograd::transform<FilterLine>(g), in_panel(c + i, o, ins, count));
+          }
+        }
+    });
+  }
+};
+
+// The same for the gradient with respect to the input, whose outputs are the forward pass's inputs: w (I, 3, 3, O)
+// turned by half a turn.
+struct TurnedFilters {
+  template <class T>
+  static void transform(const T* w, int64_t ins, int64_t outs, int64_t first, int64_t count, const Planes& u) {
+    parallel_ranges(ins, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        for (int64_t o = 0; o < count; o += lanes) {
           Square<3> g;
-          for (size_t tap = 0; tap < 9; ++tap) g[tap / 3][tap % 3] = load(taps[tap][i]);
-          u.scatter(transform<FilterLine>(g), in_panel(c + i, o, in, out));
+          for (size_t tap = 0; tap < 9; ++tap)
+            g[2 - tap / 3][2 - tap % 3] = load(w + (i * 9 + static_cast<int64_t>(tap)) * outs + first + o);
+          u.scatter(winograd::transform<FilterLine>(g), in_panel(i, o, ins, count));
         }
-      }
-  });
+    });
+  }
+};
+
+// Rows [begin, end) of v's `rows`, laid out as `layout` says: tiles of x from tile first + begin on.
+template <Layout layout, class T>
+void read_tiles(const T* x, const Tiles& tiles, int64_t first, int64_t begin, int64_t end, int64_t rows,
+                int64_t channels, const Planes& v) {
+  for (int64_t t = begin; t < end; ++t) {
+    const auto [image, top, left] = tiles.place(first + t);
+    for (int64_t c = 0; c < channels; c += lanes)
+      v.scatter(transform<InputLine>(tiles.read<reach>(x, image, top - 1, left - 1, channels, c)),
+                layout == Layout::rows ? t * channels + c : in_panel(t, c, rows, channels));
+  }
 }
 
-// The same for the gradient with respect to the input: filters turned by half a turn, (O, I) in panels.
+// Tile first + t of y's channels [channel, channel + width), from row t of m.
 template <class T>
-void transform_turned_filters(const T* w, int64_t in, int64_t out, const Planes& u) {
-  parallel_ranges(out, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t c = 0; c < in; c += lanes) {
-        Square<3> g;
-        for (size_t tap = 0; tap < 9; ++tap)
-          g[2 - tap / 3][2 - tap % 3] = load(w + (o * 9 + static_cast<int64_t>(tap)) * in + c);
-        u.scatter(transform<FilterLine>(g), in_panel(o, c, out, in));
-      }
-  });
-}
-
-// y = x ⋆ the filters whose transform is u (in, out). Each thread takes tiles by the block, so that a block's planes
-// stay in its cache from the transform to the products to the inverse transform.
-template <class T>
-void convolve(const T* x, const Planes& u, T* y, const ConvShape& s, int64_t in, int64_t out) {
-  constexpr int64_t most = 48;  // tiles in a block
-  const Tiles tiles(s);
-  parallel_ranges(tiles.count, tile_rows, [&](int64_t begin, int64_t end) {
-    const int64_t block = whole_rows(std::min(end - begin, most));
-    thread_local Memory memory;
-    float* space = memory.floats(points * (Planes::size(block, in) + Planes::size(block, out)));
-    const Planes v(space, block, in), m(v.end(), block, out);
-    for (int64_t first = begin; first < end; first += block) {
-      const int64_t count = std::min(block, end - first);
-      for (int64_t t = 0; t < count; ++t) {
-        const auto [image, top, left] = tiles.place(first + t);
-        for (int64_t c = 0; c < in; c += lanes)
-          v.scatter(transform<InputLine>(tiles.read<reach>(x, image, top - 1, left - 1, in, c)), t * in + c);
-      }
-      const int64_t rows = whole_rows(count);
-      for (int64_t p = 0; p < points; ++p)
-        tile_product<float, Layout::rows, Layout::panels, false>(v.at(p), in, u.at(p), 0, rows, out, in, m.at(p), out);
-      for (int64_t t = 0; t < count; ++t) {
-        const auto [image, top, left] = tiles.place(first + t);
-        const int64_t height = std::min(side, s.height - top), width = std::min(side, s.width - left);
-        T* to = y + ((image * s.height + top) * s.width + left) * out;
-        for (int64_t o = 0; o < out; o += lanes) {
-          const Square<side> made = transform<OutputLine>(m.gather(t * out + o));
-          for (int64_t i = 0; i < height; ++i)
-            for (int64_t j = 0; j < width; ++j) put(to + (i * s.width + j) * out + o, made[i][j]);
-        }
-      }
+void write_tiles(const Planes& m, const Tiles& tiles, int64_t first, int64_t count, int64_t channel, int64_t width,
+                 int64_t channels, T* y) {
+  for (int64_t t = 0; t < count; ++t) {
+    const auto [image, top, left] = tiles.place(first + t);
+    const int64_t rows = std::min(side, tiles.height - top), columns = std::min(side, tiles.width - left);
+    T* to = y + ((image * tiles.height + top) * tiles.width + left) * channels + channel;
+    for (int64_t o = 0; o < width; o += lanes) {
+      const Square<side> made = transform<OutputLine>(m.gather(t * width + o));
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) put(to + (i * tiles.width + j) * channels + o, made[i][j]);
     }
-  });
+  }
 }
 
-// What all threads of one call share.
+// m = v · u at every point.
+void multiply(const Planes& v, const Planes& u, int64_t rows, int64_t ins, int64_t outs, const Planes& m) {
+  for (int64_t p = 0; p < points; ++p)
+    tile_product<float, Layout::rows, Layout::panels, false>(v.at(p), ins, u.at(p), 0, whole_rows(rows), outs, ins,
+                                                             m.at(p), outs);
+}
+
+// What all threads of one call share, and what is one thread's.
 Memory& shared_memory() {
   thread_local Memory memory;
   return memory;
 }
+Memory& own_memory() {
+  thread_local Memory memory;
+  return memory;
+}
+
+// y = x ⋆ w where there are more tiles than filters. Each thread takes tiles by the block, so that a block's planes
+// stay in its cache from the transform to the products to the inverse transform.
+template <class F, class T>
+void convolve_by_tiles(const T* x, const T* w, T* y, const Tiles& tiles, int64_t ins, int64_t outs) {
+  constexpr int64_t most = 48;  // tiles in a block
+  const Planes u(shared_memory().floats(points * Planes::size(ins, outs)), ins, outs);
+  F::transform(w, ins, outs, 0, outs, u);
+  parallel_ranges(tiles.count, tile_rows, [&](int64_t begin, int64_t end) {
+    const int64_t block = whole_rows(std::min(end - begin, most));
+    const Planes v(own_memory().floats(points * (Planes::size(block, ins) + Planes::size(block, outs))), block, ins);
+    const Planes m(v.end(), block, outs);
+    for (int64_t first = begin; first < end; first += block) {
+      const int64_t count = std::min(block, end - first);
+      read_tiles<Layout::rows>(x, tiles, first, 0, count, block, ins, v);
+      multiply(v, u, count, ins, outs, m);
+      write_tiles(m, tiles, first, count, 0, outs, outs, y);
+    }
+  });
+}
+
+// The same where there are more filters than tiles. All tiles are transformed once; then each thread takes outputs by
+// the panel, whose filters' transform and products stay in its cache: whole, the filters' would not fit any.
+template <class F, class T>
+void convolve_by_outputs(const T* x, const T* w, T* y, const Tiles& tiles, int64_t ins, int64_t outs) {
+  const int64_t rows = whole_rows(tiles.count);
+  const Planes v(shared_memory().floats(points * Planes::size(rows, ins)), rows, ins);
+  parallel_ranges(tiles.count, 1,
+                  [&](int64_t begin, int64_t end) { read_tiles<Layout::rows>(x, tiles, 0, begin, end, rows, ins, v); });
+  parallel_ranges((outs + width - 1) / width, 1, [&](int64_t begin, int64_t end) {
+    float* space = own_memory().floats(points * (Planes::size(ins, width) + Planes::size(rows, width)));
+    for (int64_t first = begin * width; first < std::min(end * width, outs); first += width) {
+      const int64_t count = std::min(width, outs - first);
+      const Planes u(space, ins, count), m(u.end(), rows, count);
+      F::transform(w, ins, outs, first, count, u);
+      multiply(v, u, tiles.count, ins, count, m);
+      write_tiles(m, tiles, 0, tiles.count, first, count, outs, y);
+    }
+  });
+}
+
+template <class F, class T>
+void convolve(const T* x, const T* w, T* y, const ConvShape& s, int64_t ins, int64_t outs) {
+  const Tiles tiles(s);
+  tiles.count >= outs ? convolve_by_tiles<F>(x, w, y, tiles, ins, outs)
+                      : convolve_by_outputs<F>(x, w, y, tiles, ins, outs);
+}
 
 template <class T>
 void forward(const Conv& k) {
-  const int64_t in = k.shape.in_channels, out = k.shape.out_channels;
-  const Planes u(shared_memory().floats(points * Planes::size(in, out)), in, out);
-  transform_filters(k.w.as<T>(), in, out, u);
-  convolve(k.x.as<T>(), u, k.y.as<T>(), k.shape, in, out);
+  convolve<Filters>(k.x.as<T>(), k.w.as<T>(), k.y.as<T>(), k.shape, k.shape.in_channels, k.shape.out_channels);
 }
 
 template <class T>
 void backward_input(const ConvBackwardInput& k) {
-  const int64_t in = k.shape.in_channels, out = k.shape.out_channels;
-  const Planes u(shared_memory().floats(points * Planes::size(out, in)), out, in);
-  transform_turned_filters(k.w.as<T>(), in, out, u);
-  convolve(k.dy.as<T>(), u, k.dx.as<T>(), k.shape, out, in);
+  convolve<TurnedFilters>(k.dy.as<T>(), k.w.as<T>(), k.dx.as<T>(), k.shape, k.shape.out_channels, k.shape.in_channels);
+}
+
+// The same of the output's gradient, in panels.
+template <class T>
+void read_gradients(const T* dy, const Tiles& tiles, int64_t first, int64_t begin, int64_t end, int64_t rows,
+                    int64_t channels, const Planes& d) {
+  for (int64_t t = begin; t < end; ++t) {
+    const auto [image, top, left] = tiles.place(first + t);
+    for (int64_t c = 0; c < channels; c += lanes)
+      d.scatter(transform<OutputGradientLine>(tiles.read<side>(dy, image, top, left, channels, c)),
+                in_panel(t, c, rows, channels));
+  }
+}
+
+// sum (filters, I) = or += dᵀ·v for the filters [first, first + filters) of d (rows, O), a panel of it, and v (rows,
+// I).
+template <bool accumulate>
+void add_panel(const float* d, const float* v, int64_t rows, int64_t first, int64_t filters, int64_t ins, float* sum) {
+  tile_product<float, Layout::transposed, Layout::panels, accumulate>(d + first * rows, filters, v, 0, filters, ins,
+                                                                      rows, sum, ins);
+}
+
+// Filters [first, first + count) of dw (O, 3, 3, I) from the `parts` sums whose rows [row, row + count) are theirs.
+void write_filters(const Planes* sums, int64_t parts, int64_t row, int64_t first, int64_t count, int64_t ins,
+                   float* dw) {
+  for (int64_t o = 0; o < count; ++o)
+    for (int64_t c = 0; c < ins; c += lanes) {
+      Square<reach> all = sums[0].gather((row + o) * ins + c);
+      for (int64_t part = 1; part < parts; ++part) {
+        const Square<reach> more = sums[part].gather((row + o) * ins + c);
+        for (size_t i = 0; i < reach; ++i)
+          for (size_t j = 0; j < reach; ++j) all[i][j] += more[i][j];
+      }
+      const Square<3> g = transform<FilterGradientLine>(all);
+      for (int64_t tap = 0; tap < 9; ++tap) put(dw + ((first + o) * 9 + tap) * ins + c, g[tap / 3][tap % 3]);
+    }
 }
 
 // sum = Σ (A dy Aᵀ) ⊙ (Bᵀ x B) over the tiles [begin, end): for each point a product (O × tiles)·(tiles × I), by blocks
 // that v and d hold.
 template <class T>
-void add_tiles(const ConvBackwardWeights& k, int64_t begin, int64_t end, int64_t block, const Planes& v,
-               const Planes& d, const Planes& sum) {
-  const int64_t in = k.shape.in_channels, out = k.shape.out_channels;
-  const Tiles tiles(k.shape);
-  const T *x = k.x.as<T>(), *dy = k.dy.as<T>();
+void add_tiles(const ConvBackwardWeights& k, const Tiles& tiles, int64_t begin, int64_t end, int64_t block,
+               const Planes& v, const Planes& d, const Planes& sum) {
+  const int64_t ins = k.shape.in_channels, outs = k.shape.out_channels;
   for (int64_t first = begin; first < end; first += block) {
     const int64_t count = std::min(block, end - first);
     parallel_ranges(count, 1, [&](int64_t from, int64_t to) {
-      for (int64_t t = from; t < to; ++t) {
-        const auto [image, top, left] = tiles.place(first + t);
-        for (int64_t c = 0; c < in; c += lanes)
-          v.scatter(transform<InputLine>(tiles.read<reach>(x, image, top - 1, left - 1, in, c)), t * in + c);
-        for (int64_t o = 0; o < out; o += lanes)
-          d.scatter(transform<OutputGradientLine>(tiles.read<side>(dy, image, top, left, out, o)), t * out + o);
-      }
+      read_tiles<Layout::panels>(k.x.as<T>(), tiles, first, from, to, count, ins, v);
+      read_gradients(k.dy.as<T>(), tiles, first, from, to, count, outs, d);
     });
     parallel_ranges(points, 1, [&](int64_t from, int64_t to) {
       for (int64_t p = from; p < to; ++p)
-        if (first == begin)
-          tile_product<float, Layout::transposed, Layout::rows, false>(d.at(p), out, v.at(p), in, out, in, count,
-                                                                       sum.at(p), in);
-        else
-          tile_product<float, Layout::transposed, Layout::rows, true>(d.at(p), out, v.at(p), in, out, in, count,
-                                                                      sum.at(p), in);
+        for (int64_t o = 0; o < outs; o += width)
+          (first == begin ? add_panel<false> : add_panel<true>)(d.at(p), v.at(p), count, o, std::min(width, outs - o),
+                                                                ins, sum.at(p) + o * ins);
     });
   }
 }
 
-// dw = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G. Where there are many tiles for each thread, it sums its own share of them, and
-// nothing goes from one core to the other but the sums; else all threads share a block of tiles, and each takes some
-// points.
+// dw = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G where there are more tiles than filters. Where there are many for each thread, it
+// sums its own share of them, and nothing goes from one core to the other but the sums; else all threads share a block
+// of tiles, and each takes some points.
 template <class T>
-void backward_weights(const ConvBackwardWeights& k) {
-  const int64_t in = k.shape.in_channels, out = k.shape.out_channels, tiles = Tiles(k.shape).count;
-  const int64_t threads = omp_get_max_threads(), parts = tiles >= 512 * threads ? threads : 1;
-  const int64_t most = parts > 1 ? 64 : std::clamp<int64_t>((in + out) / 2, 64, 256);
-  const int64_t block = whole_rows(std::min(tiles, most)), size = points * Planes::size(out, in);
-  const int64_t planes = points * (Planes::size(block, in) + Planes::size(block, out));
+void backward_weights_by_tiles(const ConvBackwardWeights& k, const Tiles& tiles) {
+  const int64_t ins = k.shape.in_channels, outs = k.shape.out_channels;
+  const int64_t threads = omp_get_max_threads(), parts = tiles.count >= 512 * threads ? threads : 1;
+  const int64_t most = parts > 1 ? 64 : std::clamp<int64_t>((ins + outs) / 2, 64, 256);
+  const int64_t block = whole_rows(std::min(tiles.count, most)), size = points * Planes::size(outs, ins);
+  const int64_t planes = points * (Planes::size(block, ins) + Planes::size(block, outs));
   float* space = shared_memory().floats(parts * (size + planes));
-  const auto sum_of = [=](int64_t part) { return Planes(space + part * (size + planes), out, in); };
+  std::vector<Planes> sums;
+  for (int64_t part = 0; part < parts; ++part) sums.emplace_back(space + part * (size + planes), outs, ins);
   parallel_ranges(parts, 1, [&](int64_t begin, int64_t end) {  // what is parallel inside stays on its thread
     for (int64_t part = begin; part < end; ++part) {
-      const Planes sum = sum_of(part), v(sum.end(), block, in), d(v.end(), block, out);
-      add_tiles<T>(k, tiles * part / parts, tiles * (part + 1) / parts, block, v, d, sum);
+      const Planes& sum = sums[static_cast<size_t>(part)];
+      const Planes v(sum.end(), block, ins), d(v.end(), block, outs);
+      add_tiles<T>(k, tiles, tiles.count * part / parts, tiles.count * (part + 1) / parts, block, v, d, sum);
     }
   });
-  float* dw = k.dw.as<float>();
-  parallel_ranges(out, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t c = 0; c < in; c += lanes) {
-        Square<reach> all = sum_of(0).gather(o * in + c);
-        for (int64_t part = 1; part < parts; ++part) {
-          const Square<reach> more = sum_of(part).gather(o * in + c);
-          for (size_t i = 0; i < reach; ++i)
-            for (size_t j = 0; j < reach; ++j) all[i][j] += more[i][j];
-        }
-        const Square<3> g = transform<FilterGradientLine>(all);
-        for (int64_t tap = 0; tap < 9; ++tap) put(dw + (o * 9 + tap) * in + c, g[tap / 3][tap % 3]);
-      }
+  parallel_ranges(outs, 1, [&](int64_t begin, int64_t end) {
+    write_filters(sums.data(), parts, begin, begin, end - begin, ins, k.dw.as<float>());
   });
+}
+
+// The same where there are more filters than tiles: each thread takes filters by the panel, whose sums stay in its
+// cache, as in convolve_by_outputs.
+template <class T>
+void backward_weights_by_outputs(const ConvBackwardWeights& k, const Tiles& tiles) {
+  const int64_t ins = k.shape.in_channels, outs = k.shape.out_channels, count = tiles.count;
+  const Planes v(shared_memory().floats(points * (Planes::size(count, ins) + Planes::size(count, outs))), count, ins);
+  const Planes d(v.end(), count, outs);
+  parallel_ranges(count, 1, [&](int64_t from, int64_t to) {
+    read_tiles<Layout::panels>(k.x.as<T>(), tiles, 0, from, to, count, ins, v);
+    read_gradients(k.dy.as<T>(), tiles, 0, from, to, count, outs, d);
+  });
+  parallel_ranges((outs + width - 1) / width, 1, [&](int64_t begin, int64_t end) {
+    const Planes sum(own_memory().floats(points * Planes::size(width, ins)), width, ins);
+    for (int64_t first = begin * width; first < std::min(end * width, outs); first += width) {
+      const int64_t rows = std::min(width, outs - first);
+      for (int64_t p = 0; p < points; ++p) add_panel<false>(d.at(p), v.at(p), count, first, rows, ins, sum.at(p));
+      write_filters(&sum, 1, 0, first, rows, ins, k.dw.as<float>());
+    }
+  });
+}
+
+template <class T>
+void backward_weights(const ConvBackwardWeights& k) {
+  const Tiles tiles(k.shape);
+  tiles.count >= k.shape.out_channels ? backward_weights_by_tiles<T>(k, tiles)
+                                      : backward_weights_by_outputs<T>(k, tiles);
 }
 
 }  // namespace
