@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/write.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
@@ -38,24 +39,29 @@ float clip_factor(const In& squared, float max_norm) {
   return norm > max_norm ? static_cast<float>(max_norm / (norm + 1e-6)) : 1.0f;
 }
 
-// Calls f(segment, begin, end) for pieces that cover all segments, split over the threads by elements.
+constexpr int64_t tile = 2048;  // elements worked on while they are in the first-level cache
+
+// Calls f(begin, end) for the tiles of [begin, end).
+template <class F>
+void for_each_tile(int64_t begin, int64_t end, F&& f) {
+  for (; begin < end; begin += tile) f(begin, std::min(end, begin + tile));
+}
+
+// Calls f(segment, begin, end) for tiles that cover all segments, split over the threads by elements.
 template <class F>
 void for_each_piece(const Segment* segments, int64_t count, F&& f) {
   if (count == 0) return;
   parallel_ranges(segments[count - 1].end, chunk, [&](int64_t begin, int64_t end) {
     const Segment* s = std::partition_point(segments, segments + count, [&](const Segment& x) { return x.end <= begin; });
     for (; s != segments + count && s->begin < end; ++s)
-      f(*s, std::max(begin, s->begin), std::min(end, s->end));
+      for_each_tile(std::max(begin, s->begin), std::min(end, s->end),
+                    [&](int64_t first, int64_t last) { f(*s, first, last); });
   });
 }
 
 void write_shadow(BFloat16* shadow, const float* w, int64_t begin, int64_t end) {
-  if (!shadow) return;
-#pragma omp simd
-  for (int64_t i = begin; i < end; ++i) shadow[i] = BFloat16(w[i]);
+  if (shadow) write_range(shadow, begin, end, [w](int64_t i) { return w[i]; });
 }
-
-constexpr int64_t tile = 2048;  // elements worked on while they are in the first-level cache
 
 }  // namespace
 
@@ -99,8 +105,8 @@ void run(const SgdStep& k, Stream) {
 }
 
 void run(const AdamwStep& k, Stream) {
-  float *weights = k.weights.as<float>(), *first = k.first.as<float>(), *second = k.second.as<float>();
-  const float* grads = k.grads.as<float>();
+  float *w = k.weights.as<float>(), *m = k.first.as<float>(), *v = k.second.as<float>();
+  const float* g = k.grads.as<float>();
   BFloat16* shadow = k.shadows.as<BFloat16>();
   const float clip = clip_factor(k.squared_norm, k.max_norm);
   const float beta1 = k.beta1, beta2 = k.beta2, epsilon = k.epsilon;
@@ -109,21 +115,16 @@ void run(const AdamwStep& k, Stream) {
   for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
     const float rate = now.rate * s.rate_scale, keep = 1 - (s.decay ? rate * k.decay : 0.0f);
     const float move = rate * now.correct1;
-    for (int64_t at = begin; at < end; at += tile) {
-      const int64_t count = std::min(end - at, tile);
-      float *w = weights + at, *m = first + at, *v = second + at;
-      const float* g = grads + at;
 #pragma omp simd
-      for (int64_t i = 0; i < count; ++i) {
-        const float d = clip * g[i];
-        const float a = beta1 * m[i] + (1 - beta1) * d;
-        const float b = beta2 * v[i] + (1 - beta2) * d * d;
-        m[i] = a;
-        v[i] = b;
-        w[i] = w[i] * keep - move * a / (std::sqrt(b) * correct2 + epsilon);
-      }
-      write_shadow(shadow, weights, at, at + count);
+    for (int64_t i = begin; i < end; ++i) {
+      const float d = clip * g[i];
+      const float a = beta1 * m[i] + (1 - beta1) * d;
+      const float b = beta2 * v[i] + (1 - beta2) * d * d;
+      m[i] = a;
+      v[i] = b;
+      w[i] = w[i] * keep - move * a / (std::sqrt(b) * correct2 + epsilon);
     }
+    write_shadow(shadow, w, begin, end);
   });
 }
 
@@ -134,9 +135,11 @@ void run(const EmaStep& k, Stream) {
   const double keep = k.tau.now();
   const float tau = static_cast<float>(keep), rest = static_cast<float>(1 - keep);
   parallel_ranges(k.count, chunk, [&](int64_t begin, int64_t end) {
+    for_each_tile(begin, end, [&](int64_t first, int64_t last) {
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) t[i] = tau * t[i] + rest * s[i];
-    write_shadow(shadow, t, begin, end);
+      for (int64_t i = first; i < last; ++i) t[i] = tau * t[i] + rest * s[i];
+      write_shadow(shadow, t, first, last);
+    });
   });
 }
 
