@@ -60,7 +60,7 @@ void for_each_piece(const Segment* segments, int64_t count, F&& f) {
 }
 
 void write_shadow(BFloat16* shadow, const float* w, int64_t begin, int64_t end) {
-  if (shadow) write_range(shadow, begin, end, [w](int64_t i) { return w[i]; });
+  if (shadow) round_range(w + begin, end - begin, shadow + begin);
 }
 
 }  // namespace

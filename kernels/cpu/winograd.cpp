@@ -15,6 +15,7 @@
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/write.h"
 
 namespace gestalt::kernels::cpu::winograd {
 namespace {
@@ -100,8 +101,7 @@ inline void put(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
 inline void put(BFloat16* to, Vector v) {
   float wide[lanes];
   std::memcpy(wide, &v, sizeof v);
-#pragma omp simd
-  for (int64_t i = 0; i < lanes; ++i) store(to + i, wide[i]);
+  round_range(wide, lanes, to);
 }
 
 // The tiles that cover the output of every image, in order, and how they lie in an image.

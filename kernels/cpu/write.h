@@ -12,22 +12,24 @@
 
 namespace gestalt::kernels::cpu {
 
-#ifdef __AVX512BF16__
-// As BFloat16::round does, except that what is below the normal range becomes 0.
+// to[i] = from[i] as BFloat16::round has it, except that by the processor what is below the normal range becomes 0.
 inline void round_range(const float* from, int64_t count, BFloat16* to) {
+#ifdef __AVX512BF16__
   for (int64_t i = 0; i < count; i += 16) {
     const auto mask = static_cast<__mmask16>(count - i < 16 ? (1 << (count - i)) - 1 : 0xffff);
     const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from + i));
     _mm256_mask_storeu_epi16(to + i, mask, reinterpret_cast<const __m256i&>(rounded));
   }
-}
+#else
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) store(&to[i], from[i]);
 #endif
+}
 
 // y[i] = f(i) for i in [begin, end), in vectors. Compilers know no conversion to bf16: it takes a second pass, over
 // blocks in the innermost cache.
 template <class T, class F>
 void write_range(T* y, int64_t begin, int64_t end, F&& f) {
-#ifdef __AVX512BF16__
   if constexpr (std::is_same_v<T, BFloat16>) {
     constexpr int64_t block = 512;
     float results[block];
@@ -37,11 +39,10 @@ void write_range(T* y, int64_t begin, int64_t end, F&& f) {
       for (int64_t i = 0; i < count; ++i) results[i] = f(first + i);
       round_range(results, count, y + first);
     }
-    return;
-  }
-#endif
+  } else {
 #pragma omp simd
-  for (int64_t i = begin; i < end; ++i) store(&y[i], f(i));
+    for (int64_t i = begin; i < end; ++i) store(&y[i], f(i));
+  }
 }
 
 }  // namespace gestalt::kernels::cpu
