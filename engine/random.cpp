@@ -16,11 +16,14 @@ double normal_at(uint64_t seed, uint32_t stream, uint32_t i, uint32_t attempt) {
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
 }
 
+// Element i of the tensor is value(i), by however many threads.
 template <class F>
 Tensor generate(const Shape& shape, F&& value) {
   Tensor t = Tensor::empty(shape);
   float* out = t.data<float>();
-  for (int64_t i = 0; i < t.count(); ++i) out[i] = static_cast<float>(value(static_cast<uint32_t>(i)));
+  const int64_t count = t.count();
+#pragma omp parallel for if (count > 16384)
+  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(value(static_cast<uint32_t>(i)));
   return t;
 }
 
