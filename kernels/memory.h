@@ -63,8 +63,8 @@ struct In {
   explicit operator bool() const { return data != nullptr; }
   template <class T>
   const T* as() const {
-    check(data == nullptr || dtype == dtype_of<T>, "[kernel] got an operand of {}, expected {}", name(dtype),
-          name(dtype_of<T>));
+    if (data != nullptr && dtype != dtype_of<T>)
+      fail("[kernel] got an operand of {}, expected {}", name(dtype), name(dtype_of<T>));
     return static_cast<const T*>(data);
   }
 };
@@ -77,8 +77,8 @@ struct Out {
   explicit operator bool() const { return data != nullptr; }
   template <class T>
   T* as() const {
-    check(data == nullptr || dtype == dtype_of<T>, "[kernel] got a result of {}, expected {}", name(dtype),
-          name(dtype_of<T>));
+    if (data != nullptr && dtype != dtype_of<T>)
+      fail("[kernel] got a result of {}, expected {}", name(dtype), name(dtype_of<T>));
     return static_cast<T*>(data);
   }
 };
