@@ -47,8 +47,9 @@ const RegisterTask simclr(
        R"({"data": "shapes:192", "model": "resnet10", "width": 8, "batch": 32, "epochs": 3, "head-hidden": 32,
            "head-out": 16, "probe-every": 0})"},
       {"quickstart", "the built-in shapes in under three minutes on two cores",
-       R"({"data": "shapes", "model": "resnet10", "width": 16, "batch": 256, "epochs": 20, "lr": 0.15,
-           "temperature": 0.2, "head-hidden": 256, "head-out": 64, "crop-min": 0.3, "probe-every": 5})"},
+       R"({"data": "shapes", "model": "resnet10", "width": 16, "batch": 256, "epochs": 20, "lr": 0.1,
+           "warmup-epochs": 3, "temperature": 0.2, "head-hidden": 256, "head-out": 64, "crop-min": 0.3,
+           "probe-every": 5})"},
       {"simclr-cifar10",
        "batch 512, 1,000 epochs, SGD lr 0.03·batch/256, head 512-1024-128 without batch norm, τ 0.5 "
        "(dkobak/simclr-cifar10, which reports 91.4 kNN and 91.9 linear with ResNet-18)",
