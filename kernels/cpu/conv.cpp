@@ -1,9 +1,11 @@
-// Convolution on the CPU: Winograd where it serves, else oneDNN, for f32 and bf16; a plain loop for f64.
+// Convolution on the CPU: Winograd or a product of patches where they serve, else oneDNN, for f32 and bf16; a plain
+// loop for f64.
 #include "kernels/conv.h"
 
 #include <algorithm>
 
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/patch_product.h"
 #include "kernels/cpu/winograd.h"
 
 namespace gestalt::kernels::cpu {
@@ -52,6 +54,7 @@ void run(const ConvBackwardInput& k, Stream) {
 
 void run(const ConvBackwardWeights& k, Stream) {
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::backward_weights(k);
+  if (patch_product::serves(k.shape, k.x.dtype)) return patch_product::backward_weights(k);
   if (k.x.dtype != DType::f64) return onednn::conv_backward_weights(k);
   const double *x = k.x.as<double>(), *dy = k.dy.as<double>();
   double* dw = k.dw.as<double>();

@@ -1,11 +1,18 @@
 // A small register-blocked matrix product for kernels that use a tile of products at once and then forget it.
 #pragma once
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 #include <utility>
+
+#include "kernels/memory.h"
 
 namespace gestalt::kernels::cpu {
 
@@ -29,6 +36,33 @@ struct Simd<double> {
   typedef double Vector __attribute__((vector_size(vector_bytes)));
 };
 
+// Rows 2l and 2l + 1 of a column of bf16 numbers, which a product takes together. Registers of them are typed as
+// floats, and their sums are floats.
+struct Pair {
+  BFloat16 upper, lower;
+};
+template <>
+struct Simd<Pair> : Simd<float> {};
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, Pair>, float, T>;
+
+// sum + factor · row, lane by lane.
+template <class T, class Vector>
+inline Vector multiply_add(T factor, Vector row, Vector sum) {
+  return sum + factor * row;
+}
+inline Simd<Pair>::Vector multiply_add(Pair factor, Simd<Pair>::Vector row, Simd<Pair>::Vector sum) {
+#ifdef __AVX512BF16__
+  const __m512i factors = _mm512_set1_epi32(std::bit_cast<int>(factor));
+  return _mm512_dpbf16_ps(sum, std::bit_cast<__m512bh>(factors), std::bit_cast<__m512bh>(row));
+#else
+  typedef uint32_t Bits __attribute__((vector_size(vector_bytes)));
+  const Bits bits = std::bit_cast<Bits>(row), upper = bits << 16, lower = bits & 0xffff0000u;
+  sum += static_cast<float>(factor.upper) * std::bit_cast<Simd<Pair>::Vector>(upper);
+  return sum + static_cast<float>(factor.lower) * std::bit_cast<Simd<Pair>::Vector>(lower);
+#endif
+}
+
 // Columns that one call of micro_product makes.
 template <class T>
 constexpr int tile_columns = 2 * vector_bytes / static_cast<int>(sizeof(T));
@@ -41,7 +75,7 @@ enum class Layout { rows, transposed, panels };
 // c (tile_rows, width) = or += a (tile_rows, k) · b (k, width), strides lda, ldb, ldc; width is `vectors` registers.
 template <class T, Layout a_layout, bool accumulate, int vectors = 2>
 inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restrict__ b, int64_t ldb, int64_t k,
-                          T* __restrict__ c, int64_t ldc) {
+                          Sum<T>* __restrict__ c, int64_t ldc) {
   using Vector = typename Simd<T>::Vector;
   constexpr int lanes = tile_columns<T> / 2;
   Vector sum[tile_rows][vectors] = {};
@@ -51,13 +85,13 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
 #pragma GCC unroll 8
     for (int r = 0; r < tile_rows; ++r) {
       const T factor = a_layout == Layout::transposed ? a[l * lda + r] : a[r * lda + l];
-      for (int v = 0; v < vectors; ++v) sum[r][v] += factor * row[v];
+      for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(factor, row[v], sum[r][v]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < tile_rows; ++r)
     for (int v = 0; v < vectors; ++v) {
-      T* at = c + r * ldc + v * lanes;
+      Sum<T>* at = c + r * ldc + v * lanes;
       Vector old = {};
       if constexpr (accumulate) std::memcpy(&old, at, sizeof(Vector));
       old += sum[r][v];
@@ -65,9 +99,10 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
     }
 }
 
-// c (m, n) = or += a (m, k) · b (k, n); m is a multiple of tile_rows, n of half of tile_columns (one vector).
+// c (m, n) = or += a (m, k) · b (k, n); m is a multiple of tile_rows, n of half of tile_columns (one vector). k counts
+// pairs where T is Pair.
 template <class T, Layout a_layout, Layout b_layout, bool accumulate>
-inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k, T* c,
+inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k, Sum<T>* c,
                          int64_t ldc) {
   static_assert(a_layout != Layout::panels && b_layout != Layout::transposed);
   constexpr bool panels = b_layout == Layout::panels;
