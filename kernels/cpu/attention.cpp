@@ -2,10 +2,13 @@
 #include "kernels/attention.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "kernels/cpu/bf16_product.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile_product.h"
 #include "kernels/math.h"
@@ -13,38 +16,53 @@
 namespace gestalt::kernels::cpu {
 namespace {
 
-constexpr int64_t block = 64;  // queries and keys of a tile of scores
+constexpr int64_t most_block = 80;  // queries and keys of a tile of scores, at most
 
 template <class S>
 constexpr int64_t lanes = tile_columns<S> / 2;
 template <class T>
 constexpr int64_t line = 64 / sizeof(T);  // elements of a cache line
 
-int64_t padded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+int64_t padded(int64_t n, int64_t to) { return divide_up(n, to) * to; }
 
-// One thread's memory for a head: matrices of (length, dim), zero-padded to whole registers. Kept between calls.
-template <class S>
+// One thread's memory for a head: matrices of (length, dim), zero-padded to whole registers, and tiles of scores
+// (block, block), as few and as equal as cover the length. Kept between calls.
 class Workspace {
  public:
-  explicit Workspace(const AttentionShape& s)
-      : length(padded(s.length, std::max<int64_t>(lanes<S>, tile_rows))),
-        columns(padded(s.length, lanes<S>)),
-        dim(padded(s.dim, tile_columns<S>)),
-        size_(length * dim) {
-    thread_local std::vector<S> memory;
-    memory.resize(static_cast<size_t>(matrices * size_ + 3 * length));
+  Workspace(const AttentionShape& s, int64_t sum_bytes)
+      : length(padded(s.length, std::max<int64_t>(vector_bytes / sum_bytes, tile_rows))),
+        dim(padded(s.dim, 2 * vector_bytes / sum_bytes)),
+        block(padded(divide_up(s.length, divide_up(s.length, most_block)), 16)),
+        sum_bytes_(sum_bytes) {
+    thread_local std::vector<Line> memory;
+    memory.resize(static_cast<size_t>(matrices * lines(length * dim) + tiles * lines(block * block) + lines(length)));
     next_ = memory.data();
   }
-  S* matrix() { return take(size_); }
-  S* row() { return take(length); }
+  template <class T>
+  T* matrix() {
+    return static_cast<T*>(take(length * dim));
+  }
+  template <class T>
+  T* tile() {
+    return static_cast<T*>(take(block * block));
+  }
+  template <class T>
+  T* row() {
+    return static_cast<T*>(take(length));
+  }
 
-  const int64_t length, columns, dim;  // `columns`: keys of a row of scores, in whole registers
+  const int64_t length, dim, block;
 
  private:
-  static constexpr int64_t matrices = 9;
-  S* take(int64_t count) { return std::exchange(next_, next_ + count); }
-  int64_t size_;
-  S* next_;
+  struct alignas(64) Line {
+    char bytes[64];
+  };
+  static constexpr int64_t matrices = 14, tiles = 6;
+  int64_t lines(int64_t count) const { return divide_up(count * sum_bytes_, sizeof(Line)); }
+  void* take(int64_t count) { return std::exchange(next_, next_ + lines(count)); }
+  int64_t sum_bytes_;
+  Line* next_;
 };
 
 // How far after a matrix of head h, whose rows are `stride` apart, that of the next head begins.
@@ -52,166 +70,227 @@ int64_t ahead(const AttentionShape& s, int64_t h, int64_t stride) {
   return h + 1 < s.heads ? s.dim : s.length * stride - h * s.dim;
 }
 
-// Copies rows of `s.dim` elements, `stride` apart, of head h into a padded matrix, times `factor`; and asks for the
-// next head's, since memory would be waited for at each of these short rows.
-template <class T, class S>
-void load(const T* from, int64_t stride, int64_t h, const AttentionShape& s, const Workspace<S>& w, S factor, S* to) {
-  const T* next = from + ahead(s, h, stride);
-  for (int64_t i = 0; i < w.length; ++i, to += w.dim) {
-    const int64_t filled = i < s.length ? s.dim : 0;
-    const T* row = from + i * stride;
-    for (int64_t d = 0; d < filled; d += line<T>) __builtin_prefetch(next + i * stride + d);
+// By cache lines where nothing is converted: the rows of a head are too short for calls of memcpy.
+template <class T, class E>
+void copy_row(const T* from, int64_t count, E* to) {
+  int64_t i = 0;
+  if constexpr (std::is_same_v<T, E>)
+    for (; i + line<T> <= count; i += line<T>) std::memcpy(to + i, from + i, sizeof(T) * line<T>);
 #pragma omp simd
-    for (int64_t d = 0; d < filled; ++d) to[d] = static_cast<S>(row[d]) * factor;
-    std::fill(to + filled, to + w.dim, S(0));
-  }
+  for (int64_t d = i; d < count; ++d) to[d] = static_cast<E>(from[d]);
 }
 
+// Copies rows of `s.dim` elements, `stride` apart, of head h into a padded matrix; and asks for the next head's, since
+// memory would be waited for at each of these short rows.
+template <class T>
+const Operand<T>* load(const T* from, int64_t stride, int64_t h, const AttentionShape& s, Workspace& w) {
+  const T* next = from + ahead(s, h, stride);
+  auto* matrix = w.matrix<Element<T>>();
+  for (int64_t i = 0; i < s.length; ++i) {
+    const T* row = from + i * stride;
+    auto* to = matrix + i * w.dim;
+    for (int64_t d = 0; d < s.dim; d += line<T>) __builtin_prefetch(next + i * stride + d);
+    copy_row(row, s.dim, to);
+    if (s.dim < w.dim) std::fill(to + s.dim, to + w.dim, Element<T>(0));
+  }
+  std::fill(matrix + s.length * w.dim, matrix + w.length * w.dim, Element<T>(0));
+  return reinterpret_cast<const Operand<T>*>(matrix);
+}
+
+// Writes such a matrix, times `factor`, to the tensor.
 template <class T, class S>
-void unload(const S* from, int64_t stride, const AttentionShape& s, const Workspace<S>& w, S factor, T* to) {
-  for (int64_t i = 0; i < s.length; ++i, from += w.dim) {
-    T* row = to + i * stride;
+void unload(S* matrix, int64_t stride, int64_t h, const AttentionShape& s, const Workspace& w, S factor, T* to) {
+  T* next = to + ahead(s, h, stride);
+  for (int64_t i = 0; i < s.length; ++i) {
+    S* row = matrix + i * w.dim;
+    for (int64_t d = 0; d < s.dim; d += line<T>) __builtin_prefetch(next + i * stride + d, 1);
 #pragma omp simd
-    for (int64_t d = 0; d < s.dim; ++d) store(&row[d], from[d] * factor);
+    for (int64_t d = 0; d < w.dim; ++d) row[d] *= factor;
+    store_row(row, s.dim, to + i * stride);
   }
 }
 
 // How many queries or keys the tile that starts at `first` has.
-int64_t tile_extent(const AttentionShape& s, int64_t first) { return std::min(block, s.length - first); }
-
-// How many keys of the tile that starts at `key` query i sees.
-int64_t visible(const AttentionShape& s, int64_t i, int64_t key) {
-  return std::clamp<int64_t>((s.causal ? std::min(i + 1, s.length) : s.length) - key, 0, block);
+int64_t tile_extent(const AttentionShape& s, const Workspace& w, int64_t first) {
+  return std::min(w.block, s.length - first);
 }
 
-// One past the last key that the queries [first, first + block) see.
-int64_t last_key(const AttentionShape& s, int64_t first) {
-  return s.causal ? std::min(s.length, first + block) : s.length;
+// How many of the `keys` keys from `key` on query i sees.
+int64_t visible(const AttentionShape& s, int64_t i, int64_t key, int64_t keys) {
+  return s.causal ? std::clamp<int64_t>(i + 1 - key, 0, keys) : keys;
 }
 
-// Turns scores into exponentials against the running maximum, and rescales what was summed against the old one.
+// One past the last key that the tile of queries from `first` on sees.
+int64_t last_key(const AttentionShape& s, const Workspace& w, int64_t first) {
+  return s.causal ? std::min(s.length, first + w.block) : s.length;
+}
+
+// The transposed matrix, for products along the rows of this one: panels of each tile's rows.
+template <class T>
+const Operand<T>* transposed(const Operand<T>* x, const AttentionShape& s, Workspace& w) {
+  auto* panels = w.matrix<Operand<T>>();
+  const int64_t steps = w.dim / depth<T>;
+  for (int64_t j = 0; j < s.length; j += w.block)
+    make_panels(x + j * steps, steps, padded(tile_extent(s, w, j), lanes<Accumulator<T>>), steps, panels + j * steps);
+  return panels;
+}
+
+// Overwrites what lies between the first n elements of a row and the `columns` that its registers hold.
 template <class S>
-void online_softmax(const AttentionShape& s, int64_t query, int64_t key, S* tile, S* most, S* sum, S* out,
-                    int64_t dim) {
-  const int64_t rows = tile_extent(s, query), keys = tile_extent(s, key), columns = padded(keys, lanes<S>);
+void fill_rest(S* row, int64_t n, int64_t columns, S value) {
+  for (int64_t j = n / lanes<S> * lanes<S>; j < columns; j += lanes<S>)
+#pragma omp simd
+    for (int lane = 0; lane < lanes<S>; ++lane) row[j + lane] = lane < n - j ? row[j + lane] : value;
+}
+
+// Turns products into exponentials of them times `scale` against the running maximum, and rescales what was summed
+// against the old one. Pass by pass over the rows: what reduces a row would be waited for.
+template <class S>
+void online_softmax(const AttentionShape& s, const Workspace& w, int64_t query, int64_t key, S scale, S* tile, S* most,
+                    S* sum, S* out) {
+  const int64_t rows = tile_extent(s, w, query), keys = tile_extent(s, w, key), columns = padded(keys, lanes<S>);
+  S shrink[most_block];
   for (int64_t i = 0; i < rows; ++i) {
-    S* p = tile + i * block;
-    const int64_t n = visible(s, query + i, key);
-    std::fill(p + n, p + columns, -std::numeric_limits<S>::max());  // whole registers: what is not seen counts as 0
-    const S top = std::max(most[i], reduce(p, columns, [](auto a, auto b) { return a > b ? a : b; }));
-#pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) p[j] = fast_exp(p[j] - top);
-    const S part = reduce(p, columns, [](auto a, auto b) { return a + b; });
-    std::fill(p + n, p + keys, S(0));
-    const S shrink = fast_exp(most[i] - top);
-    sum[i] = sum[i] * shrink + part;
+    S* p = tile + i * w.block;
+    fill_rest(p, visible(s, query + i, key, keys), columns, -std::numeric_limits<S>::max());  // the exponential is 0
+    const S top = std::max(most[i], scale * reduce(p, columns, [](auto a, auto b) { return a > b ? a : b; }));
+    shrink[i] = most[i] - top;
     most[i] = top;
-    if (key == 0) continue;
-#pragma omp simd
-    for (int64_t d = 0; d < dim; ++d) out[i * dim + d] *= shrink;
   }
+  for (int64_t i = 0; i < rows; ++i) {
+    S* p = tile + i * w.block;
+    const S top = most[i];
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) p[j] = fast_exp(p[j] * scale - top);
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < rows; ++i) sum[i] *= shrink[i] = fast_exp(shrink[i]);
+  for (int64_t i = 0; i < rows; ++i)
+    sum[i] += reduce(tile + i * w.block, columns, [](auto a, auto b) { return a + b; });
+  if (key == 0) return;
+  for (int64_t i = 0; i < rows; ++i)
+#pragma omp simd
+    for (int64_t d = 0; d < w.dim; ++d) out[i * w.dim + d] *= shrink[i];
+}
+
+// c = a · b for the first tile of a sum, c += a · b for the others; b lies row after row.
+template <class Factor, Layout layout, class... Arguments>
+void add_product(bool first, const Arguments&... arguments) {
+  if (first) return tile_product<Factor, layout, Layout::rows, false>(arguments...);
+  tile_product<Factor, layout, Layout::rows, true>(arguments...);
 }
 
 template <class T>
 void forward_head(const Attention& k, int64_t b, int64_t h) {
   using S = Accumulator<T>;
+  using Factor = Operand<T>;
   const AttentionShape& s = k.shape;
   const int64_t stride = 3 * s.heads * s.dim, head = s.heads * s.dim;
-  Workspace<S> w(s);
-  S *q = w.matrix(), *key = w.matrix(), *v = w.matrix(), *out = w.matrix(), *panels = w.matrix();
+  Workspace w(s, sizeof(S));
+  const int64_t block = w.block, steps = w.dim / depth<T>;  // steps of a product along a head
   const T* qkv = k.qkv.as<T>() + b * s.length * stride + h * s.dim;
-  load(qkv, stride, h, s, w, S(1) / std::sqrt(static_cast<S>(s.dim)), q);
-  load(qkv + head, stride, h, s, w, S(1), key);
-  load(qkv + 2 * head, stride, h, s, w, S(1), v);
-  make_panels(key, w.dim, w.columns, w.dim, panels);
-  std::fill_n(out, w.length * w.dim, S(0));
-  alignas(64) S tile[block * block];
+  const Factor* q = load(qkv, stride, h, s, w);
+  const Factor* keys_t = transposed<T>(load(qkv + head, stride, h, s, w), s, w);
+  const Factor* v = pair_rows(load(qkv + 2 * head, stride, h, s, w), w.dim, w.length, w.dim, w.matrix<Factor>());
+  S *out = w.matrix<S>(), *tile = w.tile<S>();
+  Factor* rounded = w.tile<Factor>();
+  const S scale = S(1) / std::sqrt(static_cast<S>(s.dim));
   S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block) {
-    const int64_t rows = tile_extent(s, i), m = padded(rows, tile_rows);
-    S most[block], sum[block] = {};
-    std::fill_n(most, block, -std::numeric_limits<S>::max());
-    for (int64_t j = 0; j < last_key(s, i); j += block) {
-      const int64_t keys = tile_extent(s, j), n = padded(keys, lanes<S>);
-      tile_product<S, Layout::rows, Layout::panels, false>(q + i * w.dim, w.dim, panels + j * w.dim, 0, m, n, w.dim,
-                                                           tile, block);
-      online_softmax(s, i, j, tile, most, sum, out + i * w.dim, w.dim);
-      tile_product<S, Layout::rows, Layout::rows, true>(tile, block, v + j * w.dim, w.dim, m, w.dim, keys,
-                                                        out + i * w.dim, w.dim);
+    const int64_t rows = tile_extent(s, w, i), m = product_rows(rows);
+    S most[most_block], sum[most_block] = {};
+    std::fill_n(most, rows, -std::numeric_limits<S>::max());
+    for (int64_t j = 0; j < last_key(s, w, i); j += block) {
+      const int64_t keys = tile_extent(s, w, j), n = padded(keys, lanes<S>);
+      tile_product<Factor, Layout::rows, Layout::panels, false>(q + i * steps, steps, keys_t + j * steps, 0, m, n,
+                                                                steps, tile, block);
+      online_softmax(s, w, i, j, scale, tile, most, sum, out + i * w.dim);
+      add_product<Factor, Layout::rows>(j == 0, round_rows(tile, block, m, n, rounded), block / depth<T>, v + j * steps,
+                                        w.dim, m, w.dim, divide_up(keys, depth<T>), out + i * w.dim, w.dim);
     }
     for (int64_t r = 0; r < rows; ++r) {
       lse[i + r] = most[r] + std::log(sum[r]);
       S* row = out + (i + r) * w.dim;
-      for (int64_t d = 0; d < w.dim; ++d) row[d] /= sum[r];
+      const S factor = 1 / sum[r];
+#pragma omp simd
+      for (int64_t d = 0; d < w.dim; ++d) row[d] *= factor;
     }
   }
-  unload(out, head, s, w, S(1), k.y.as<T>() + b * s.length * head + h * s.dim);
+  unload(out, head, h, s, w, S(1), k.y.as<T>() + b * s.length * head + h * s.dim);
 }
 
 // p = exp(score − lse), and in `grad` dy·vᵀ becomes the gradient of the scores, p·(dy·vᵀ − Σ dy·y).
 template <class S>
-void score_gradients(const AttentionShape& s, int64_t query, int64_t key, const S* lse, const S* along, S* tile,
-                     S* grad) {
-  const int64_t rows = tile_extent(s, query), columns = padded(tile_extent(s, key), lanes<S>);
+void score_gradients(const AttentionShape& s, const Workspace& w, int64_t query, int64_t key, S scale, const S* lse,
+                     const S* along, S* tile, S* grad) {
+  const int64_t rows = tile_extent(s, w, query), keys = tile_extent(s, w, key), columns = padded(keys, lanes<S>);
   for (int64_t i = 0; i < rows; ++i) {
-    S *p = tile + i * block, *g = grad + i * block;
-    const int64_t n = visible(s, query + i, key);
+    S *p = tile + i * w.block, *g = grad + i * w.block;
+    const int64_t n = visible(s, query + i, key, keys);
     const S shift = lse[query + i], mean = along[query + i];
 #pragma omp simd
     for (int64_t j = 0; j < columns; ++j) {
-      p[j] = fast_exp(p[j] - shift);
+      p[j] = fast_exp(p[j] * scale - shift);
       g[j] = p[j] * (g[j] - mean);
     }
-    std::fill(p + n, p + columns, S(0));
-    std::fill(g + n, g + columns, S(0));
+    fill_rest(p, n, columns, S(0));
+    fill_rest(g, n, columns, S(0));
   }
+}
+
+// Σ a·b of each row; of all at once, then row by row, since a sum over lanes would be waited for.
+template <class T, class S>
+void row_dots(const Operand<T>* a, const Operand<T>* b, const AttentionShape& s, Workspace& w, S* dots) {
+  const auto *x = reinterpret_cast<const Element<T>*>(a), *y = reinterpret_cast<const Element<T>*>(b);
+  S* products = w.matrix<S>();
+#pragma omp simd
+  for (int64_t i = 0; i < s.length * w.dim; ++i) products[i] = static_cast<S>(x[i]) * static_cast<S>(y[i]);
+  for (int64_t i = 0; i < s.length; ++i)
+    dots[i] = reduce(products + i * w.dim, w.dim, [](auto a, auto b) { return a + b; });
 }
 
 template <class T>
 void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   using S = Accumulator<T>;
+  using Factor = Operand<T>;
   const AttentionShape& s = k.shape;
-  const int64_t stride = 3 * s.heads * s.dim, head = s.heads * s.dim;
-  Workspace<S> w(s);
-  const int64_t n = w.length * w.dim;
-  S *q = w.matrix(), *key = w.matrix(), *dy = w.matrix(), *dq = w.matrix(), *dk = w.matrix(), *dv = w.matrix();
-  S *key_panels = w.matrix(), *v_panels = w.matrix(), *v = w.matrix(), *along = w.row();
+  const int64_t stride = 3 * s.heads * s.dim, head = s.heads * s.dim, offset = b * s.length * head + h * s.dim;
+  Workspace w(s, sizeof(S));
+  const int64_t block = w.block, steps = w.dim / depth<T>;  // steps of a product along a head
+  const auto across = [&](const Factor* x) { return pair_rows(x, w.dim, w.length, w.dim, w.matrix<Factor>()); };
   const T* qkv = k.qkv.as<T>() + b * s.length * stride + h * s.dim;
+  const Factor *q = load(qkv, stride, h, s, w), *dy = load(k.dy.as<T>() + offset, head, h, s, w);
+  const Factor *key = load(qkv + head, stride, h, s, w), *v = load(qkv + 2 * head, stride, h, s, w);
+  const Factor *keys_t = transposed<T>(key, s, w), *v_t = transposed<T>(v, s, w);
+  const Factor *q_across = across(q), *dy_across = across(dy), *keys_across = across(key);
+  S *along = w.row<S>(), *dq = w.matrix<S>(), *dk = w.matrix<S>(), *dv = w.matrix<S>();
+  row_dots<T>(load(k.y.as<T>() + offset, head, h, s, w), dy, s, w, along);
+  S *tile = w.tile<S>(), *grad = w.tile<S>();
+  Factor *rounded_p = w.tile<Factor>(), *rounded_ds = w.tile<Factor>(), *p_pairs = w.tile<Factor>(),
+         *ds_pairs = w.tile<Factor>();
   const S scale = S(1) / std::sqrt(static_cast<S>(s.dim));
-  load(qkv, stride, h, s, w, scale, q);
-  load(qkv + head, stride, h, s, w, S(1), key);
-  load(qkv + 2 * head, stride, h, s, w, S(1), v);
-  const int64_t offset = b * s.length * head + h * s.dim;
-  load(k.dy.as<T>() + offset, head, h, s, w, S(1), dy);
-  make_panels(key, w.dim, w.columns, w.dim, key_panels);
-  make_panels(v, w.dim, w.columns, w.dim, v_panels);
-  const T* y = k.y.as<T>() + offset;
-  for (int64_t i = 0; i < s.length; ++i) {
-    S dot = 0;
-#pragma omp simd reduction(+ : dot)
-    for (int64_t d = 0; d < s.dim; ++d) dot += static_cast<S>(y[i * head + d]) * dy[i * w.dim + d];
-    along[i] = dot;
-  }
-  for (S* zero : {dq, dk, dv}) std::fill_n(zero, n, S(0));
-  alignas(64) S tile[block * block];
-  alignas(64) S grad[block * block];
   const S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block)
-    for (int64_t j = 0; j < last_key(s, i); j += block) {
-      const int64_t a = i * w.dim, c = j * w.dim, rows = tile_extent(s, i), keys = tile_extent(s, j);
-      const int64_t m = padded(rows, tile_rows), n = padded(keys, lanes<S>), l = padded(keys, tile_rows);
-      tile_product<S, Layout::rows, Layout::panels, false>(q + a, w.dim, key_panels + c, 0, m, n, w.dim, tile, block);
-      tile_product<S, Layout::rows, Layout::panels, false>(dy + a, w.dim, v_panels + c, 0, m, n, w.dim, grad, block);
-      score_gradients(s, i, j, lse, along, tile, grad);
-      tile_product<S, Layout::rows, Layout::rows, true>(grad, block, key + c, w.dim, m, w.dim, keys, dq + a, w.dim);
-      tile_product<S, Layout::transposed, Layout::rows, true>(grad, block, q + a, w.dim, l, w.dim, rows, dk + c, w.dim);
-      tile_product<S, Layout::transposed, Layout::rows, true>(tile, block, dy + a, w.dim, l, w.dim, rows, dv + c,
-                                                              w.dim);
+    for (int64_t j = 0; j < last_key(s, w, i); j += block) {
+      const int64_t a = i * steps, c = j * steps, rows = tile_extent(s, w, i), keys = tile_extent(s, w, j);
+      const int64_t m = product_rows(rows), n = padded(keys, lanes<S>), l = product_rows(keys);
+      const bool first = i == (s.causal ? j : 0);  // queries that see these keys
+      tile_product<Factor, Layout::rows, Layout::panels, false>(q + a, steps, keys_t + c, 0, m, n, steps, tile, block);
+      tile_product<Factor, Layout::rows, Layout::panels, false>(dy + a, steps, v_t + c, 0, m, n, steps, grad, block);
+      score_gradients(s, w, i, j, scale, lse, along, tile, grad);
+      const Factor* p = round_rows(tile, block, m, n, rounded_p);
+      const Factor* ds = round_rows(grad, block, m, n, rounded_ds);
+      add_product<Factor, Layout::rows>(j == 0, ds, block / depth<T>, keys_across + c, w.dim, m, w.dim,
+                                        divide_up(keys, depth<T>), dq + i * w.dim, w.dim);
+      add_product<Factor, Layout::transposed>(first, pair_rows(ds, block, m, n, ds_pairs), block, q_across + a, w.dim,
+                                              l, w.dim, divide_up(rows, depth<T>), dk + j * w.dim, w.dim);
+      add_product<Factor, Layout::transposed>(first, pair_rows(p, block, m, n, p_pairs), block, dy_across + a, w.dim, l,
+                                              w.dim, divide_up(rows, depth<T>), dv + j * w.dim, w.dim);
     }
   T* dqkv = k.dqkv.as<T>() + b * s.length * stride + h * s.dim;
-  unload(dq, stride, s, w, scale, dqkv);
-  unload(dk, stride, s, w, S(1), dqkv + head);  // q was scaled already
-  unload(dv, stride, s, w, S(1), dqkv + 2 * head);
+  unload(dq, stride, h, s, w, scale, dqkv);
+  unload(dk, stride, h, s, w, scale, dqkv + head);
+  unload(dv, stride, h, s, w, S(1), dqkv + 2 * head);
 }
 
 // One query against the keys and values of the first `seen` cache rows.

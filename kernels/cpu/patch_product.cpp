@@ -62,8 +62,8 @@ void pack(Tap<float> tap, float* panel) {
 }
 void pack(Tap<BFloat16> tap, Pair* panel) {
   for (int64_t l = 0; l < rows; ++l) {
-    const BFloat16 *upper = tap.next(), *lower = tap.next();
-    for (int64_t j = 0; j < width; ++j) panel[l * width + j] = {upper[j], lower[j]};
+    const BFloat16 *first = tap.next(), *second = tap.next();
+    for (int64_t j = 0; j < width; ++j) panel[l * width + j] = {first[j], second[j]};
   }
 }
 

@@ -24,44 +24,35 @@ constexpr int vector_bytes = 32, tile_rows = 4;
 constexpr int vector_bytes = 16, tile_rows = 4;
 #endif
 
-// One SIMD register of T, as GCC's and clang's vector extension has it.
+// One SIMD register of T, as GCC's and clang's vector extension has it, and a step of a sum of products.
 template <class T>
-struct Simd;
-template <>
-struct Simd<float> {
-  typedef float Vector __attribute__((vector_size(vector_bytes)));
-};
-template <>
-struct Simd<double> {
-  typedef double Vector __attribute__((vector_size(vector_bytes)));
+struct Simd {
+  using Sum = T;
+  typedef T Vector __attribute__((vector_size(vector_bytes)));
+  static Vector multiply_add(Vector sum, T factor, Vector row) { return sum + factor * row; }
 };
 
-// Rows 2l and 2l + 1 of a column of bf16 numbers, which a product takes together. Registers of them are typed as
-// floats, and their sums are floats.
+// Two bf16 numbers that follow each other in the direction of a sum, whose products are taken together: one after the
+// other in a row of a, one below the other in a column of b. Registers of pairs are typed as floats.
 struct Pair {
-  BFloat16 upper, lower;
+  BFloat16 first, second;
 };
 template <>
-struct Simd<Pair> : Simd<float> {};
-template <class T>
-using Sum = std::conditional_t<std::is_same_v<T, Pair>, float, T>;
-
-// sum + factor · row, lane by lane.
-template <class T, class Vector>
-inline Vector multiply_add(T factor, Vector row, Vector sum) {
-  return sum + factor * row;
-}
-inline Simd<Pair>::Vector multiply_add(Pair factor, Simd<Pair>::Vector row, Simd<Pair>::Vector sum) {
+struct Simd<Pair> {
+  using Sum = float;
+  using Vector = Simd<float>::Vector;
+  static Vector multiply_add(Vector sum, Pair factor, Vector row) {
 #ifdef __AVX512BF16__
-  const __m512i factors = _mm512_set1_epi32(std::bit_cast<int>(factor));
-  return _mm512_dpbf16_ps(sum, std::bit_cast<__m512bh>(factors), std::bit_cast<__m512bh>(row));
+    const __m512i factors = _mm512_set1_epi32(std::bit_cast<int>(factor));
+    return _mm512_dpbf16_ps(sum, std::bit_cast<__m512bh>(factors), std::bit_cast<__m512bh>(row));
 #else
-  typedef uint32_t Bits __attribute__((vector_size(vector_bytes)));
-  const Bits bits = std::bit_cast<Bits>(row), upper = bits << 16, lower = bits & 0xffff0000u;
-  sum += static_cast<float>(factor.upper) * std::bit_cast<Simd<Pair>::Vector>(upper);
-  return sum + static_cast<float>(factor.lower) * std::bit_cast<Simd<Pair>::Vector>(lower);
+    typedef uint32_t Bits __attribute__((vector_size(vector_bytes)));
+    const Bits bits = std::bit_cast<Bits>(row), first = bits << 16, second = bits & 0xffff0000u;
+    sum += static_cast<float>(factor.first) * std::bit_cast<Vector>(first);
+    return sum + static_cast<float>(factor.second) * std::bit_cast<Vector>(second);
 #endif
-}
+  }
+};
 
 // Columns that one call of micro_product makes.
 template <class T>
@@ -72,26 +63,26 @@ constexpr int tile_columns = 2 * vector_bytes / static_cast<int>(sizeof(T));
 // last panel is half as wide where n is an odd number of vectors.
 enum class Layout { rows, transposed, panels };
 
-// c (tile_rows, width) = or += a (tile_rows, k) · b (k, width), strides lda, ldb, ldc; width is `vectors` registers.
-template <class T, Layout a_layout, bool accumulate, int vectors = 2>
+// c (rows, width) = or += a (rows, k) · b (k, width), strides lda, ldb, ldc; width is `vectors` registers.
+template <class T, Layout a_layout, bool accumulate, int vectors = 2, int rows = tile_rows>
 inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restrict__ b, int64_t ldb, int64_t k,
-                          Sum<T>* __restrict__ c, int64_t ldc) {
+                          typename Simd<T>::Sum* __restrict__ c, int64_t ldc) {
   using Vector = typename Simd<T>::Vector;
   constexpr int lanes = tile_columns<T> / 2;
-  Vector sum[tile_rows][vectors] = {};
+  Vector sum[rows][vectors] = {};
   for (int64_t l = 0; l < k; ++l) {
     Vector row[vectors];
     for (int v = 0; v < vectors; ++v) std::memcpy(&row[v], b + l * ldb + v * lanes, sizeof(Vector));
-#pragma GCC unroll 8
-    for (int r = 0; r < tile_rows; ++r) {
+#pragma GCC unroll 9
+    for (int r = 0; r < rows; ++r) {
       const T factor = a_layout == Layout::transposed ? a[l * lda + r] : a[r * lda + l];
-      for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(factor, row[v], sum[r][v]);
+      for (int v = 0; v < vectors; ++v) sum[r][v] = Simd<T>::multiply_add(sum[r][v], factor, row[v]);
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < tile_rows; ++r)
+#pragma GCC unroll 9
+  for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v) {
-      Sum<T>* at = c + r * ldc + v * lanes;
+      auto* at = c + r * ldc + v * lanes;
       Vector old = {};
       if constexpr (accumulate) std::memcpy(&old, at, sizeof(Vector));
       old += sum[r][v];
@@ -99,19 +90,29 @@ inline void micro_product(const T* __restrict__ a, int64_t lda, const T* __restr
     }
 }
 
-// c (m, n) = or += a (m, k) · b (k, n); m is a multiple of tile_rows, n of half of tile_columns (one vector). k counts
-// pairs where T is Pair.
+// The least number of rows, from n on, that tile_product makes: it takes one more than a multiple of tile_rows too.
+inline int64_t product_rows(int64_t n) {
+  return n > 1 && n % tile_rows == 1 ? n : (n + tile_rows - 1) / tile_rows * tile_rows;
+}
+
+// c (m, n) = or += a (m, k) · b (k, n); m as product_rows gives it, n a multiple of half of tile_columns (one vector).
+// k counts pairs where T is Pair.
 template <class T, Layout a_layout, Layout b_layout, bool accumulate>
-inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k, Sum<T>* c,
-                         int64_t ldc) {
+inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t m, int64_t n, int64_t k,
+                         typename Simd<T>::Sum* c, int64_t ldc) {
   static_assert(a_layout != Layout::panels && b_layout != Layout::transposed);
   constexpr bool panels = b_layout == Layout::panels;
   constexpr int64_t width = tile_columns<T>;
+  const auto micro = [&]<int vectors, int rows>(int64_t i, int64_t j) {
+    micro_product<T, a_layout, accumulate, vectors, rows>(a + (a_layout == Layout::transposed ? i : i * lda), lda,
+                                                          panels ? b + j * k : b + j,
+                                                          panels ? vectors * width / 2 : ldb, k, c + i * ldc + j, ldc);
+  };
   const auto columns = [&]<int vectors>(int64_t j, std::integral_constant<int, vectors>) {
-    for (int64_t i = 0; i < m; i += tile_rows)
-      micro_product<T, a_layout, accumulate, vectors>(a + (a_layout == Layout::transposed ? i : i * lda), lda,
-                                                      panels ? b + j * k : b + j, panels ? vectors * width / 2 : ldb, k,
-                                                      c + i * ldc + j, ldc);
+    int64_t i = 0;
+    for (; i + 2 * tile_rows <= m || i + tile_rows == m; i += tile_rows)
+      micro.template operator()<vectors, tile_rows>(i, j);
+    if (i < m) micro.template operator()<vectors, tile_rows + 1>(i, j);
   };
   int64_t j = 0;
   for (; j + width <= n; j += width) columns(j, std::integral_constant<int, 2>{});
