@@ -146,7 +146,7 @@ class Timings:
 
 
 def figure(value):
-    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def flags(case, dtype, options):
