@@ -24,6 +24,23 @@ void dispatch_any(DType dtype, F&& f) {
   }
 }
 
+// Σ x in f64, by blocks in the accumulator's type: compilers have no vectors for bf16 to f64.
+template <class T>
+double sum_of(const T* x, int64_t count) {
+  constexpr int64_t block = 512;
+  Accumulator<T> wide[block];
+  double sum = 0;
+  for (int64_t first = 0; first < count; first += block) {
+    const T* from = x + first;
+    const int64_t n = std::min(block, count - first);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) wide[i] = static_cast<Accumulator<T>>(from[i]);
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(wide[i]);
+  }
+  return sum;
+}
+
 // sums[j] += Σ_i x[i, j], four rows at a time.
 template <class T>
 void add_rows(const T* x, int64_t rows, int64_t columns, Accumulator<T>* sums) {
@@ -140,13 +157,7 @@ void run(const Sum& k, Stream) {
     constexpr int64_t chunk = 4096;  // fixed, so that the order of the sum does not depend on the threads
     std::vector<double> partial((k.count + chunk - 1) / chunk);
     parallel_ranges(static_cast<int64_t>(partial.size()), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t c = begin; c < end; ++c) {
-        double sum = 0;
-        const int64_t last = std::min(k.count, (c + 1) * chunk);
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = c * chunk; i < last; ++i) sum += static_cast<Accumulator<T>>(x[i]);
-        partial[c] = sum;
-      }
+      for (int64_t c = begin; c < end; ++c) partial[c] = sum_of(x + c * chunk, std::min(chunk, k.count - c * chunk));
     });
     double total = 0;
     for (double p : partial) total += p;
