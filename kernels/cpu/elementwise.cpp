@@ -199,6 +199,8 @@ void run(const AddRow& k, Stream) {
     T* y = k.y.as<T>();
     const int64_t n = k.columns;
     parallel_ranges(k.rows, std::max<int64_t>(1, grain / std::max<int64_t>(1, n)), [&](int64_t begin, int64_t end) {
+      if (n == 1)
+        return write_range(y, begin, end, [x, add = row[0]](int64_t i) { return static_cast<S>(x[i]) + add; });
       for (int64_t i = begin; i < end; ++i) {
         const T* from = x + i * n;
         write_range(y + i * n, 0, n, [=](int64_t j) { return static_cast<S>(from[j]) + row[j]; });
