@@ -6,7 +6,7 @@
 #include "bench/workload.h"
 #include "engine/ops/knn.h"
 #include "engine/ops/patch.h"
-#include "engine/random.h"
+#include "engine/tensor/random.h"
 #include "kernels/elementwise.h"
 #include "kernels/optimizer.h"
 

@@ -7,9 +7,9 @@
 #include "bench/commands.h"
 #include "bench/kernel_cases.h"
 #include "bench/machine.h"
-#include "engine/autograd.h"
-#include "engine/random.h"
-#include "tests/op_table.h"
+#include "engine/tensor/autograd.h"
+#include "engine/tensor/random.h"
+#include "tests/engine/ops/op_table.h"
 
 namespace gestalt::bench {
 namespace {

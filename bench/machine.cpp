@@ -8,7 +8,7 @@
 
 #include "bench/device_clock.h"
 #include "engine/ops/product.h"
-#include "engine/random.h"
+#include "engine/tensor/random.h"
 #include "kernels/elementwise.h"
 
 namespace gestalt::bench {

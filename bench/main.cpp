@@ -9,7 +9,7 @@
 
 #include "bench/commands.h"
 #include "bench/machine.h"
-#include "engine/device_memory.h"
+#include "engine/tensor/device_memory.h"
 #include "kernels/check.h"
 
 namespace gestalt::bench {

@@ -10,7 +10,7 @@
 #include "bench/commands.h"
 #include "bench/cost.h"
 #include "bench/machine.h"
-#include "engine/device_memory.h"
+#include "engine/tensor/device_memory.h"
 
 namespace gestalt::bench {
 namespace {

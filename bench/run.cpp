@@ -12,7 +12,7 @@
 #include "bench/cost.h"
 #include "bench/device_clock.h"
 #include "bench/machine.h"
-#include "engine/allocator.h"
+#include "engine/tensor/allocator.h"
 
 namespace gestalt::bench {
 namespace {

@@ -7,13 +7,13 @@
 #include <string_view>
 
 #include "bench/workload.h"
-#include "engine/arena.h"
-#include "engine/device_memory.h"
-#include "engine/fields_json.h"
-#include "engine/files.h"
-#include "engine/optimizer.h"
+#include "engine/nn/arena.h"
+#include "engine/tensor/device_memory.h"
+#include "engine/run/fields_json.h"
+#include "engine/run/files.h"
+#include "engine/nn/optimizer.h"
 #include "kernels/philox.h"
-#include "tasks/task.h"
+#include "tasks/training/task.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::bench {

@@ -1,14 +1,14 @@
 // The workloads that are one op each, and the list of all.
 #include "bench/workload.h"
 
-#include "engine/augment.h"
-#include "engine/device_memory.h"
-#include "engine/fields.h"
+#include "engine/data/images/augment.h"
+#include "engine/tensor/device_memory.h"
+#include "engine/run/fields.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
-#include "engine/optimizer.h"
-#include "engine/random.h"
+#include "engine/nn/optimizer.h"
+#include "engine/tensor/random.h"
 
 namespace gestalt::bench {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/fields.h"
-#include "engine/module.h"
-#include "engine/random.h"
+#include "engine/run/fields.h"
+#include "engine/nn/module.h"
+#include "engine/tensor/random.h"
 
 namespace gestalt {
 

@@ -1,8 +1,8 @@
 // Writing and reading encoder files.
 #include "models/export.h"
 
-#include "engine/fields_json.h"
-#include "engine/safetensors.h"
+#include "engine/run/fields_json.h"
+#include "engine/tensor/safetensors.h"
 
 namespace gestalt {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/product.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/fields.h"
+#include "engine/run/fields.h"
 #include "models/sampling.h"
 #include "models/transformer.h"
 

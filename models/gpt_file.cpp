@@ -3,9 +3,9 @@
 
 #include <filesystem>
 
-#include "engine/fields_json.h"
-#include "engine/files.h"
-#include "engine/safetensors.h"
+#include "engine/run/fields_json.h"
+#include "engine/run/files.h"
+#include "engine/tensor/safetensors.h"
 
 namespace gestalt {
 namespace {

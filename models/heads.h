@@ -1,7 +1,7 @@
 // Projection and prediction heads: small multi-layer perceptrons on top of an encoder.
 #pragma once
 
-#include "engine/layers.h"
+#include "engine/nn/layers.h"
 
 namespace gestalt {
 

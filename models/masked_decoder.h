@@ -1,7 +1,7 @@
 // The light decoder of a masked autoencoder: from the tokens that an encoder saw to the pixels of every patch.
 #pragma once
 
-#include "engine/fields.h"
+#include "engine/run/fields.h"
 #include "models/transformer.h"
 
 namespace gestalt {

@@ -1,7 +1,7 @@
 // ResNet (He et al. 2016), with the ImageNet stem or the CIFAR stem of Chen et al. 2020 (3×3, no max-pool).
 #pragma once
 
-#include "engine/layers.h"
+#include "engine/nn/layers.h"
 #include "models/encoder.h"
 
 namespace gestalt {

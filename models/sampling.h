@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/fields.h"
+#include "engine/run/fields.h"
 
 namespace gestalt {
 

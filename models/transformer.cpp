@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/product.h"

@@ -1,7 +1,7 @@
 // The pre-norm Transformer block that ViT and GPT are made of.
 #pragma once
 
-#include "engine/layers.h"
+#include "engine/nn/layers.h"
 #include "kernels/varying.h"
 
 namespace gestalt {

@@ -1,7 +1,7 @@
 // BYOL: two views, an online and a target network, a predictor, and a regression between directions.
 #include "tasks/byol.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/pointwise.h"
 

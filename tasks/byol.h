@@ -1,9 +1,9 @@
 // BYOL: a network predicts what its own moving average says about another view of the same image.
 #pragma once
 
-#include "engine/ema.h"
+#include "engine/nn/ema.h"
 #include "models/heads.h"
-#include "tasks/image_task.h"
+#include "tasks/training/image_task.h"
 
 namespace gestalt {
 

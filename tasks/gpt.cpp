@@ -8,7 +8,7 @@
 #include <numbers>
 
 #include "engine/data/mapped_file.h"
-#include "engine/fields_json.h"
+#include "engine/run/fields_json.h"
 #include "engine/ops/cross_entropy.h"
 #include "kernels/philox.h"
 #include "models/gpt_file.h"

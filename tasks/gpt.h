@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/text/token_batches.h"
-#include "engine/text/tokenize.h"
+#include "engine/data/text/token_batches.h"
+#include "engine/data/text/tokenize.h"
 #include "models/gpt.h"
-#include "tasks/task.h"
+#include "tasks/training/task.h"
 
 namespace gestalt {
 

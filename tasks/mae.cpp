@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "engine/autograd.h"
-#include "engine/data/loader.h"
+#include "engine/tensor/autograd.h"
+#include "engine/data/images/loader.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/pool.h"
 

@@ -3,7 +3,7 @@
 
 #include "models/masked_decoder.h"
 #include "models/vit.h"
-#include "tasks/image_task.h"
+#include "tasks/training/image_task.h"
 #include "tasks/mae_pictures.h"
 
 namespace gestalt {

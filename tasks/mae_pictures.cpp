@@ -5,8 +5,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/autograd.h"
-#include "engine/data/image_codec.h"
+#include "engine/tensor/autograd.h"
+#include "engine/data/images/image_codec.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
 #include "kernels/masked_loss.h"

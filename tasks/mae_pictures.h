@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/augment.h"
+#include "engine/data/images/augment.h"
 
 namespace gestalt {
 

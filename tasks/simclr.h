@@ -2,7 +2,7 @@
 #pragma once
 
 #include "models/heads.h"
-#include "tasks/image_task.h"
+#include "tasks/training/image_task.h"
 
 namespace gestalt {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/module.h"
+#include "engine/nn/module.h"
 
 namespace gestalt::test {
 

@@ -2,7 +2,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include "engine/allocator.h"
+#include "engine/tensor/allocator.h"
 
 int main(int argc, char** argv) {
   gestalt::set_allocator_debug(true);

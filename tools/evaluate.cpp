@@ -4,8 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "engine/data/subset.h"
-#include "tasks/linear_probe.h"
+#include "engine/data/images/subset.h"
+#include "tasks/evaluation/linear_probe.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"

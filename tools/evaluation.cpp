@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "models/vit.h"
-#include "tasks/task.h"
+#include "tasks/training/task.h"
 
 namespace gestalt::tools {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "models/export.h"
-#include "tasks/evaluate.h"
+#include "tasks/evaluation/evaluate.h"
 
 namespace gestalt::tools {
 

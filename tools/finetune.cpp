@@ -1,5 +1,5 @@
 // `gestalt evaluate finetune`: supervised training from an encoder file, or from scratch, with all labels or few.
-#include "tasks/finetune.h"
+#include "tasks/evaluation/finetune.h"
 
 #include <fmt/format.h>
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <sstream>
 
-#include "engine/fields_json.h"
-#include "engine/files.h"
+#include "engine/run/fields_json.h"
+#include "engine/run/files.h"
 #include "kernels/check.h"
 
 namespace gestalt::tools {

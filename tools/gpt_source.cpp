@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "models/gpt_file.h"
-#include "tasks/task.h"
+#include "tasks/training/task.h"
 
 namespace gestalt::tools {
 namespace {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/text/tokenizer.h"
+#include "engine/data/text/tokenizer.h"
 #include "models/gpt.h"
 
 namespace gestalt::tools {

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/device_memory.h"
+#include "engine/tensor/device_memory.h"
 #include "tools/commands.h"
 
 namespace gestalt::tools {

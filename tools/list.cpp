@@ -3,7 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "engine/data/image_set.h"
+#include "engine/data/images/image_set.h"
 #include "models/encoder.h"
 #include "tasks/gpt.h"
 #include "tools/commands.h"

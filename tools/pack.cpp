@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "engine/data/image_set.h"
+#include "engine/data/images/image_set.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 

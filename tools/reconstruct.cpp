@@ -5,10 +5,10 @@
 #include <charconv>
 #include <memory>
 
-#include "engine/files.h"
-#include "tasks/checkpoint.h"
+#include "engine/run/files.h"
+#include "tasks/training/checkpoint.h"
 #include "tasks/mae.h"
-#include "tasks/pretrain.h"
+#include "tasks/training/pretrain.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "engine/text/tokenize.h"
+#include "engine/data/text/tokenize.h"
 #include "kernels/check.h"
 #include "tools/commands.h"
 #include "tools/flags.h"

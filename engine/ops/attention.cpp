@@ -1,7 +1,7 @@
 // Attention with its gradient.
 #include "engine/ops/attention.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/attention.h"
 
 namespace gestalt {

@@ -1,7 +1,7 @@
 // Multi-head self-attention.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,7 +1,7 @@
 // Batch normalisation with its gradient.
 #include "engine/ops/batch_norm.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/batch_norm.h"
 
 namespace gestalt {

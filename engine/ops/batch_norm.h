@@ -1,7 +1,7 @@
 // Batch normalisation, fused with ReLU and with a residual addition.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

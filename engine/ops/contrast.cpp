@@ -1,7 +1,7 @@
 // Losses between views with their gradients.
 #include "engine/ops/contrast.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/cosine.h"
 #include "kernels/nt_xent.h"
 

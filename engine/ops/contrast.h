@@ -1,7 +1,7 @@
 // Losses between views: NT-Xent and the cosine regression of BYOL.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,7 +1,7 @@
 // Convolution with its gradients.
 #include "engine/ops/conv.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/conv.h"
 
 namespace gestalt {

@@ -1,7 +1,7 @@
 // Convolution of NHWC images, with its gradients.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,7 +1,7 @@
 // Token cross-entropy with its gradient.
 #include "engine/ops/cross_entropy.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/cross_entropy.h"
 
 namespace gestalt {

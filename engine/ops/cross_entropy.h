@@ -1,7 +1,7 @@
 // Token cross-entropy.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,7 +1,7 @@
 // Masked reconstruction: loss and gradient.
 #include "engine/ops/masked_loss.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/masked_loss.h"
 
 namespace gestalt {

@@ -1,7 +1,7 @@
 // The reconstruction loss of masked autoencoders.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

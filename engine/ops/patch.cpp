@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/patch.h"
 
 namespace gestalt {

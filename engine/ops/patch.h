@@ -1,7 +1,7 @@
 // Images as patches: which are seen, and the pixels of those.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 #include "kernels/varying.h"
 
 namespace gestalt {

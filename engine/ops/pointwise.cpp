@@ -1,7 +1,7 @@
 // Element-by-element ops and sums with their gradients.
 #include "engine/ops/pointwise.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/elementwise.h"
 
 namespace gestalt {

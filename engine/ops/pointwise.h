@@ -1,7 +1,7 @@
 // Element-by-element ops and sums.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,7 +1,7 @@
 // Pooling with its gradients.
 #include "engine/ops/pool.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/pool.h"
 
 namespace gestalt {

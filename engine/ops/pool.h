@@ -1,7 +1,7 @@
 // Pooling of NHWC images.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,7 +1,7 @@
 // Matrix products and the linear layer with their gradients.
 #include "engine/ops/product.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/elementwise.h"
 #include "kernels/product.h"
 

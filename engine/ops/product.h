@@ -1,7 +1,7 @@
 // Matrix products and the linear layer.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

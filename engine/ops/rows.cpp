@@ -1,7 +1,7 @@
 // Row ops with their gradients.
 #include "engine/ops/rows.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/dropout.h"
 #include "kernels/rows.h"
 

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 #include "kernels/varying.h"
 
 namespace gestalt {

@@ -1,7 +1,7 @@
 // Token ops with their gradients.
 #include "engine/ops/tokens.h"
 
-#include "engine/autograd.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/elementwise.h"
 #include "kernels/tokens.h"
 

@@ -1,7 +1,7 @@
 // Ops that look up, pick, place and join rows: embeddings, masked tokens, class tokens.
 #pragma once
 
-#include "engine/tensor.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

@@ -1,4 +1,4 @@
-"""Records what torchvision makes of small images into augment.h, for tests/augment_test.cpp.
+"""Records what torchvision makes of small images into augment.h, for tests/engine/data/images/augment_test.cpp.
 
 Run: python3 tests/golden/augment.py   (needs torch and torchvision; writes tests/golden/augment.h beside itself)
 Float64 all through, so that the recorded values carry torchvision's formulas and none of its rounding

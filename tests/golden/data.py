@@ -1,4 +1,4 @@
-"""Records small image files and what Pillow decodes and resizes them to into data.h, for tests/data_codec.cpp.
+"""Records small image files and what Pillow decodes and resizes them to into data.h, for tests/engine/data/images/codec_test.cpp.
 
 Run: python3 tests/golden/data.py   (needs Pillow and numpy; writes tests/golden/data.h beside itself)
 """

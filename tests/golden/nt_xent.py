@@ -1,4 +1,4 @@
-"""Records what PyTorch and numpy make of losses between views and of the spread of features, for tests/contrast_test.cpp.
+"""Records what PyTorch and numpy make of losses between views and of the spread of features, for tests/engine/ops/contrast_test.cpp.
 
 Run: python3 tests/golden/nt_xent.py   (needs torch and numpy; writes tests/golden/nt_xent.h beside itself)
 Float64 all through; the losses are written from the papers with autograd, the spread with numpy's SVD.

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "engine/gestalt.h"
-#include "tasks/pretrain.h"
+#include "tasks/training/pretrain.h"
 #include "tasks/simclr.h"
 
 using namespace gestalt;

@@ -1,0 +1,157 @@
+// Reads sizes from JPEG, PNG and BMP headers, and checks PNG and BMP files whole.
+#include "engine/data/images/image_header.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/check.h"
+
+namespace gestalt {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+constexpr uint8_t png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+uint32_t big(Bytes b, size_t at, int bytes) {
+  check(at + bytes <= b.size(), "is damaged: it ends within its header");
+  uint32_t value = 0;
+  for (int i = 0; i < bytes; ++i) value = value << 8 | b[at + i];
+  return value;
+}
+
+uint32_t little(Bytes b, size_t at, int bytes) {
+  check(at + bytes <= b.size(), "is damaged: it ends within its header");
+  uint32_t value = 0;
+  for (int i = bytes; i-- > 0;) value = value << 8 | b[at + i];
+  return value;
+}
+
+// Walks the segments to the frame header (ITU-T T.81, B.2.2).
+ImageSize jpeg_size(Bytes b) {
+  for (size_t at = 2;;) {
+    check(big(b, at, 1) == 0xff, "is damaged: a JPEG marker is missing at byte {}", at);
+    const uint32_t marker = big(b, at + 1, 1);
+    if (marker == 0xff) {
+      ++at;
+    } else if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+      at += 2;
+    } else {
+      check(marker != 0xd9 && marker != 0xda, "is damaged: a JPEG without a frame header");
+      if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc)
+        return {ImageFormat::jpeg, static_cast<int32_t>(big(b, at + 5, 2)), static_cast<int32_t>(big(b, at + 7, 2))};
+      const uint32_t length = big(b, at + 2, 2);
+      check(length >= 2, "is damaged: a JPEG segment of length {}", length);
+      at += 2 + length;
+    }
+  }
+}
+
+ImageSize png_size(Bytes b) {
+  check(big(b, 8, 4) == 13 && std::memcmp(b.data() + 12, "IHDR", 4) == 0, "is damaged: a PNG without a header");
+  const uint32_t width = big(b, 16, 4), height = big(b, 20, 4);
+  check(width <= 1u << 24 && height <= 1u << 24, "is damaged: a PNG of {} x {} pixels", width, height);
+  return {ImageFormat::png, static_cast<int32_t>(height), static_cast<int32_t>(width)};
+}
+
+struct BmpHeader {
+  uint32_t offset, header_bytes, bits, compression;
+  int64_t height, width;
+};
+
+BmpHeader bmp_header(Bytes b) {
+  BmpHeader h{little(b, 10, 4), little(b, 14, 4), 0, 0, 0, 0};
+  const bool old = h.header_bytes == 12;
+  check(old || h.header_bytes == 40 || h.header_bytes == 56 || h.header_bytes == 108 || h.header_bytes == 124,
+        "is a BMP with a header of {} bytes, expected 12, 40, 56, 108 or 124", h.header_bytes);
+  h.width = old ? little(b, 18, 2) : static_cast<int32_t>(little(b, 18, 4));
+  h.height = old ? little(b, 20, 2) : static_cast<int32_t>(little(b, 22, 4));
+  h.bits = little(b, old ? 24 : 28, 2);
+  h.compression = old ? 0 : little(b, 30, 4);
+  h.height = std::abs(h.height);
+  check(h.width > 0 && h.width <= 1 << 24 && h.height > 0 && h.height <= 1 << 24, "is damaged: a BMP of {} x {} pixels",
+        h.width, h.height);
+  return h;
+}
+
+// Every index of a paletted BMP must name a colour.
+void check_bmp_indices(Bytes b, const BmpHeader& h, int64_t stride, uint32_t colours) {
+  if (colours >= 1u << h.bits) return;
+  const uint32_t mask = (1u << h.bits) - 1, per_byte = 8 / h.bits;
+  for (int64_t y = 0; y < h.height; ++y) {
+    const uint8_t* row = b.data() + h.offset + y * stride;
+    for (int64_t x = 0; x < h.width; ++x) {
+      const uint32_t shift = 8 - h.bits * (x % per_byte + 1);
+      check(((row[x / per_byte] >> shift) & mask) < colours, "is damaged: a pixel names a colour beyond the {} it has",
+            colours);
+    }
+  }
+}
+
+}  // namespace
+
+ImageSize read_image_size(Bytes b) {
+  check(!b.empty(), "is empty");
+  ImageSize size{};
+  if (b.size() >= 3 && b[0] == 0xff && b[1] == 0xd8 && b[2] == 0xff)
+    size = jpeg_size(b);
+  else if (b.size() >= 8 && std::memcmp(b.data(), png_magic, 8) == 0)
+    size = png_size(b);
+  else if (b.size() >= 2 && b[0] == 'B' && b[1] == 'M')
+    size = {ImageFormat::bmp, static_cast<int32_t>(bmp_header(b).height), static_cast<int32_t>(bmp_header(b).width)};
+  else
+    fail("is not a JPEG, PNG or BMP file");
+  check(size.height > 0 && size.width > 0, "is damaged: it says it is {} x {} pixels", size.width, size.height);
+  return size;
+}
+
+void check_plausible(Bytes bytes, ImageSize size, int64_t max_pixels) {
+  const int64_t pixels = static_cast<int64_t>(size.height) * size.width;
+  check(pixels <= max_pixels, "is {} x {} pixels, more than the limit of {} million", size.width, size.height,
+        max_pixels / 1'000'000);
+  // Deflate shrinks at most 1032-fold and has at least a bit a pixel; a JPEG block of 64 pixels takes at least a bit.
+  const int64_t most_per_byte = size.format == ImageFormat::jpeg ? 64 * 8 : 1032 * 8;
+  check(pixels <= 65'536 + most_per_byte * static_cast<int64_t>(bytes.size()),
+        "is damaged: {} bytes cannot hold {} x {} pixels", bytes.size(), size.width, size.height);
+}
+
+size_t check_png(Bytes b) {
+  bool ended = false;
+  for (size_t at = 8; !ended;) {
+    check(at + 12 <= b.size(), "is truncated: a PNG without its end");
+    const uint32_t length = big(b, at, 4);
+    check(length <= b.size() - at - 12, "is truncated: {} bytes are missing", length - (b.size() - at - 12));
+    const uint8_t* type = b.data() + at + 4;
+    auto is = [&](const char* text) { return std::memcmp(type, text, 4) == 0; };
+    check((type[0] & 0x20) || is("IHDR") || is("PLTE") || is("IDAT") || is("IEND"), "is damaged: an unknown PNG chunk");
+    check(crc32(crc32(0, nullptr, 0), type, length + 4) == big(b, at + 8 + length, 4),
+          "is damaged: the checksum of its {} chunk differs", std::string(type, type + 4));
+    ended = is("IEND");
+    at += 12 + length;
+  }
+  const size_t width = big(b, 16, 4), height = big(b, 20, 4), depth = big(b, 24, 1) == 16 ? 2 : 1;
+  const size_t raw = (width * 4 * depth + 1) * height;
+  return (size_t{1} << 20) + 4 * b.size() + 8 * raw;
+}
+
+size_t check_bmp(Bytes b) {
+  const BmpHeader h = bmp_header(b);
+  check(h.bits == 1 || h.bits == 4 || h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32,
+        "is a BMP of {} bits a pixel, expected 1, 4, 8, 16, 24 or 32", h.bits);
+  check(h.compression == 0 || (h.compression == 3 && h.bits >= 16), "is a compressed BMP; convert it to PNG");
+  check(h.offset >= 14 + h.header_bytes && h.offset <= b.size(), "is damaged: its pixels begin at byte {}", h.offset);
+  const int64_t stride = (h.width * h.bits + 31) / 32 * 4;
+  const int64_t missing = static_cast<int64_t>(h.offset) + stride * h.height - static_cast<int64_t>(b.size());
+  check(missing <= 0, "is truncated: {} bytes are missing", missing);
+  if (h.bits <= 8) {
+    const uint32_t colours = (h.offset - 14 - h.header_bytes) / (h.header_bytes == 12 ? 3 : 4);
+    check(colours >= 1 && colours <= 256, "is damaged: a BMP palette of {} colours", colours);
+    check_bmp_indices(b, h, stride, colours);
+  }
+  return (size_t{1} << 20) + static_cast<size_t>(h.height * h.width) * 8;
+}
+
+}  // namespace gestalt

@@ -1,0 +1,131 @@
+// Image sets: what they share, and the table of schemes.
+#include "engine/data/images/image_set.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "engine/data/images/sources.h"
+#include "engine/run/fields.h"
+#include "kernels/check.h"
+
+namespace gestalt {
+namespace {
+
+struct Scheme {
+  ImageSource source;
+  SetPointer (*open)(const std::string&, const OpenOptions&);
+  bool needs_place;
+};
+
+const std::vector<Scheme>& schemes() {
+  static const std::vector<Scheme> table{
+      {{"cifar10", "cifar10:DIR", "CIFAR-10, binary version (data_batch_1.bin, …)"}, open_cifar10, true},
+      {{"cifar100", "cifar100:DIR", "CIFAR-100, binary version (train.bin, test.bin)"}, open_cifar100, true},
+      {{"mnist", "mnist:DIR", "MNIST or Fashion-MNIST (IDX files, gzip accepted)"}, open_mnist, true},
+      {{"stl10", "stl10:DIR", "STL-10, binary version (unlabeled_X.bin, …)"}, open_stl10, true},
+      {{"images", "images:DIR", "any tree of JPEG, PNG and BMP files; first-level folders are labels"},
+       open_folder,
+       true},
+      {{"packed", "packed:FILE", "one file of decoded images, made by `gestalt pack`"}, open_packed, true},
+      {{"shapes", "shapes[:COUNT[:SIZE]]", "built-in: drawn shapes, class = shape and texture"}, open_shapes, false}};
+  return table;
+}
+
+}  // namespace
+
+std::string DamageReport::text(size_t most) const {
+  std::string text = fmt::format("{} damaged, {} not an image", damaged.size(), not_image_count);
+  const size_t damages = std::min(most, damaged.size()), others = std::min(most - damages, not_images.size());
+  for (size_t i = 0; i < damages; ++i) text += fmt::format("\n  {} {}", damaged[i].file, damaged[i].reason);
+  for (size_t i = 0; i < others; ++i) text += fmt::format("\n  {} {}", not_images[i].file, not_images[i].reason);
+  const int64_t rest = static_cast<int64_t>(damaged.size() - damages - others) + not_image_count;
+  if (rest > 0) text += fmt::format("\n  and {} more", rest);
+  return text;
+}
+
+Tensor ImageSet::pixels() const { fail("[data] {} is not held in memory, so it has no pixels to share", name_); }
+const std::vector<kernels::Frame>& ImageSet::frames() const {
+  fail("[data] {} is not held in memory, so it has no frames to share", name_);
+}
+
+std::string ImageSet::class_text() const {
+  if (labels_.empty()) return "unlabelled";
+  return fmt::format("{} class{}", class_names_.size(), class_names_.size() == 1 ? "" : "es");
+}
+
+bool ImageSet::known_damaged(int64_t index) const {
+  std::lock_guard lock(mutex_);
+  return found_.contains(index);
+}
+
+void ImageSet::note_damage(int64_t index, Damage damage) {
+  std::lock_guard lock(mutex_);
+  found_.emplace(index, std::move(damage));
+}
+
+void ImageSet::check_damage() const {
+  std::lock_guard lock(mutex_);
+  if (static_cast<double>(found_.size()) <= damage_limit_ * static_cast<double>(size_)) return;
+  DamageReport report;
+  for (const auto& [index, damage] : found_) report.damaged.push_back(damage);
+  fail("[data] more than {:g} % of the {} images of {} are unreadable; mend or remove them, or raise the limit: {}",
+       damage_limit_ * 100, size_, name_, report.text());
+}
+
+bool ImageSet::decode_or_note(int64_t index, Image& image) {
+  image = {};
+  if (known_damaged(index)) return false;
+  try {
+    image = decode(index);
+    return true;
+  } catch (const DamagedImage& damaged) {
+    note_damage(index, damaged.damage);
+    check_damage();
+    return false;
+  }
+}
+
+int64_t ImageSet::decode_or_next(int64_t index, Image& image) {
+  for (size_t tries = 0; tries < size_; ++tries, index = (index + 1) % size())
+    if (decode_or_note(index, image)) return index;
+  fail("[data] no image of {} can be read", name_);
+}
+
+DamageReport ImageSet::damage() const {
+  std::lock_guard lock(mutex_);
+  DamageReport report = report_;
+  for (const auto& [index, damage] : found_) report.damaged.push_back(damage);
+  return report;
+}
+
+SetPointer open_images(const std::string& spec, const OpenOptions& options) {
+  const size_t colon = spec.find(':');
+  const std::string scheme = spec.substr(0, colon), place = colon == std::string::npos ? "" : spec.substr(colon + 1);
+  check(options.split == "train" || options.split == "test" || options.split == "pretrain",
+        "[data] got split \"{}\", expected train, test or pretrain", options.split);
+  for (const Scheme& known : schemes()) {
+    if (known.source.scheme != scheme) continue;
+    check(!known.needs_place || !place.empty(), "[data] got \"{}\", expected {}", spec, known.source.usage);
+    return known.open(place, options);
+  }
+  std::vector<std::string> names;
+  for (const Scheme& known : schemes()) names.push_back(known.source.scheme);
+  check(scheme != "text" && scheme != "tokens" && scheme != "sums", "[data] got \"{}\", which is text; expected images",
+        spec);
+  check(!std::filesystem::is_directory(spec), "[data] got \"{}\"; for a folder of images give images:{}", spec, spec);
+  const std::string near = nearest(scheme, names);
+  fail("[data] got \"{}\", but there is no data set kind \"{}\"; {}expected one of {}", spec, scheme,
+       near.empty() ? "" : "did you mean \"" + near + "\"? ", fmt::join(names, ", "));
+}
+
+const std::vector<ImageSource>& image_sources() {
+  static const std::vector<ImageSource> sources = [] {
+    std::vector<ImageSource> all;
+    for (const Scheme& scheme : schemes()) all.push_back(scheme.source);
+    return all;
+  }();
+  return sources;
+}
+
+}  // namespace gestalt

@@ -1,0 +1,43 @@
+// Batches for next-token prediction: random windows for training, windows in order for validation.
+#pragma once
+
+#include <memory>
+
+#include "engine/tensor/tensor.h"
+#include "engine/data/text/token_file.h"
+
+namespace gestalt {
+
+struct TokenBatch {
+  Tensor inputs;   // (B, T) i32
+  Tensor targets;  // (B, T) i32, each the token after its input
+};
+
+class TokenBatches {
+ public:
+  // Windows of `length` tokens (T) and one more. Throws Error if the file has none.
+  TokenBatches(std::shared_ptr<const TokenFile> file, int64_t length, uint64_t seed);
+
+  // Samples [first, first + batch) of `step`: windows that start anywhere, uniformly, with replacement. A pure function
+  // of its arguments and the seed. Micro-batches that continue each other's `first` make up one larger batch.
+  TokenBatch random(uint64_t step, int64_t batch, int64_t first = 0) const;
+  int64_t start(uint64_t step, int64_t sample) const;  // where that window starts, in [0, count - T)
+
+  // Windows that follow each other without overlap, so that each target is seen once. What is left at the end and too
+  // short for a window is left out.
+  int64_t windows() const { return (file_->count() - 1) / length_; }
+  TokenBatch window(int64_t first, int64_t batch) const;  // windows [first, first + batch)
+
+  const TokenFile& file() const { return *file_; }
+  int64_t length() const { return length_; }
+
+ private:
+  template <class Start>
+  TokenBatch gather(int64_t batch, Start&& start) const;
+
+  std::shared_ptr<const TokenFile> file_;
+  int64_t length_;
+  uint64_t seed_;
+};
+
+}  // namespace gestalt

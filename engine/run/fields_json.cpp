@@ -1,0 +1,96 @@
+// Fields as JSON: writing, reading with every key accounted for, and strict parsing.
+#include "engine/run/fields_json.h"
+
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "kernels/check.h"
+
+namespace gestalt {
+
+using Json = nlohmann::ordered_json;
+
+void JsonWriter::put(const char* name, Json value) {
+  check(!object.contains(name), "[config] two fields are named '{}'", name);
+  object[name] = std::move(value);
+}
+
+void JsonWriter::operator()(const char* name, bool& value, const char*) { put(name, value); }
+void JsonWriter::operator()(const char* name, int64_t& value, const char*) { put(name, value); }
+void JsonWriter::operator()(const char* name, double& value, const char*) {
+  check(std::isfinite(value), "[config] got {} {}, expected a finite number", name, value);
+  put(name, value);
+}
+void JsonWriter::operator()(const char* name, std::string& value, const char*, const std::vector<std::string>&) {
+  put(name, value);
+}
+
+JsonReader::JsonReader(std::string source, Json object) : source_(std::move(source)), object_(std::move(object)) {
+  check(object_.is_object(), "[config] {}: got {}, expected an object of names and values", source_,
+        object_.type_name());
+}
+
+const Json* JsonReader::find(const char* name) {
+  known_.push_back(name);
+  const auto found = object_.find(name);
+  return found == object_.end() ? nullptr : &*found;
+}
+
+void JsonReader::operator()(const char* name, bool& value, const char*) {
+  const Json* json = find(name);
+  if (!json) return;
+  check(json->is_boolean(), "[config] {}: got '{}' {}, expected true or false", source_, name, json->dump());
+  value = json->get<bool>();
+}
+
+void JsonReader::operator()(const char* name, int64_t& value, const char*) {
+  const Json* json = find(name);
+  if (!json) return;
+  const bool fits = !json->is_number_unsigned() ||
+                    json->get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  check(json->is_number_integer() && fits, "[config] {}: got '{}' {}, expected a whole number", source_, name,
+        json->dump());
+  value = json->get<int64_t>();
+}
+
+void JsonReader::operator()(const char* name, double& value, const char*) {
+  const Json* json = find(name);
+  if (!json) return;
+  check(json->is_number(), "[config] {}: got '{}' {}, expected a number", source_, name, json->dump());
+  value = json->get<double>();
+}
+
+void JsonReader::operator()(const char* name, std::string& value, const char*,
+                            const std::vector<std::string>& choices) {
+  const Json* json = find(name);
+  if (!json) return;
+  check(json->is_string(), "[config] {}: got '{}' {}, expected a text", source_, name, json->dump());
+  value = json->get<std::string>();
+  check_choice(name, value, choices);
+}
+
+void JsonReader::finish() const {
+  const std::set<std::string> known(known_.begin(), known_.end());
+  for (const auto& [key, value] : object_.items())
+    check(known.contains(key), "[config] {}: unknown key '{}'{}", source_, key, suggestion(key, known_));
+}
+
+Json parse_json(const std::string& source, std::string_view text) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto refuse_duplicates = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    check(depth <= 32, "[json] {}: nested deeper than 32", source);
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const std::string key = parsed.get<std::string>();
+      check(keys.back().insert(key).second, "[json] {}: the key '{}' stands twice", source, key);
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, refuse_duplicates);
+  } catch (const Json::exception& error) { fail("[json] {}: {}", source, error.what()); }
+}
+
+}  // namespace gestalt

@@ -1,0 +1,55 @@
+// Fields as JSON: the run record, config.json and checkpoint headers.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/run/fields.h"
+
+namespace gestalt {
+
+// Writes each visited field into `object`, in visiting order. A number that is not finite is an error: JSON has none.
+class JsonWriter : public Fields {
+ public:
+  void operator()(const char* name, bool& value, const char* help) override;
+  void operator()(const char* name, int64_t& value, const char* help) override;
+  void operator()(const char* name, double& value, const char* help) override;
+  void operator()(const char* name, std::string& value, const char* help,
+                  const std::vector<std::string>& choices) override;
+
+  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+
+ private:
+  void put(const char* name, nlohmann::ordered_json value);
+};
+
+// Sets each visited field from `object`; a field that is absent keeps its value. Throws Error, naming `source` and the
+// key, for a value of another type. Visit every options struct the object describes, then call finish().
+class JsonReader : public Fields {
+ public:
+  JsonReader(std::string source, nlohmann::ordered_json object);
+
+  void operator()(const char* name, bool& value, const char* help) override;
+  void operator()(const char* name, int64_t& value, const char* help) override;
+  void operator()(const char* name, double& value, const char* help) override;
+  void operator()(const char* name, std::string& value, const char* help,
+                  const std::vector<std::string>& choices) override;
+
+  // Throws Error for a key that no visited struct has, with the nearest name.
+  void finish() const;
+
+ private:
+  const nlohmann::ordered_json* find(const char* name);
+
+  std::string source_;
+  nlohmann::ordered_json object_;
+  std::vector<std::string> known_;
+};
+
+// Parses a document that somebody may have edited: throws Error, naming `source`, for broken syntax, a key that stands
+// twice in one object (the library would silently keep the last) and nesting deeper than 32.
+nlohmann::ordered_json parse_json(const std::string& source, std::string_view text);
+
+}  // namespace gestalt

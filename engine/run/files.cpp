@@ -1,0 +1,101 @@
+// Writing a file so that a reader sees the old contents or the new ones, never a mixture.
+#include "engine/run/files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "kernels/check.h"
+
+namespace gestalt {
+namespace {
+
+constexpr const char* unfinished = ".part-";
+
+std::string temporary_name(const std::string& path) {
+  static std::atomic<int> files{0};
+  return fmt::format("{}{}{}-{}", path, unfinished, getpid(), files++);
+}
+
+// Makes the rename itself survive a power cut. Some file systems refuse to sync a folder; that is no failure.
+bool sync_folder_of(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const int folder = open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return false;
+  const bool synced = fsync(folder) == 0 || errno == EINVAL;
+  const int reason = errno;
+  close(folder);
+  errno = reason;
+  return synced;
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
+  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+  check(descriptor_ >= 0, "[file] cannot create '{}': {}", path_, std::strerror(errno));
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::give_up(const char* what) {
+  fail("[file] cannot {} '{}': {}; what stood there before is untouched", what, path_, std::strerror(errno));
+}
+
+void AtomicFile::write(const void* bytes, size_t count) {
+  const char* next = static_cast<const char*>(bytes);
+  while (count > 0) {
+    const ssize_t written = ::write(descriptor_, next, count);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) give_up("write");
+    next += written;
+    count -= static_cast<size_t>(written);
+  }
+}
+
+void AtomicFile::seek(int64_t offset) {
+  if (lseek(descriptor_, offset, SEEK_SET) < 0) give_up("seek in");
+}
+
+void AtomicFile::commit() {
+  if (fsync(descriptor_) != 0) give_up("sync");
+  const int closed = close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0) give_up("close");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) give_up("rename a finished file to");
+  temporary_.clear();
+  check(sync_folder_of(path_), "[file] wrote '{}' but cannot sync its folder: {}", path_, std::strerror(errno));
+}
+
+void write_file_atomically(const std::string& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  check(file.is_open() && !std::filesystem::is_directory(path), "[file] cannot open '{}': {}", path,
+        std::filesystem::is_directory(path) ? "it is a folder" : std::strerror(errno));
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  check(!file.bad(), "[file] cannot read '{}'", path);
+  return std::move(bytes).str();
+}
+
+void remove_unfinished_files(const std::string& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.is_regular_file() && entry.path().filename().string().find(unfinished) != std::string::npos)
+      std::filesystem::remove(entry.path());
+}
+
+}  // namespace gestalt

@@ -1,0 +1,54 @@
+// Initial values by inverse transforms of Philox words.
+#include "engine/tensor/random.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "kernels/philox.h"
+
+namespace gestalt {
+namespace {
+
+// Element i of a normal(0, 1) sequence; `attempt` redraws it (Box and Muller 1958).
+double normal_at(uint64_t seed, uint32_t stream, uint32_t i, uint32_t attempt) {
+  const Philox4 r = draw(seed, attempt, i, stream >> 16, stream & 0xffffu);
+  const double u = (r.word[0] + 0.5) * 0x1p-32, v = (r.word[1] + 0.5) * 0x1p-32;
+  return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
+}
+
+// Element i of the tensor is value(i), by however many threads.
+template <class F>
+Tensor generate(const Shape& shape, F&& value) {
+  Tensor t = Tensor::empty(shape);
+  float* out = t.data<float>();
+  const int64_t count = t.count();
+#pragma omp parallel for if (count > 16384)
+  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(value(static_cast<uint32_t>(i)));
+  return t;
+}
+
+}  // namespace
+
+Tensor Random::uniform(const Shape& shape, double low, double high) {
+  const uint32_t stream = stream_++;
+  return generate(shape, [&](uint32_t i) {
+    const Philox4 r = draw(seed_, 0, i, stream >> 16, stream & 0xffffu);
+    return low + (high - low) * (r.word[0] + 0.5) * 0x1p-32;
+  });
+}
+
+Tensor Random::normal(const Shape& shape, double mean, double deviation) {
+  const uint32_t stream = stream_++;
+  return generate(shape, [&](uint32_t i) { return mean + deviation * normal_at(seed_, stream, i, 0); });
+}
+
+Tensor Random::truncated_normal(const Shape& shape, double deviation) {
+  const uint32_t stream = stream_++;
+  return generate(shape, [&](uint32_t i) {
+    double z = normal_at(seed_, stream, i, 0);
+    for (uint32_t attempt = 1; std::abs(z) > 2; ++attempt) z = normal_at(seed_, stream, i, attempt);
+    return deviation * z;
+  });
+}
+
+}  // namespace gestalt

@@ -1,0 +1,24 @@
+// A sequence of random numbers for initialisation: Philox read in order, so that a seed gives the same weights anywhere.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/tensor/tensor.h"
+
+namespace gestalt {
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : seed_(seed) {}
+
+  // Fresh f32 CPU tensors.
+  Tensor uniform(const Shape&, double low, double high);
+  Tensor normal(const Shape&, double mean, double deviation);
+  Tensor truncated_normal(const Shape&, double deviation);  // redrawn outside ±2 deviations
+
+ private:
+  uint64_t seed_;
+  uint32_t stream_ = 0;  // one per tensor drawn
+};
+
+}  // namespace gestalt

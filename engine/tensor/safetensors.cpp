@@ -1,0 +1,275 @@
+// Reading and writing safetensors files; the reader checks before every addition and multiplication.
+#include "engine/tensor/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
+
+#include "engine/run/fields.h"
+#include "engine/run/files.h"
+
+namespace gestalt {
+namespace {
+
+constexpr uint64_t max_header = 100'000'000;
+constexpr const char* metadata_key = "__metadata__";
+
+struct FileDType {
+  const char* name;
+  DType dtype;
+  uint64_t size;  // bytes of an element in the file
+  bool as_i64 = false;
+};
+constexpr FileDType file_dtypes[] = {{"F32", DType::f32, 4}, {"BF16", DType::bf16, 2}, {"F64", DType::f64, 8},
+                                     {"U8", DType::u8, 1},   {"I32", DType::i32, 4},   {"I64", DType::i32, 8, true}};
+
+const FileDType& file_dtype(DType dtype, bool as_i64) {
+  return *std::find_if(std::begin(file_dtypes), std::end(file_dtypes),
+                       [&](const FileDType& d) { return d.dtype == dtype && d.as_i64 == as_i64; });
+}
+
+// What the header says of one tensor.
+struct Entry {
+  std::string name, dtype;
+  std::vector<uint64_t> shape, offsets;
+  std::set<std::string> keys;
+  const FileDType* type = nullptr;
+};
+
+// Accepts exactly the JSON that a header may hold; the first thing that is not is an Error.
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit HeaderReader(const std::string& path) : path_(path) {}
+
+  std::vector<Entry> entries;
+  Metadata metadata;
+
+  bool null() override { refuse("null"); }
+  bool boolean(bool) override { refuse("true or false"); }
+  bool number_integer(number_integer_t) override { refuse("a negative number"); }
+  bool number_float(number_float_t, const string_t& text) override { refuse(text); }
+  bool binary(binary_t&) override { refuse("binary data"); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (!in_array_) refuse(std::to_string(value));
+    std::vector<uint64_t>& list = key_ == "shape" ? entries.back().shape : entries.back().offsets;
+    const size_t most = key_ == "shape" ? Shape::max_rank : 2;
+    check(list.size() < most, "[safetensors] '{}': {} of '{}' has more than {} numbers", path_, key_,
+          entries.back().name, most);
+    list.push_back(value);
+    return true;
+  }
+  bool string(string_t& text) override {
+    if (depth_ == 2 && in_metadata_)
+      metadata[key_] = text;
+    else if (depth_ == 2 && key_ == "dtype")
+      entries.back().dtype = text;
+    else
+      refuse("'" + text + "'");
+    return true;
+  }
+  bool start_object(std::size_t) override {
+    if (in_array_ || depth_ == 2) refuse("an object");
+    ++depth_;
+    if (depth_ == 2) in_metadata_ = key_ == metadata_key;
+    if (depth_ == 2 && !in_metadata_)
+      entries.push_back({.name = key_, .dtype = {}, .shape = {}, .offsets = {}, .keys = {}});
+    return true;
+  }
+  bool end_object() override {
+    if (depth_ == 2 && !in_metadata_)
+      check(entries.back().keys.size() == 3, "[safetensors] '{}': '{}' lacks a dtype, a shape or data_offsets", path_,
+            entries.back().name);
+    --depth_;
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    if (depth_ != 2 || in_metadata_ || in_array_ || key_ == "dtype") refuse("an array");
+    in_array_ = true;
+    return true;
+  }
+  bool end_array() override {
+    in_array_ = false;
+    return true;
+  }
+  bool key(string_t& text) override {
+    key_ = text;
+    const bool in_entry = depth_ == 2 && !in_metadata_;
+    check(!in_entry || text == "dtype" || text == "shape" || text == "data_offsets",
+          "[safetensors] '{}': '{}' has an unknown key '{}'", path_, in_entry ? entries.back().name : "", text);
+    std::set<std::string>& keys = in_entry ? entries.back().keys : depth_ == 2 ? metadata_keys_ : names_;
+    check(keys.insert(text).second, "[safetensors] '{}': the key '{}' stands twice", path_, text);
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    fail("[safetensors] '{}': the header is not JSON at byte {}: {}", path_, position, error.what());
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& what) const {
+    fail("[safetensors] '{}': got {} for '{}', which the format does not allow there", path_, what, key_);
+  }
+
+  std::string path_, key_;
+  int depth_ = 0;
+  bool in_metadata_ = false, in_array_ = false;
+  std::set<std::string> names_, metadata_keys_;
+};
+
+// The entry's bytes as its dtype and shape say, or an Error if they do not fit in 64 bits.
+uint64_t checked_bytes(const std::string& path, const Entry& entry) {
+  uint64_t bytes = entry.type->size;
+  for (uint64_t extent : entry.shape) {
+    const bool fits = extent <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) &&
+                      (extent == 0 || bytes <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / extent);
+    check(fits, "[safetensors] '{}': the shape of '{}' is too large", path, entry.name);
+    bytes *= extent;
+  }
+  return bytes;
+}
+
+// Resolves dtypes, and checks that the data lie one after the other from 0 to `data_bytes`.
+void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t data_bytes) {
+  for (Entry& entry : entries) {
+    for (const FileDType& d : file_dtypes)
+      if (entry.dtype == d.name) entry.type = &d;
+    check(entry.type != nullptr, "[safetensors] '{}': got dtype '{}' of '{}', expected F32, BF16, F64, U8, I32 or I64",
+          path, entry.dtype, entry.name);
+    check(entry.offsets.size() == 2 && entry.offsets[0] <= entry.offsets[1] && entry.offsets[1] <= data_bytes,
+          "[safetensors] '{}': data_offsets of '{}' do not lie within the {} bytes of data; the file may be cut short",
+          path, entry.name, data_bytes);
+    const uint64_t expected = checked_bytes(path, entry), got = entry.offsets[1] - entry.offsets[0];
+    check(got == expected, "[safetensors] '{}': got {} bytes for '{}', expected {} from its dtype and shape", path, got,
+          entry.name, expected);
+  }
+  std::vector<const Entry*> order;
+  for (const Entry& entry : entries) order.push_back(&entry);
+  std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) { return a->offsets < b->offsets; });
+  uint64_t end = 0;
+  for (const Entry* entry : order) {
+    check(entry->offsets[0] == end, "[safetensors] '{}': data of '{}' begin at {}, expected {}: {}", path, entry->name,
+          entry->offsets[0], end, entry->offsets[0] < end ? "tensors overlap" : "there is a hole");
+    end = entry->offsets[1];
+  }
+  check(end == data_bytes, "[safetensors] '{}': the tensors end at {}, expected {}, the end of the file", path, end,
+        data_bytes);
+}
+
+Tensor read_tensor(const std::string& path, std::ifstream& file, uint64_t data_begin, const Entry& entry) {
+  const std::vector<int64_t> extents(entry.shape.begin(), entry.shape.end());
+  Tensor tensor = Tensor::empty(Shape(std::span<const int64_t>(extents)), entry.type->dtype);
+  const std::streamsize bytes = static_cast<std::streamsize>(entry.offsets[1] - entry.offsets[0]);
+  file.seekg(static_cast<std::streamoff>(data_begin + entry.offsets[0]));
+  if (!entry.type->as_i64) {
+    file.read(static_cast<char*>(tensor.out().data), bytes);
+  } else {
+    std::vector<int64_t> wide(static_cast<size_t>(tensor.count()));
+    file.read(reinterpret_cast<char*>(wide.data()), bytes);
+    for (int64_t v : wide)
+      check(v == static_cast<int32_t>(v), "[safetensors] '{}': got {} in '{}', expected integers of 32 bits", path, v,
+            entry.name);
+    std::transform(wide.begin(), wide.end(), tensor.data<int32_t>(), [](int64_t v) { return static_cast<int32_t>(v); });
+  }
+  check(file.good(), "[safetensors] '{}': cannot read the data of '{}'", path, entry.name);
+  return tensor;
+}
+
+// Header text, padded so that the data begin at a multiple of 8, and the order in which the data follow.
+std::string header_text(const std::vector<NamedTensor>& tensors, const Metadata& metadata,
+                        const std::vector<size_t>& order) {
+  std::vector<uint64_t> begin(tensors.size()), end(tensors.size());
+  uint64_t offset = 0;
+  for (size_t i : order) {
+    begin[i] = offset;
+    offset += static_cast<uint64_t>(tensors[i].tensor.count()) *
+              file_dtype(tensors[i].tensor.dtype(), tensors[i].as_i64).size;
+    end[i] = offset;
+  }
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header[metadata_key] = metadata;
+  std::set<std::string> names{metadata_key};
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto& [name, tensor, as_i64] = tensors[i];
+    check(names.insert(name).second, "[safetensors] two tensors are named '{}'", name);
+    const std::vector<int64_t> extents(tensor.shape().begin(), tensor.shape().end());
+    header.push_back({name,
+                      {{"dtype", file_dtype(tensor.dtype(), as_i64).name},
+                       {"shape", extents},
+                       {"data_offsets", {begin[i], end[i]}}}});
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+  return text;
+}
+
+}  // namespace
+
+const Tensor& SafetensorsFile::at(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const NamedTensor& t : tensors) {
+    if (t.name == name) return t.tensor;
+    names.push_back(t.name);
+  }
+  fail("[safetensors] there is no tensor '{}'{}", name, suggestion(name, names));
+}
+
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  for (const NamedTensor& t : tensors)
+    check(t.tensor && (!t.as_i64 || t.tensor.dtype() == DType::i32),
+          "[safetensors] '{}' has no value, or is not i32 and asked to be written as I64", t.name);
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto size = [&](size_t i) { return file_dtype(tensors[i].tensor.dtype(), tensors[i].as_i64).size; };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return size(a) > size(b); });
+
+  const std::string header = header_text(tensors, metadata, order);
+  check(header.size() <= max_header, "[safetensors] '{}': the header has {} bytes, the format allows {}", path,
+        header.size(), max_header);
+  const uint64_t header_bytes = header.size();
+  AtomicFile file(path);
+  file.write(&header_bytes, sizeof header_bytes);
+  file.write(header);
+  for (size_t i : order) {
+    const Tensor host = tensors[i].tensor.to(Device::cpu);
+    if (tensors[i].as_i64) {
+      const std::vector<int64_t> wide(host.data<int32_t>(), host.data<int32_t>() + host.count());
+      file.write(wide.data(), wide.size() * sizeof(int64_t));
+    } else {
+      file.write(host.in().data, static_cast<size_t>(host.bytes()));
+    }
+  }
+  file.commit();
+}
+
+SafetensorsFile read_safetensors(const std::string& path) {
+  check(std::filesystem::is_regular_file(path), "[safetensors] '{}' is not a file", path);
+  std::ifstream file(path, std::ios::binary);
+  check(file.is_open(), "[safetensors] cannot open '{}': {}", path, std::strerror(errno));
+  const uint64_t file_bytes = std::filesystem::file_size(path);
+  uint64_t header_bytes = 0;
+  check(file_bytes >= 8 && file.read(reinterpret_cast<char*>(&header_bytes), 8),
+        "[safetensors] '{}' has {} bytes, too few for a safetensors file", path, file_bytes);
+  check(header_bytes <= max_header && header_bytes <= file_bytes - 8,
+        "[safetensors] '{}': got a header of {} bytes, expected at most {}; this is no safetensors file, or it is cut "
+        "short",
+        path, header_bytes, std::min(max_header, file_bytes - 8));
+  std::string header(header_bytes, '\0');
+  check(bool(file.read(header.data(), static_cast<std::streamsize>(header_bytes))), "[safetensors] cannot read '{}'",
+        path);
+  check(header.starts_with('{'), "[safetensors] '{}': the header does not begin with '{{'", path);
+
+  HeaderReader reader(path);
+  nlohmann::json::sax_parse(header, &reader);
+  const uint64_t data_begin = 8 + header_bytes;
+  check_layout(path, reader.entries, file_bytes - data_begin);
+  SafetensorsFile result{{}, std::move(reader.metadata)};
+  for (const Entry& entry : reader.entries)
+    result.tensors.push_back({entry.name, read_tensor(path, file, data_begin, entry), entry.type->as_i64});
+  return result;
+}
+
+}  // namespace gestalt

@@ -1,0 +1,36 @@
+// The safetensors file format: named tensors that PyTorch, JAX and the rest read without running code.
+// Source: https://github.com/huggingface/safetensors (format description).
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace gestalt {
+
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+  bool as_i64 = false;  // an i32 tensor that stands in the file as I64, such as PyTorch's num_batches_tracked
+};
+
+using Metadata = std::map<std::string, std::string>;
+
+struct SafetensorsFile {
+  std::vector<NamedTensor> tensors;  // in the order of the header
+  Metadata metadata;
+
+  const Tensor& at(const std::string& name) const;  // throws Error with the nearest name
+};
+
+// Writes all or nothing: a crash or a full disk leaves the file that stood at `path`. Names must differ. Tensors of any
+// dtype and device; the data are ordered by element size, so that every tensor is aligned in the file.
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {});
+
+// Reads F32, BF16, F64, U8, I32 and I64 (as i32; a value that does not fit is an error) into CPU tensors. Throws Error,
+// naming `path`, for anything the format forbids: nothing in the file is trusted.
+SafetensorsFile read_safetensors(const std::string& path);
+
+}  // namespace gestalt

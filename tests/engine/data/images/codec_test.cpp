@@ -1,0 +1,181 @@
+// Decoding against Pillow's recorded pixels, and the refusal of files that are not what they say.
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "engine/data/images/image_codec.h"
+#include "tests/engine/data/images/data_files.h"
+#include "tests/golden/data.h"
+#include "tests/temporary_folder.h"
+
+namespace gestalt::test {
+namespace {
+
+using View = std::span<const uint8_t>;
+
+int worst(View got, View expected) {
+  if (got.size() != expected.size()) return 1000;
+  int most = 0;
+  for (size_t i = 0; i < got.size(); ++i) most = std::max(most, std::abs(got[i] - expected[i]));
+  return most;
+}
+
+std::string refusal(View bytes, const DecodeOptions& options = {}) {
+  try {
+    decode_image(bytes, options);
+  } catch (const Error& error) { return error.what(); }
+  return "decoded";
+}
+
+void append_chunk(Bytes& png, const char* type, const Bytes& data) {
+  append_big(png, static_cast<uint32_t>(data.size()));
+  const size_t start = png.size();
+  png.insert(png.end(), type, type + 4);
+  png.insert(png.end(), data.begin(), data.end());
+  append_big(png, static_cast<uint32_t>(crc32(0, png.data() + start, static_cast<uInt>(png.size() - start))));
+}
+
+// A well-formed grey PNG whose compressed data unpacks to `raw` zeros, whatever its header says.
+Bytes png_of_zeros(uint32_t width, uint32_t height, size_t raw) {
+  Bytes png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, header, zeros(raw, 0);
+  append_big(header, width), append_big(header, height);
+  header.insert(header.end(), {8, 0, 0, 0, 0});
+  uLongf size = compressBound(static_cast<uLong>(raw));
+  Bytes data(size);
+  compress2(data.data(), &size, zeros.data(), static_cast<uLong>(raw), 9);
+  data.resize(size);
+  append_chunk(png, "IHDR", header), append_chunk(png, "IDAT", data), append_chunk(png, "IEND", {});
+  return png;
+}
+
+}  // namespace
+
+TEST_CASE("data: PNG, BMP and JPEG decode to Pillow's pixels") {
+  struct Case {
+    const char* name;
+    View file, pixels;
+    int32_t height, width;
+    int tolerance;
+  };
+  using namespace golden;
+  const Case cases[] = {{"png rgb", png_rgb, png_rgb_pixels, 5, 7, 0},
+                        {"png grey", png_grey, png_grey_pixels, 5, 7, 0},
+                        {"png of one bit", png_bit, png_bit_pixels, 5, 7, 0},
+                        {"png grey with alpha", png_grey_alpha, png_grey_alpha_pixels, 5, 7, 0},
+                        {"png with alpha", png_rgba, png_rgba_pixels, 5, 7, 0},
+                        {"png palette", png_palette, png_palette_pixels, 5, 7, 0},
+                        {"bmp rgb", bmp_rgb, bmp_rgb_pixels, 5, 7, 0},
+                        {"bmp grey", bmp_grey, bmp_grey_pixels, 5, 7, 0},
+                        {"bmp of one bit", bmp_bit, bmp_bit_pixels, 5, 7, 0},
+                        {"bmp palette", bmp_palette, bmp_palette_pixels, 5, 7, 0},
+                        {"jpeg 4:4:4", jpeg_rgb, jpeg_rgb_pixels, 16, 24, 2},
+                        {"jpeg 4:2:0", jpeg_420, jpeg_420_pixels, 16, 24, 2},
+                        {"jpeg progressive", jpeg_progressive, jpeg_progressive_pixels, 16, 24, 2},
+                        {"jpeg grey", jpeg_grey, jpeg_grey_pixels, 16, 24, 2}};
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    const Image image = decode_image(c.file);
+    CHECK(image.height == c.height);
+    CHECK(image.width == c.width);
+    CHECK(worst(image.pixels, c.pixels) <= c.tolerance);
+    const ImageSize size = read_image_size(c.file);
+    CHECK(size.height == c.height);
+    CHECK(size.width == c.width);
+  }
+}
+
+TEST_CASE("data: resizing agrees with Pillow") {
+  CHECK(worst(resize_image(pattern(23, 40), {9, false}).pixels, golden::resize_down) <= 1);
+  CHECK(worst(resize_image(pattern(23, 40), {10, true}).pixels, golden::resize_crop) <= 1);
+  CHECK(worst(resize_image(pattern(5, 9), {12, true}).pixels, golden::resize_up) <= 1);
+  const Image kept = resize_image(pattern(5, 9), {12, false});
+  CHECK(kept.pixels == pattern(5, 9).pixels);
+  const Image thin = resize_image(pattern(1, 3000), {4, true});
+  CHECK(thin.pixels.size() == 48);
+}
+
+TEST_CASE("data: a JPEG is shrunk while it is decoded to the size that the header foretells") {
+  Image smooth{{}, 300, 403};
+  for (int32_t y = 0; y < 300; ++y)
+    for (int32_t x = 0; x < 403; ++x)
+      for (int32_t value : {x / 2, y / 2, (x + y) / 4}) smooth.pixels.push_back(static_cast<uint8_t>(value));
+  const Bytes file = jpeg(smooth);
+  for (int32_t side : {299, 150, 149, 64, 20, 3}) {
+    CAPTURE(side);
+    const DecodeOptions options{side, false};
+    const Image image = decode_image(file, options);
+    const ImageSize expected = decoded_size(read_image_size(file), options);
+    CHECK(image.height == side);
+    CHECK(image.height == expected.height);
+    CHECK(image.width == expected.width);
+    CHECK(image.width == 403 * side / 300);
+    if (side >= 20) CHECK(worst(image.pixels, resize_image(smooth, options).pixels) <= 6);
+  }
+  CHECK(decode_image(file, {64, true}).pixels.size() == 64 * 64 * 3);
+}
+
+TEST_CASE("data: damaged images are refused with the reason") {
+  const Bytes good = jpeg(pattern(64, 64));
+  auto contains = [](const std::string& text, const char* part) {
+    INFO(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  contains(refusal({}), "is empty");
+  contains(refusal(View(good).first(good.size() / 2)), "damaged");
+  contains(refusal(View(good).first(good.size() - 200)), "damaged");
+  contains(refusal(View(good).first(20)), "damaged");
+  const std::string text = "this is not a picture at all";
+  contains(refusal(View(reinterpret_cast<const uint8_t*>(text.data()), text.size())), "not a JPEG, PNG or BMP");
+  contains(refusal(golden::jpeg_cmyk), "CMYK");
+  contains(refusal(View(golden::png_rgb).first(sizeof golden::png_rgb - 20)), "truncated");
+  contains(refusal(View(golden::bmp_rgb).first(sizeof golden::bmp_rgb - 1)), "truncated");
+  Bytes flipped(std::begin(golden::png_rgb), std::end(golden::png_rgb));
+  flipped[flipped.size() - 20] ^= 1;
+  contains(refusal(flipped), "checksum");
+  contains(refusal(golden::png_rgb, {0, false, 30}), "limit");
+  Bytes colour(std::begin(golden::bmp_palette), std::end(golden::bmp_palette));
+  colour.back() = 0, colour[colour.size() - 8] = 0xff;  // a pixel of the last row
+  contains(refusal(colour), "colour");
+}
+
+TEST_CASE("data: a damaged JPEG leaves no trace in the images after it") {
+  const Bytes good = jpeg(pattern(8, 9)), other = jpeg(pattern(16, 16));
+  const Image expected = decode_image(good);
+  for (size_t size = 4; size < other.size(); size += 7) {
+    CAPTURE(size);
+    CHECK(refusal(View(other).first(size)) != "decoded");
+    CHECK(decode_image(good).pixels == expected.pixels);
+  }
+}
+
+TEST_CASE("data: small files that ask for much memory are refused") {
+  auto contains = [](const std::string& text, const char* part) {
+    INFO(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  CHECK(refusal(png_of_zeros(32, 32, 33 * 32)) == "decoded");
+  contains(refusal(png_of_zeros(32, 32, 64 << 20)), "asks for more memory");
+  contains(refusal(png_of_zeros(16'000, 6'000, 1000)), "cannot hold");
+  contains(refusal(png_of_zeros(16'000'000, 16'000'000, 1000)), "limit");
+  Bytes lie = png_of_zeros(32, 32, 33 * 32);
+  lie[33] = 0x7f, lie[34] = lie[35] = lie[36] = 0xff;  // the length of IDAT
+  CHECK(lie.size() < 214);
+  contains(refusal(lie), "truncated");
+  Bytes wide = jpeg(pattern(8, 8));
+  for (size_t i = 0; i + 9 < wide.size(); ++i)
+    if (wide[i] == 0xff && wide[i + 1] == 0xc0) wide[i + 5] = wide[i + 7] = 0x27;  // 10,000 pixels a side
+  contains(refusal(wide), "cannot hold");
+}
+
+TEST_CASE("data: a written PNG reads back as it was") {
+  const TemporaryFolder folder;
+  const Image image = pattern(13, 21);
+  write_png(folder / "a.png", image.pixels.data(), 13, 21);
+  CHECK(decode_image(read(folder / "a.png")).pixels == image.pixels);
+  CHECK_THROWS_AS(write_png(folder / "no/such/a.png", image.pixels.data(), 13, 21), Error);
+}
+
+}  // namespace gestalt::test

@@ -1,0 +1,61 @@
+// Convolution, where the op table's small shapes do not reach: tiles and filters that threads share out in several
+// ways.
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <cmath>
+
+#include "engine/tensor/autograd.h"
+#include "engine/ops/conv.h"
+#include "engine/tensor/random.h"
+
+namespace gestalt::test {
+namespace {
+
+// Results of one 3 × 3 convolution: y, dx, dw.
+std::vector<std::vector<double>> convolve(const Tensor& x, const Tensor& w, const Tensor& dy, DType dtype) {
+  const Tensor image = x.to(dtype).clone().require_grad(), filters = w.to(dtype).clone().require_grad();
+  const Tensor y = conv2d(image, filters, 1, 1);
+  y.backward(dy.to(dtype));
+  return {y.values64(), image.grad().values64(), filters.grad().values64()};
+}
+
+double largest_error(const std::vector<double>& got, const std::vector<double>& expected) {
+  double scale = 0, error = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    scale += expected[i] * expected[i] / static_cast<double>(expected.size());
+    error = std::max(error, std::fabs(got[i] - expected[i]));
+  }
+  return error / std::sqrt(scale);
+}
+
+}  // namespace
+
+TEST_CASE("conv2d: f32 equals the plain loop of f64, however threads share the work") {
+  struct Shape {
+    int64_t batch, side, ins, outs;
+  };
+  const int before = omp_get_max_threads();
+  // 1,280 tiles of 4 × 4, of which each thread sums its own; 36 tiles, fewer than filters, and a last panel half as
+  // wide.
+  for (const Shape& s : {Shape{20, 32, 16, 16}, Shape{9, 8, 48, 80}}) {
+    Random random(3);
+    const Tensor x = random.normal({s.batch, s.side, s.side, s.ins}, 0, 1);
+    const Tensor w = random.normal({s.outs, 3, 3, s.ins}, 0, 1);
+    const Tensor dy = random.normal({s.batch, s.side, s.side, s.outs}, 0, 1);
+    const auto expected = convolve(x, w, dy, DType::f64);
+    for (const int threads : {1, 2, 3}) {
+      omp_set_num_threads(threads);
+      const auto got = convolve(x, w, dy, DType::f32);
+      for (size_t i = 0; i < got.size(); ++i) {
+        CAPTURE(s.outs);
+        CAPTURE(threads);
+        CAPTURE(i);
+        CHECK(largest_error(got[i], expected[i]) < 1e-5);
+      }
+    }
+  }
+  omp_set_num_threads(before);
+}
+
+}  // namespace gestalt::test

@@ -1,0 +1,208 @@
+// Run folders, metrics that a resume continues, progress lines, phase timers and signals.
+#include "engine/run/run_folder.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "engine/run/files.h"
+#include "engine/run/phase_clock.h"
+#include "engine/run/progress.h"
+#include "engine/run/signals.h"
+#include "kernels/check.h"
+#include "tests/temporary_folder.h"
+
+namespace gestalt::test {
+namespace {
+
+const std::vector<std::string> columns{"epoch", "loss", "knn"};
+
+// What `print` writes to a stream.
+template <class F>
+std::string printed(F&& print) {
+  std::FILE* file = std::tmpfile();
+  print(file);
+  std::fflush(file);
+  std::rewind(file);
+  std::string text(4096, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  return text;
+}
+
+}  // namespace
+
+TEST_SUITE("run folder") {
+  TEST_CASE("a folder with a run in it is neither overwritten nor shared") {
+    TemporaryFolder folder;
+    const std::string out = folder / "a/b";
+    {
+      const RunFolder run = RunFolder::create(out, "simclr");
+      CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("another process"), Error);
+      run.write_config({{"lr", 0.1}, {"epochs", 3}});
+    }
+    CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("--resume"), Error);
+    write_file_atomically(out + "/model.part-1-2", "left by a killed process");
+    const RunFolder run = RunFolder::resume(out);
+    CHECK_FALSE(std::filesystem::exists(out + "/model.part-1-2"));
+    CHECK(run.read_config().dump() == R"({"lr":0.1,"epochs":3})");
+    CHECK_THROWS_AS(RunFolder::resume(folder / "none"), Error);
+    CHECK_THROWS_WITH_AS(RunFolder::resume(folder / "a"), doctest::Contains("holds no run"), Error);
+    write_file_atomically(folder / "file", "");
+    CHECK_THROWS_AS(RunFolder::create(folder / "file", "simclr"), Error);
+  }
+
+  TEST_CASE("runs without --out get folders of their own") {
+    TemporaryFolder folder;
+    const std::filesystem::path before = std::filesystem::current_path();
+    std::filesystem::current_path(folder.path());
+    std::string first, second;
+    {
+      const RunFolder a = RunFolder::create("", "simclr"), b = RunFolder::create("", "simclr");
+      first = a.path();
+      second = b.path();
+    }
+    std::filesystem::current_path(before);
+    CHECK(first.starts_with("runs/simclr-20"));
+    CHECK(first != second);
+    CHECK(std::filesystem::is_directory(folder / second));
+  }
+
+  TEST_CASE("metrics continue where the checkpoint stood, byte for byte") {
+    TemporaryFolder folder;
+    const std::string path = folder / "metrics.csv";
+    int64_t kept = 0;
+    std::string whole;
+    {
+      MetricsFile metrics(path, columns);
+      metrics.append({{"epoch", 1}, {"loss", 0.1}});
+      kept = metrics.bytes();
+      metrics.append({{"knn", 0.1 + 0.2}, {"epoch", 2}, {"loss", -1e-300}});
+      whole = read_text(path);
+      CHECK(whole == "epoch,loss,knn\n1,0.1,\n2,-1e-300,0.30000000000000004\n");
+      CHECK_THROWS_WITH_AS(metrics.append({{"los", 1}}), doctest::Contains("did you mean 'loss'"), Error);
+    }
+    {
+      MetricsFile metrics(path, columns, kept);
+      CHECK(read_text(path) == whole.substr(0, static_cast<size_t>(kept)));
+      metrics.append({{"knn", 0.1 + 0.2}, {"epoch", 2}, {"loss", -1e-300}});
+      CHECK(metrics.bytes() == static_cast<int64_t>(whole.size()));
+    }
+    CHECK(read_text(path) == whole);
+    CHECK_THROWS_AS(MetricsFile(path, columns, static_cast<int64_t>(whole.size()) + 1), Error);
+    CHECK_THROWS_AS(MetricsFile(path, columns, 3), Error);
+    CHECK_THROWS_AS(MetricsFile(path, {"epoch", "other"}, kept), Error);
+    CHECK(read_text(path) == whole);
+  }
+
+  TEST_CASE("a metrics file on a full disk is an error") {
+    if (!std::filesystem::exists("/dev/full")) return;
+    CHECK_THROWS_WITH_AS(MetricsFile("/dev/full", columns), doctest::Contains("/dev/full"), Error);
+  }
+}
+
+TEST_SUITE("progress") {
+  TEST_CASE("durations") {
+    CHECK(duration_text(0) == "0:00");
+    CHECK(duration_text(59.6) == "1:00");
+    CHECK(duration_text(3723) == "1:02:03");
+    CHECK(duration_text(2 * 86400 + 61) == "2 d 0:01:01");
+    CHECK(duration_text(-1) == "?");
+    CHECK(duration_text(1e300) == "?");
+  }
+
+  TEST_CASE("the line counts epochs, steps and time") {
+    PhaseClock none({});
+    const ProgressPlan plan{0, 95, 10, 256};
+    CHECK(progress_text(plan, 1, 5.12345, 2, none) == "epoch 1/10  step 1/10  loss 5.1235  512 images/s  0:47 left");
+    CHECK(progress_text(plan, 10, 1, 1, none).starts_with("epoch 1/10  step 10/10 "));
+    CHECK(progress_text(plan, 11, 1, 1, none).starts_with("epoch 2/10  step 1/10 "));
+    const ProgressPlan text{0, 95, 10, 4096, "tokens"};
+    CHECK(progress_text(text, 1, 1, 2, none) == "epoch 1/10  step 1/10  loss 1.0000  8192 tokens/s  0:47 left");
+    CHECK(progress_text(plan, 95, 1, 1, none) == "epoch 10/10  step 5/5  loss 1.0000  256 images/s  0:00 left");
+  }
+
+  TEST_CASE("a file gets whole lines, a terminal one line redrawn") {
+    const ProgressPlan plan{0, 2, 1, 1};
+    PhaseClock clock({"data", "forward"});
+    const std::string file = printed([&](std::FILE* out) {
+      ProgressLine progress(plan, out, false);
+      CHECK_FALSE(progress.due(1));
+      progress.update(1, 0.5, clock);
+      progress.line("knn 0.3");
+      progress.update(2, 0.25, clock);
+    });
+    CHECK(file.find("epoch 1/2") == std::string::npos);
+    CHECK(file.starts_with("knn 0.3\nepoch 2/2  step 1/1  loss 0.2500"));
+    CHECK(file.find("data 0.0  forward 0.0 ms") != std::string::npos);
+    CHECK(file.find('\r') == std::string::npos);
+    CHECK(file.ends_with("\n"));
+    const std::string terminal = printed([&](std::FILE* out) {
+      ProgressLine progress(plan, out, true);
+      progress.update(2, 0.25, clock);
+      progress.line("knn 0.3");
+      progress.update(2, 0.25, clock);
+    });
+    CHECK(terminal.find("left\r\x1b[Kknn 0.3\nepoch 2/2") != std::string::npos);
+    CHECK(terminal.ends_with("left\n"));
+  }
+
+  TEST_CASE("phases add up what is spent in them") {
+    PhaseClock clock({"data", "forward"});
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 2; ++i) {
+      clock.enter(0);
+      std::this_thread::sleep_for(std::chrono::milliseconds(4));
+      clock.enter(1);
+      clock.end_step();
+      std::this_thread::sleep_for(std::chrono::milliseconds(4));  // belongs to no phase
+    }
+    const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    CHECK(clock.seconds(0) >= 0.008);
+    CHECK(clock.seconds(0) + clock.seconds(1) <= elapsed - 0.008);
+    CHECK(clock.milliseconds_per_step(0) == doctest::Approx(clock.seconds(0) * 500));
+    clock.reset();
+    CHECK(clock.seconds(0) == 0);
+    CHECK_THROWS_AS(clock.enter(2), Error);
+  }
+}
+
+TEST_SUITE("signals") {
+  TEST_CASE("the first signal sets a flag and the second ends the process") {
+    const pid_t child = fork();
+    if (child == 0) {
+      std::freopen("/dev/null", "w", stderr);
+      StopSignal stop;
+      if (stop.requested()) _exit(1);
+      raise(SIGINT);
+      if (!stop.requested() || stop.signal() != SIGINT) _exit(2);
+      raise(SIGTERM);
+      _exit(3);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 128 + SIGTERM);
+  }
+
+  TEST_CASE("former handlers come back") {
+    static volatile std::sig_atomic_t seen = 0;
+    const auto former = std::signal(SIGTERM, [](int) { seen = 1; });
+    {
+      StopSignal stop;
+      CHECK_THROWS_AS(StopSignal{}, Error);
+    }
+    raise(SIGTERM);
+    CHECK(seen == 1);
+    std::signal(SIGTERM, former);
+  }
+}
+
+}  // namespace gestalt::test

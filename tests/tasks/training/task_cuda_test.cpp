@@ -1,0 +1,182 @@
+// Every registered task on CUDA, real or emulated: the CPU's losses and weights, captured steps, profiles, full memory.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "engine/tensor/allocator.h"
+#include "engine/data/images/image_codec.h"
+#include "engine/tensor/device_memory.h"
+#include "models/export.h"
+#include "models/gpt.h"
+#include "tasks/evaluation/evaluate.h"
+#include "tasks/training/pretrain.h"
+#include "tasks/simclr.h"
+#include "tests/devices.h"
+#include "tests/engine/tensor/pooled_memory.h"
+#include "tests/temporary_folder.h"
+#include "tests/tasks/training/tiny_task.h"
+#if GESTALT_EMULATED
+#include "tests/cuda_emulator/emulator.h"
+#endif
+
+namespace gestalt::test {
+namespace {
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+double worst_loss(const Steps& got, const Steps& expected) {
+  REQUIRE(got.losses.size() == expected.losses.size());
+  double worst = 0;
+  for (size_t i = 0; i < got.losses.size(); ++i)
+    worst = std::max(worst, std::abs(got.losses[i] - expected.losses[i]) / std::abs(expected.losses[i]));
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("every task on cuda: losses, weights and statistics are the CPU's" * doctest::skip(without_cuda)) {
+  for (const TaskEntry& entry : list_tasks()) {
+    CAPTURE(entry.name);
+    const Steps expected = train_steps(*tiniest_task(entry, Device::cpu), 4, false);
+    const Steps got = train_steps(*tiniest_task(entry, Device::cuda), 4, false);
+    MESSAGE(entry.name, ": losses differ by ", worst_loss(got, expected), ", parts by ",
+            relative_difference(got.parts, expected.parts), ", updates by ",
+            relative_difference(got.updates, expected.updates));
+    CHECK(worst_loss(got, expected) < 1e-4);
+    CHECK(relative_difference(got.parts, expected.parts) < 1e-4);
+    CHECK(relative_difference(got.updates, expected.updates) < 1e-2);
+  }
+}
+
+TEST_CASE("SimCLR on cuda: the first ten losses are the CPU's to 1e-4" * doctest::skip(without_cuda)) {
+  const Steps expected = train_steps(*tiniest_task(find_task("simclr"), Device::cpu), 10, false);
+  const Steps got = train_steps(*tiniest_task(find_task("simclr"), Device::cuda), 10, false);
+  MESSAGE("largest relative difference of ten losses: ", worst_loss(got, expected));
+  CHECK(got.losses.size() == 10);
+  CHECK(worst_loss(got, expected) < 1e-4);
+}
+
+TEST_CASE("every task on cuda: captured steps give the bits that steps kernel by kernel give" *
+          doctest::skip(without_cuda)) {
+  for (const TaskEntry& entry : list_tasks())
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      CAPTURE(entry.name);
+      CAPTURE(name(dtype));
+      std::optional<PooledMemory> pooled;  // for half of them; the others have each tensor fenced
+      if (dtype == DType::f32) pooled.emplace();
+      const auto run = [&](bool graph) {
+        const std::unique_ptr<Task> task = tiniest_task(entry, Device::cuda, dtype);
+        if (dtype == DType::bf16) task->run.accumulate = 2;
+        return train_steps(*task, 5, graph);
+      };
+      const Steps plain = run(false), captured = run(true);
+      CHECK(captured.captured);
+      CHECK_FALSE(plain.captured);
+      CHECK(captured.losses == plain.losses);
+      CHECK(same_bits(captured.parts, plain.parts));
+    }
+}
+
+#if GESTALT_EMULATED
+TEST_CASE("every task on cuda: the order of threads changes no bit of a step") {
+  const emulator::Order before = emulator::order();
+  for (const TaskEntry& entry : list_tasks()) {
+    CAPTURE(entry.name);
+    const auto run = [&](emulator::Order order) {
+      emulator::set_order(order, 11);
+      return train_steps(*tiniest_task(entry, Device::cuda, DType::bf16), 2, false);
+    };
+    const Steps forward = run(emulator::Order::forward);
+    CHECK(same_bits(run(emulator::Order::reverse).parts, forward.parts));
+    CHECK(same_bits(run(emulator::Order::random).parts, forward.parts));
+  }
+  emulator::set_order(before);
+}
+
+TEST_CASE("a profile of a step on cuda reads like the flow: phases around the kernels that they launch") {
+  const size_t before = emulator::recorded_ranges().size();
+  train_steps(*tiniest_task(find_task("simclr"), Device::cuda), 1, false);
+  std::vector<std::string> ranges = emulator::recorded_ranges();
+  ranges.erase(ranges.begin(), ranges.begin() + static_cast<int64_t>(before));
+  size_t at = 0;
+  for (const char* name : {"data", "augment", "Augment", "forward", "Conv", "BatchNorm", "NtXent", "backward",
+                           "NtXentBackward", "ConvBackwardWeights", "optimizer", "GradNorm", "SgdStep"}) {
+    const auto found = std::find(ranges.begin() + static_cast<int64_t>(at), ranges.end(), name);
+    REQUIRE_MESSAGE(found != ranges.end(), "no range ", name, " after ", at ? ranges[at - 1] : "the beginning");
+    at = static_cast<size_t>(found - ranges.begin()) + 1;
+  }
+}
+
+TEST_CASE("out of memory on cuda: the message says what asked for how much, what is in use and what to change") {
+  synchronize(Device::cuda);
+  emulator::set_memory_limit(emulator::counters().bytes_in_use + (size_t{2} << 20));
+  std::string message;
+  try {
+    const std::unique_ptr<Task> task = tiniest_task(find_task("simclr"), Device::cuda);
+    task->run.batch = 32;
+    train_steps(*task, 2, false);
+  } catch (const Error& e) { message = e.what(); }
+  emulator::set_memory_limit(size_t{16} << 30);
+  for (const char* part : {"[memory] cuda has no room for a tensor", "f32 (", "MiB", "are in use", "last kernel was",
+                           "--batch", "--accumulate", "--dtype bf16"})
+    CHECK_MESSAGE(message.find(part) != std::string::npos, "'", part, "' is not in: ", message);
+  CHECK(train_steps(*tiniest_task(find_task("simclr"), Device::cuda), 1, false).losses.size() == 1);
+}
+#endif
+
+TEST_CASE("streamed images of several sizes on cuda: uploads change nothing" * doctest::skip(without_cuda)) {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 24; ++i) {
+    const int32_t height = 18 + i % 5, width = 30 - i % 7;
+    std::vector<uint8_t> pixels(static_cast<size_t>(height * width * 3));
+    for (size_t p = 0; p < pixels.size(); ++p) pixels[p] = static_cast<uint8_t>(p * (i + 3) / 7);
+    write_png(folder / fmt::format("{:02}.png", i), pixels.data(), height, width);
+  }
+  const auto run = [&](Device device, bool graph) {
+    const std::unique_ptr<Task> task = tiniest_task(find_task("simclr"), device);
+    task->run.data = "images:" + folder.path();
+    return train_steps(*task, 5, graph);
+  };
+  const Steps expected = run(Device::cpu, false), got = run(Device::cuda, true);
+  CHECK(worst_loss(got, expected) < 1e-4);
+}
+
+TEST_CASE("a whole run on cuda: features, probes and the encoder's file are the CPU's" * doctest::skip(without_cuda)) {
+  const TemporaryFolder folder;
+  std::vector<std::vector<float>> features;
+  for (Device device : devices()) {
+    Simclr task;
+    task.run = {.data = "shapes:64", .batch = 8, .steps = 3, .device = std::string(name(device)), .dtype = "f32"};
+    task.image_size = 16;
+    task.model = {.model = "resnet10", .width = 4};
+    task.head_hidden = task.head_out = 32;
+    task.knn.k = 5;
+    const PretrainResult result = pretrain(task, {.out = folder / std::string(name(device)), .quiet = true});
+    const Features train = extract_features(task.encoder(), task.bank(), task.view_options());
+    CHECK(train.features.device() == device);
+    CHECK(result.metrics.at(0).value ==
+          knn_accuracy(train, extract_features(task.encoder(), task.test(), task.view_options()), 12, task.knn));
+    CHECK(linear_accuracy(train, train, 12, {.epochs = 2}) > 0);
+    const LoadedEncoder loaded = load_encoder(result.encoder_file);
+    features.push_back(extract_features(*loaded.encoder, task.bank(), {.size = 16}).features.values());
+  }
+  CHECK(relative_difference(features[1], features[0]) < 1e-3);
+}
+
+TEST_CASE("generation on cuda draws the CPU's tokens" * doctest::skip(without_cuda)) {
+  std::vector<std::vector<int32_t>> drawn;
+  for (Device device : devices()) {
+    Random random(3);
+    Gpt model({.layers = 2, .heads = 2, .width = 32, .context = 16}, 53, random);
+    move_to(model, device);
+    drawn.push_back(generate(model, std::vector<int32_t>{3, 14, 15}, 20, {.seed = 5}, DType::f32));
+  }
+  CHECK(drawn[1] == drawn[0]);
+}
+
+}  // namespace gestalt::test

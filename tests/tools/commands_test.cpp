@@ -1,0 +1,161 @@
+// The commands as a user types them, on tiny runs: what they print, what they write, and what they refuse.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "engine/data/images/image_codec.h"
+#include "engine/run/files.h"
+#include "tasks/training/pretrain.h"
+#include "tests/temporary_folder.h"
+#include "tools/commands.h"
+#include "tools/evaluation.h"
+#include "tools/flags.h"
+
+namespace gestalt::test {
+namespace {
+
+// What `gestalt LINE` prints; a message follows if it fails.
+std::string gestalt_prints(const std::string& line) {
+  CLI::App app{"", "gestalt"};
+  app.require_subcommand(1);
+  tools::add_pretrain(app);
+  tools::add_evaluate(app);
+  tools::add_reconstruct(app);
+  tools::add_generate(app);
+  const TemporaryFolder folder;
+  const std::string file = folder / "stdout";
+  std::string error;
+  std::fflush(stdout);
+  const int kept = dup(STDOUT_FILENO), out = open(file.c_str(), O_WRONLY | O_CREAT, 0600);
+  dup2(out, STDOUT_FILENO);
+  try {
+    app.parse(line);
+  } catch (const CLI::ParseError& e) { error = tools::explain(app, e); } catch (const Error& e) {
+    error = e.what();
+  }
+  std::fflush(stdout);
+  dup2(kept, STDOUT_FILENO);
+  close(kept);
+  close(out);
+  return read_text(file) + error;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// Runs of a step or two; tests look at them, no test changes them.
+struct Runs {
+  TemporaryFolder folder;
+  std::string simclr = make("simclr"), mae = make("mae"), gpt = make("gpt");
+
+  std::string make(const std::string& method) {
+    const TaskEntry& entry = find_task(method);
+    const std::unique_ptr<Task> task = entry.make();
+    apply_preset(*task, entry, "tiny");
+    task->run.steps = 2;
+    task->run.device = "cpu";
+    task->run.dtype = "f32";
+    pretrain(*task, {.out = folder / method, .quiet = true});
+    return folder / method;
+  }
+};
+
+const Runs& runs() {
+  static const Runs all;
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("evaluate: each protocol prints itself and a row for a table") {
+  const std::string encoder = runs().simclr + "/encoder.safetensors", data = " --data shapes:192 --dtype f32";
+  const std::string knn = gestalt_prints("evaluate knn " + encoder + data);
+  CHECK(contains(knn, "protocol: weighted kNN"));
+  CHECK(contains(knn, "simclr & resnet10 (width 8) & 2 steps & knn & 100 \\% & "));
+  const std::string linear = gestalt_prints("evaluate linear " + encoder + data + " --epochs 2 --labels 0.1");
+  CHECK(contains(linear, "protocol: linear probe"));
+  CHECK(contains(linear, " & linear & 10 \\% & "));
+  const std::string augmented =
+      gestalt_prints("evaluate linear " + encoder + data + " --epochs 2 --augment --row markdown");
+  CHECK(contains(augmented, "random views"));
+  CHECK(contains(augmented, "| simclr | resnet10 (width 8) | 2 steps | linear (augmented) | 100 % | "));
+  CHECK(contains(gestalt_prints("evaluate knn " + encoder + data + " --raw-pixels"), "raw pixels & - & - & knn"));
+  CHECK(contains(gestalt_prints("evaluate linear " + encoder + data + " --epochs 1 --untrained"),
+                 "untrained encoder & resnet10 (width 8) & - & linear"));
+  const std::string scratch =
+      gestalt_prints("evaluate finetune " + runs().mae + "/encoder.safetensors" + data + " --epochs 1 --untrained");
+  CHECK(contains(scratch, "from scratch & vit-nano/8 & - & finetune & 100 \\% & "));
+  CHECK(contains(scratch, "protocol: fine-tuning of all layers"));
+}
+
+TEST_CASE("evaluate text: the validation loss that training printed") {
+  const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32");
+  CHECK(contains(text, " nats a token"));
+  CHECK(contains(text, "held-out tokens in "));
+  CHECK(contains(text, "GPT-2 2x32, context 32 & character & "));
+  std::string metrics = read_text(runs().gpt + "/metrics.csv");
+  const double probed = std::stod(metrics.substr(metrics.rfind(',') + 1));
+  CHECK(contains(text, fmt::format("loss {:.4f} nats", probed)));
+  CHECK_FALSE(contains(gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --split all --dtype f32"),
+                       fmt::format("loss {:.4f} nats", probed)));
+}
+
+TEST_CASE("reconstruct: a picture of chosen images, by number or by file") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "grid.png";
+  const std::string said =
+      gestalt_prints("reconstruct " + runs().mae + " --images 0,2-3 --dtype f32 --out " + out + " --mask-ratio 0.5");
+  CHECK(contains(said, "masked loss "));
+  CHECK(contains(said, "3 images, 50 % hidden"));
+  const std::string bytes = read_text(out);
+  const Image grid = decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  CHECK(grid.height / 3 == doctest::Approx(grid.width / 4).epsilon(0.05));  // a row an image, four columns
+  // A file that was written is one that can be shown.
+  CHECK(contains(gestalt_prints("reconstruct " + runs().mae + " " + out + " --dtype f32 --out " + folder / "again.png"),
+                 "1 images"));
+  CHECK(contains(gestalt_prints("reconstruct " + runs().mae + " --images 5-3"), "--images '5-3'"));
+  CHECK(contains(gestalt_prints("reconstruct " + runs().mae + " --images 0-99999"), "up to 512"));
+  CHECK(contains(gestalt_prints("reconstruct " + runs().simclr), "a run of simclr"));
+}
+
+TEST_CASE("pretrain: a run that collapsed says so at its end, and what to change") {
+  const TemporaryFolder folder;
+  const std::string flags = " --preset tiny --dtype f32 --device cpu --epochs 12 --out ";
+  CHECK(contains(gestalt_prints("pretrain byol --no-predictor" + flags + folder / "without"),
+                 "collapsed; BYOL needs its predictor: run without --no-predictor"));
+  CHECK_FALSE(contains(gestalt_prints("pretrain byol" + flags + folder / "with"), "collapsed"));
+}
+
+TEST_CASE("commands say what is wrong with what they are given, and what to do") {
+  const std::string encoder = runs().simclr + "/encoder.safetensors";
+  const auto says = [](const std::string& line, const std::string& part) {
+    const std::string said = gestalt_prints(line);
+    CHECK_MESSAGE(contains(said, part), line, " says: ", said);
+  };
+  says("evaluate knn /no/such/file --data shapes", "/no/such/file");
+  says("evaluate knn " + encoder, "no --data");
+  says("evaluate knn " + encoder + " --data shpaes", "shapes");
+  says("evaluate knn " + encoder + " --data shapes --knnk 3", "--knn-k");
+  says("evaluate knn " + runs().simclr + " --data shapes:192 --dtype f32", "knn accuracy");
+  says("evaluate knn " + runs().gpt + " --data shapes", "evaluate text");
+  says("evaluate knn " + runs().gpt + "/gpt2/model.safetensors --data shapes", "evaluate text");
+  says("evaluate linear " + encoder + " --data shapes:192 --labels 2", "(0, 1]");
+  says("evaluate linear " + encoder + " --data shapes:192 --raw-pixels --augment", "one of them");
+  says("evaluate finetune " + encoder + " --data shapes:192 --layer-decay 0.75", "--layer-decay");
+  says("evaluate text " + encoder + " --data sums:400", "GPT");
+  says("evaluate text " + runs().simclr + " --data sums:400", "encoder of images");
+  says("evaluate text " + runs().gpt + " --data sums:400 --split tset", "validation");
+  says("generate " + runs().mae, "encoder of images");
+  says("generate " + encoder, "GPT");
+  says("generate " + runs().gpt + " --prompt é", "é");
+  says("reconstruct /no/such/run", "/no/such/run");
+  says("reconstruct " + runs().mae + " /no/such/file.png", "/no/such/file.png");
+}
+
+TEST_CASE("table rows: LaTeX's own characters are escaped, Markdown's line is whole") {
+  CHECK(tools::table_row({"a_b", "10 %", "x&y"}, "latex") == "a\\_b & 10 \\% & x\\&y \\\\");
+  CHECK(tools::table_row({"a_b", "10 %"}, "markdown") == "| a_b | 10 % |");
+}
+
+}  // namespace gestalt::test
