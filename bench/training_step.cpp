@@ -8,10 +8,10 @@
 
 #include "bench/workload.h"
 #include "engine/nn/arena.h"
-#include "engine/tensor/device_memory.h"
+#include "engine/nn/optimizer.h"
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
-#include "engine/nn/optimizer.h"
+#include "engine/tensor/device_memory.h"
 #include "kernels/philox.h"
 #include "tasks/training/task.h"
 #include "tests/temporary_folder.h"

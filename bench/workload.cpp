@@ -2,12 +2,12 @@
 #include "bench/workload.h"
 
 #include "engine/data/images/augment.h"
-#include "engine/tensor/device_memory.h"
-#include "engine/run/fields.h"
+#include "engine/nn/optimizer.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
-#include "engine/nn/optimizer.h"
+#include "engine/run/fields.h"
+#include "engine/tensor/device_memory.h"
 #include "engine/tensor/random.h"
 
 namespace gestalt::bench {

@@ -1,13 +1,12 @@
-// The engine for those who link it: tensors, autograd, ops, data and files. Models and methods have headers of their own
-// under models/ and tasks/.
+// The engine for those who link it: tensors, autograd, ops, data and files. Models and methods have headers of their
+// own under models/ and tasks/.
 #pragma once
 
-#include "engine/tensor/autograd.h"
 #include "engine/data/images/image_set.h"
 #include "engine/data/images/loader.h"
-#include "engine/run/fields.h"
 #include "engine/nn/layers.h"
 #include "engine/nn/module.h"
+#include "engine/nn/optimizer.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/contrast.h"
@@ -19,7 +18,8 @@
 #include "engine/ops/product.h"
 #include "engine/ops/rows.h"
 #include "engine/ops/tokens.h"
-#include "engine/nn/optimizer.h"
+#include "engine/run/fields.h"
+#include "engine/tensor/autograd.h"
 #include "engine/tensor/random.h"
 #include "engine/tensor/safetensors.h"
 #include "engine/tensor/tensor.h"

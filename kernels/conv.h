@@ -17,8 +17,8 @@ struct ConvShape {
 
 // y = x ⋆ w. x, w and y share a dtype.
 struct Conv {
-  In x;  // (batch, height, width, in_channels)
-  In w;  // (out_channels, kernel_height, kernel_width, in_channels)
+  In x;   // (batch, height, width, in_channels)
+  In w;   // (out_channels, kernel_height, kernel_width, in_channels)
   Out y;  // (batch, out_height, out_width, out_channels)
   ConvShape shape;
 };

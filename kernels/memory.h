@@ -39,11 +39,31 @@ GESTALT_HOST_DEVICE void store(BFloat16* to, float value) { to->bits = BFloat16:
 
 template <class T>
 struct TypeTag;
-template <> struct TypeTag<float> { static constexpr DType dtype = DType::f32; using Accumulator = float; };
-template <> struct TypeTag<BFloat16> { static constexpr DType dtype = DType::bf16; using Accumulator = float; };
-template <> struct TypeTag<double> { static constexpr DType dtype = DType::f64; using Accumulator = double; };
-template <> struct TypeTag<uint8_t> { static constexpr DType dtype = DType::u8; using Accumulator = int32_t; };
-template <> struct TypeTag<int32_t> { static constexpr DType dtype = DType::i32; using Accumulator = int32_t; };
+template <>
+struct TypeTag<float> {
+  static constexpr DType dtype = DType::f32;
+  using Accumulator = float;
+};
+template <>
+struct TypeTag<BFloat16> {
+  static constexpr DType dtype = DType::bf16;
+  using Accumulator = float;
+};
+template <>
+struct TypeTag<double> {
+  static constexpr DType dtype = DType::f64;
+  using Accumulator = double;
+};
+template <>
+struct TypeTag<uint8_t> {
+  static constexpr DType dtype = DType::u8;
+  using Accumulator = int32_t;
+};
+template <>
+struct TypeTag<int32_t> {
+  static constexpr DType dtype = DType::i32;
+  using Accumulator = int32_t;
+};
 
 template <class T>
 constexpr DType dtype_of = TypeTag<T>::dtype;
@@ -83,7 +103,8 @@ struct Out {
   }
 };
 
-// Where a kernel runs. `handle` is the cudaStream_t on CUDA and null on the CPU, where a launch returns when it is done.
+// Where a kernel runs. `handle` is the cudaStream_t on CUDA and null on the CPU, where a launch returns when it is
+// done.
 struct Stream {
   Device device = Device::cpu;
   void* handle = nullptr;
@@ -93,10 +114,14 @@ struct Stream {
 template <class F>
 decltype(auto) dispatch_float(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::bf16: return f(BFloat16{});
-    case DType::f64: return f(double{});
-    default: fail("[kernel] got dtype {}, expected f32, bf16 or f64", name(dtype));
+    case DType::f32:
+      return f(float{});
+    case DType::bf16:
+      return f(BFloat16{});
+    case DType::f64:
+      return f(double{});
+    default:
+      fail("[kernel] got dtype {}, expected f32, bf16 or f64", name(dtype));
   }
 }
 

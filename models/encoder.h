@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/run/fields.h"
 #include "engine/nn/module.h"
+#include "engine/run/fields.h"
 #include "engine/tensor/random.h"
 
 namespace gestalt {

@@ -11,8 +11,8 @@ namespace {
 Tensor permute_filter(const Tensor& filter, bool to_oihw) {
   const Tensor source = filter.detach().to(Device::cpu).to(DType::f32);
   const int64_t o = source.dim(0), i = source.dim(to_oihw ? 3 : 1), area = source.count() / (o * i);
-  Tensor result = Tensor::empty(to_oihw ? Shape{o, i, source.dim(1), source.dim(2)}
-                                        : Shape{o, source.dim(2), source.dim(3), i});
+  Tensor result =
+      Tensor::empty(to_oihw ? Shape{o, i, source.dim(1), source.dim(2)} : Shape{o, source.dim(2), source.dim(3), i});
   const float* from = source.data<float>();
   float* to = result.data<float>();
   for (int64_t a = 0; a < o; ++a)

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/tensor/autograd.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/product.h"
 #include "engine/ops/tokens.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 

@@ -9,7 +9,7 @@ namespace gestalt {
 struct ResNetShape {
   std::string name, summary;
   std::vector<int64_t> blocks;  // a stage
-  bool bottleneck;              // 1×1, 3×3, 1×1 with four times the width out, stride on the 3×3 as torchvision has it
+  bool bottleneck;  // 1×1, 3×3, 1×1 with four times the width out, stride on the 3×3 as torchvision has it
 };
 const std::vector<ResNetShape>& resnet_shapes();
 

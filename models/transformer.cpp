@@ -3,11 +3,11 @@
 
 #include <cmath>
 
-#include "engine/tensor/autograd.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/product.h"
 #include "engine/ops/rows.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 

@@ -1,9 +1,9 @@
 // BYOL: two views, an online and a target network, a predictor, and a regression between directions.
 #include "tasks/byol.h"
 
-#include "engine/tensor/autograd.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/pointwise.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 

@@ -8,8 +8,8 @@
 #include <numbers>
 
 #include "engine/data/mapped_file.h"
-#include "engine/run/fields_json.h"
 #include "engine/ops/cross_entropy.h"
+#include "engine/run/fields_json.h"
 #include "kernels/philox.h"
 #include "models/gpt_file.h"
 

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "engine/tensor/autograd.h"
 #include "engine/data/images/loader.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/pool.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 

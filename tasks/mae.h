@@ -3,8 +3,8 @@
 
 #include "models/masked_decoder.h"
 #include "models/vit.h"
-#include "tasks/training/image_task.h"
 #include "tasks/mae_pictures.h"
+#include "tasks/training/image_task.h"
 
 namespace gestalt {
 

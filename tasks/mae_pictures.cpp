@@ -5,10 +5,10 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/tensor/autograd.h"
 #include "engine/data/images/image_codec.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
+#include "engine/tensor/autograd.h"
 #include "kernels/masked_loss.h"
 
 namespace gestalt {

@@ -34,7 +34,8 @@ double projection_error(const std::string& name, const std::vector<double>& valu
     for (size_t i = 0; i < values.size(); ++i) dot += values[i] * u[i];
     squared += std::pow(dot - expected[j].get<double>(), 2);
   }
-  return std::sqrt(12 * squared / static_cast<double>(expected.size())) / std::max(floor, summary.at("norm").get<double>());
+  return std::sqrt(12 * squared / static_cast<double>(expected.size())) /
+         std::max(floor, summary.at("norm").get<double>());
 }
 
 nlohmann::json read_record(const std::string& file) {

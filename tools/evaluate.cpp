@@ -70,7 +70,8 @@ void add_protocol(CLI::App& evaluate, const char* name, const char* help) {
   const auto source = std::make_shared<FrozenSource>();
   const auto options = std::make_shared<Options>();
   command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
-  set_command(*command, [](const FrozenSource& s, const Options& o) { run(s, o); }, source, options);
+  set_command(
+      *command, [](const FrozenSource& s, const Options& o) { run(s, o); }, source, options);
 }
 
 }  // namespace

@@ -45,9 +45,10 @@ void run(const TextCommand& o) {
   const OpenedGpt opened = open_gpt(o);
   const std::shared_ptr<const TokenFile> text = open_split(o, *opened.tokenizer);
   const HeldOutLoss held = held_out_loss(*opened.model, text, o.batch, opened.dtype);
-  fmt::print("{}: loss {:.4f} nats a token, perplexity {:.2f}, {:.4f} bits per byte\nprotocol: {}; {} of {}, {} tokens\n",
-             o.model, held.nats_per_token, std::exp(held.nats_per_token), held.bits_per_byte, held.protocol,
-             o.split == "all" ? "all" : o.split + " split", o.data, opened.tokenizer->name());
+  fmt::print(
+      "{}: loss {:.4f} nats a token, perplexity {:.2f}, {:.4f} bits per byte\nprotocol: {}; {} of {}, {} tokens\n",
+      o.model, held.nats_per_token, std::exp(held.nats_per_token), held.bits_per_byte, held.protocol,
+      o.split == "all" ? "all" : o.split + " split", o.data, opened.tokenizer->name());
   const GptOptions& g = opened.model->options();
   const std::string row =
       table_row({fmt::format("GPT-2 {}x{}, context {}", g.layers, g.width, g.context), opened.tokenizer->name(),
@@ -63,7 +64,8 @@ void add_text(CLI::App& evaluate) {
   CLI::App* command = evaluate.add_subcommand("text", "a GPT's loss and bits per byte on held-out text");
   const auto options = std::make_shared<TextCommand>();
   command->add_option("model", options->model, "run folder, or model.safetensors of a GPT-2")->required();
-  set_command(*command, [](const TextCommand& o) { run(o); }, options);
+  set_command(
+      *command, [](const TextCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

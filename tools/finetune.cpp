@@ -31,7 +31,8 @@ void add_finetune(CLI::App& evaluate) {
   const auto source = std::make_shared<EncoderSource>();
   const auto options = std::make_shared<FinetuneOptions>();
   command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
-  set_command(*command, [](const EncoderSource& s, const FinetuneOptions& o) { run(s, o); }, source, options);
+  set_command(
+      *command, [](const EncoderSource& s, const FinetuneOptions& o) { run(s, o); }, source, options);
 }
 
 }  // namespace gestalt::tools

@@ -48,7 +48,8 @@ void add_generate(CLI::App& app) {
   CLI::App* command = app.add_subcommand("generate", "continue a text with a trained GPT");
   const auto options = std::make_shared<GenerateCommand>();
   command->add_option("model", options->model, "run folder, or model.safetensors of a GPT-2")->required();
-  set_command(*command, [](const GenerateCommand& o) { run(o); }, options);
+  set_command(
+      *command, [](const GenerateCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

@@ -50,7 +50,8 @@ void add_pack(CLI::App& app) {
   const auto options = std::make_shared<PackOptions>();
   command->add_option("spec", options->spec, "the image set; see 'gestalt list data'")->required();
   command->add_option("out", options->out, "the file to write")->required();
-  set_command(*command, [](const PackOptions& o) { pack(o); }, options);
+  set_command(
+      *command, [](const PackOptions& o) { pack(o); }, options);
 }
 
 }  // namespace gestalt::tools

@@ -4,8 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "tasks/training/pretrain.h"
 #include "tasks/evaluation/report.h"
+#include "tasks/training/pretrain.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 

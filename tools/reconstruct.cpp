@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "engine/run/files.h"
-#include "tasks/training/checkpoint.h"
 #include "tasks/mae.h"
+#include "tasks/training/checkpoint.h"
 #include "tasks/training/pretrain.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
@@ -123,7 +123,8 @@ void add_reconstruct(CLI::App& app) {
   const auto options = std::make_shared<ReconstructCommand>();
   command->add_option("run", options->run, "folder of a run of mae, also of one that has not ended")->required();
   command->add_option("files", options->files, "JPEG, PNG or BMP files to show instead of images of a data set");
-  set_command(*command, [](const ReconstructCommand& o) { run(o); }, options);
+  set_command(
+      *command, [](const ReconstructCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

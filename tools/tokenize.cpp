@@ -52,7 +52,8 @@ void add_tokenize(CLI::App& app) {
   const auto options = std::make_shared<TokenizeCommand>();
   command->add_option("text", options->text, "the text file, UTF-8")->required();
   command->add_option("out", options->out, "the folder to write train.tokens and val.tokens into")->required();
-  set_command(*command, [](const TokenizeCommand& o) { tokenize(o); }, options);
+  set_command(
+      *command, [](const TokenizeCommand& o) { tokenize(o); }, options);
 }
 
 }  // namespace gestalt::tools

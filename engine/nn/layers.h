@@ -39,8 +39,8 @@ class BatchNorm : public Module {
   Tensor operator()(const Tensor& x, bool training, bool relu = false, const Tensor& residual = {});
   void visit(Visitor& v) override;
 
-  Tensor weight, bias;                // (C)
-  Tensor running_mean, running_var;   // (C)
+  Tensor weight, bias;               // (C)
+  Tensor running_mean, running_var;  // (C)
   bool affine = true;
 };
 

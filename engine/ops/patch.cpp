@@ -29,8 +29,8 @@ Tensor gather_patches(const Tensor& images, const Tensor& index, int64_t side, D
       });
 }
 
-PatchMask random_mask(int64_t batch, int64_t patches, double ratio, uint64_t seed,
-                      kernels::Varying<uint64_t> step, Device device) {
+PatchMask random_mask(int64_t batch, int64_t patches, double ratio, uint64_t seed, kernels::Varying<uint64_t> step,
+                      Device device) {
   check(batch >= 1 && patches >= 1 && patches <= 65536 * 4 && ratio >= 0 && ratio < 1,
         "[random_mask] got {} images of {} patches and a ratio of {}, expected 1 or more and a ratio in [0, 1)", batch,
         patches, ratio);

@@ -58,8 +58,9 @@ Tensor add(const Tensor& a, const Tensor& b) {
 
 Tensor subtract(const Tensor& a, const Tensor& b) {
   check_pair("subtract", a, b);
-  return record("subtract", combine(a, b, 1, -1), {a, b},
-                [](const Tensor& dy) -> Grads { return {dy, scaled(dy, -1)}; });
+  return record("subtract", combine(a, b, 1, -1), {a, b}, [](const Tensor& dy) -> Grads {
+    return {dy, scaled(dy, -1)};
+  });
 }
 
 Tensor multiply(const Tensor& a, const Tensor& b) {
@@ -80,12 +81,13 @@ Tensor add_row(const Tensor& x, const Tensor& row) {
   const int64_t columns = x.dim(-1), rows = columns ? x.count() / columns : 0;
   Tensor y = like(x);
   kernels::launch(kernels::AddRow{x.in(), row.in(), y.out(), rows, columns}, x.stream());
-  return record("add_row", y, {x, row}, [row = row.detach(), need_drow = row.requires_grad(), rows, columns](const Tensor& dy) -> Grads {
-    if (!need_drow) return {dy, {}};
-    Tensor drow = like(row);
-    kernels::launch(kernels::ColumnSum{dy.in(), drow.out(), rows, columns}, dy.stream());
-    return {dy, drow};
-  });
+  return record("add_row", y, {x, row},
+                [row = row.detach(), need_drow = row.requires_grad(), rows, columns](const Tensor& dy) -> Grads {
+                  if (!need_drow) return {dy, {}};
+                  Tensor drow = like(row);
+                  kernels::launch(kernels::ColumnSum{dy.in(), drow.out(), rows, columns}, dy.stream());
+                  return {dy, drow};
+                });
 }
 
 Tensor relu(const Tensor& x) { return pointwise("relu", x, kernels::Formula::relu); }

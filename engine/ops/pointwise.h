@@ -5,7 +5,7 @@
 
 namespace gestalt {
 
-Tensor add(const Tensor& a, const Tensor& b);       // equal shapes and dtypes
+Tensor add(const Tensor& a, const Tensor& b);  // equal shapes and dtypes
 Tensor subtract(const Tensor& a, const Tensor& b);
 Tensor multiply(const Tensor& a, const Tensor& b);
 Tensor scale(const Tensor& x, double factor);

@@ -1,4 +1,5 @@
-// A sequence of random numbers for initialisation: Philox read in order, so that a seed gives the same weights anywhere.
+// A sequence of random numbers for initialisation: Philox read in order, so that a seed gives the same weights
+// anywhere.
 #pragma once
 
 #include <cstdint>

@@ -18,10 +18,10 @@ class Shape {
   explicit Shape(std::span<const int64_t> extents);
 
   int rank() const { return rank_; }
-  int64_t count() const;                  // number of elements; 1 for a scalar
-  int64_t operator[](int axis) const;     // a negative axis counts from the end
+  int64_t count() const;               // number of elements; 1 for a scalar
+  int64_t operator[](int axis) const;  // a negative axis counts from the end
   Shape with(int axis, int64_t extent) const;
-  std::string text() const;               // "(2, 3)"
+  std::string text() const;  // "(2, 3)"
   const int64_t* begin() const { return extent_.data(); }
   const int64_t* end() const { return extent_.data() + rank_; }
   bool operator==(const Shape&) const = default;

@@ -96,11 +96,21 @@ std::vector<double> Tensor::values64() const {
   std::vector<double> values(static_cast<size_t>(count()));
   auto copy = [&](const auto* from) { std::copy(from, from + values.size(), values.begin()); };
   switch (dtype()) {
-    case DType::u8: copy(host.data<uint8_t>()); break;
-    case DType::i32: copy(host.data<int32_t>()); break;
-    case DType::f32: copy(host.data<float>()); break;
-    case DType::f64: copy(host.data<double>()); break;
-    case DType::bf16: copy(host.data<BFloat16>()); break;
+    case DType::u8:
+      copy(host.data<uint8_t>());
+      break;
+    case DType::i32:
+      copy(host.data<int32_t>());
+      break;
+    case DType::f32:
+      copy(host.data<float>());
+      break;
+    case DType::f64:
+      copy(host.data<double>());
+      break;
+    case DType::bf16:
+      copy(host.data<BFloat16>());
+      break;
   }
   return values;
 }
@@ -131,8 +141,8 @@ Tensor Tensor::flatten(int first_axis) const {
 }
 
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
-  check(rank() >= 1 && 0 <= begin && begin <= end && end <= dim(0), "[slice] got rows {} to {} of shape {}", begin,
-        end, shape().text());
+  check(rank() >= 1 && 0 <= begin && begin <= end && end <= dim(0), "[slice] got rows {} to {} of shape {}", begin, end,
+        shape().text());
   const int64_t row_bytes = dim(0) ? bytes() / dim(0) : 0;
   Tensor y = make(impl_->storage, impl_->offset + begin * row_bytes, shape().with(0, end - begin), dtype());
   return record("slice", y, {*this}, [from = shape(), begin, end](const Tensor& dy) -> Grads {
@@ -181,8 +191,8 @@ Tensor& Tensor::require_grad(bool on) {
 }
 Tensor Tensor::grad() const { return impl_->grad; }
 void Tensor::set_grad(const Tensor& grad) {
-  check(!grad || grad.shape() == shape(), "[autograd] got a gradient {}, expected {}",
-        grad ? grad.shape().text() : "", shape().text());
+  check(!grad || grad.shape() == shape(), "[autograd] got a gradient {}, expected {}", grad ? grad.shape().text() : "",
+        shape().text());
   impl_->grad = grad;
 }
 
@@ -196,9 +206,7 @@ Tensor Tensor::as_operand(DType dtype) const {
 }
 
 bool Tensor::same_storage(const Tensor& other) const { return impl_->storage == other.impl_->storage; }
-bool Tensor::sole_owner(long copies) const {
-  return impl_.use_count() == copies && impl_->storage.use_count() == 1;
-}
+bool Tensor::sole_owner(long copies) const { return impl_.use_count() == copies && impl_->storage.use_count() == 1; }
 
 void Tensor::rebind(const Tensor& other) {
   check(other.shape() == shape() && other.dtype() == dtype(), "[tensor] got {} {} to see, expected {} {}",

@@ -44,21 +44,25 @@ class Tensor {
   In in() const;  // null for an undefined tensor, so that an optional operand is passed as it is
   Out out();
   template <class T>
-  T* data() { return out().as<T>(); }
+  T* data() {
+    return out().as<T>();
+  }
   template <class T>
-  const T* data() const { return in().as<T>(); }
-  std::vector<float> values() const;   // copied to the host and converted
+  const T* data() const {
+    return in().as<T>();
+  }
+  std::vector<float> values() const;  // copied to the host and converted
   std::vector<double> values64() const;
-  double item() const;                 // of a tensor with one element
+  double item() const;  // of a tensor with one element
 
   // Views and copies. These five are differentiable (integers are not).
   Tensor reshape(const Shape&) const;
-  Tensor flatten(int first_axis = 1) const;  // joins the axes from `first_axis` on
+  Tensor flatten(int first_axis = 1) const;        // joins the axes from `first_axis` on
   Tensor slice(int64_t begin, int64_t end) const;  // rows of the leading dimension
-  Tensor to(DType) const;    // the same tensor if there is nothing to convert
+  Tensor to(DType) const;                          // the same tensor if there is nothing to convert
   Tensor to(Device) const;
-  Tensor clone() const;      // own storage, no history
-  Tensor detach() const;     // shares storage, no history
+  Tensor clone() const;                  // own storage, no history
+  Tensor detach() const;                 // shares storage, no history
   void copy_from(const Tensor& source);  // same shape; converts dtype and device; not recorded
   void fill(double value);
 
@@ -67,7 +71,7 @@ class Tensor {
   Tensor& require_grad(bool on = true);  // makes this a leaf that collects a gradient
   Tensor grad() const;                   // undefined before the first backward
   void set_grad(const Tensor&);
-  void backward() const;                 // of a scalar: adds d(this)/d(leaf) to each leaf's grad
+  void backward() const;  // of a scalar: adds d(this)/d(leaf) to each leaf's grad
   void backward(const Tensor& seed) const;
 
   // The copy of a parameter in its compute dtype, kept up to date by the optimizer; see ParameterArena.

@@ -52,7 +52,8 @@ template <class F>
 void for_each_piece(const Segment* segments, int64_t count, F&& f) {
   if (count == 0) return;
   parallel_ranges(segments[count - 1].end, chunk, [&](int64_t begin, int64_t end) {
-    const Segment* s = std::partition_point(segments, segments + count, [&](const Segment& x) { return x.end <= begin; });
+    const Segment* s =
+        std::partition_point(segments, segments + count, [&](const Segment& x) { return x.end <= begin; });
     for (; s != segments + count && s->begin < end; ++s)
       for_each_tile(std::max(begin, s->begin), std::min(end, s->end),
                     [&](int64_t first, int64_t last) { f(*s, first, last); });
@@ -90,7 +91,8 @@ void run(const SgdStep& k, Stream) {
     const float decay = s.decay ? k.decay : 0.0f, rate = full_rate * s.rate_scale;
     float local = 1;
     if (norms && s.adapt) {
-      const double wn = std::sqrt(norms[2 * (&s - k.segments)]), gn = clip * std::sqrt(norms[2 * (&s - k.segments) + 1]);
+      const double wn = std::sqrt(norms[2 * (&s - k.segments)]),
+                   gn = clip * std::sqrt(norms[2 * (&s - k.segments) + 1]);
       if (wn > 0 && gn > 0) local = static_cast<float>(k.trust * wn / (gn + decay * wn + 1e-9));
       if (k.clip_local && rate > 0) local = std::min(local / rate, 1.0f);
     }

@@ -27,10 +27,11 @@ void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
                    Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (shared_bytes > unasked_shared_bytes) {
-    check(shared_bytes <= most_shared_bytes(),
-          "[cuda] got a kernel that asks for {} bytes of shared memory, expected at most {} on this device; use --device "
-          "cpu or smaller shapes",
-          shared_bytes, most_shared_bytes());
+    check(
+        shared_bytes <= most_shared_bytes(),
+        "[cuda] got a kernel that asks for {} bytes of shared memory, expected at most {} on this device; use --device "
+        "cpu or smaller shapes",
+        shared_bytes, most_shared_bytes());
     GESTALT_CUDA_CHECK(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
   }

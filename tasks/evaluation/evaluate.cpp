@@ -7,12 +7,12 @@
 #include <cmath>
 
 #include "engine/data/images/augment.h"
-#include "engine/tensor/autograd.h"
 #include "engine/data/images/loader.h"
 #include "engine/nn/layers.h"
+#include "engine/nn/optimizer.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/knn.h"
-#include "engine/nn/optimizer.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 namespace {

@@ -1,9 +1,9 @@
 // A linear classifier on a frozen encoder that sees new views each epoch.
 #include "tasks/evaluation/linear_probe.h"
 
-#include "engine/tensor/autograd.h"
 #include "engine/nn/layers.h"
 #include "engine/ops/batch_norm.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 namespace {

@@ -8,17 +8,17 @@
 #include <filesystem>
 #include <optional>
 
-#include "engine/tensor/allocator.h"
-#include "engine/tensor/autograd.h"
-#include "engine/tensor/device_memory.h"
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
 #include "engine/run/progress.h"
 #include "engine/run/run_folder.h"
 #include "engine/run/signals.h"
-#include "tasks/training/spread.h"
+#include "engine/tensor/allocator.h"
+#include "engine/tensor/autograd.h"
+#include "engine/tensor/device_memory.h"
 #include "kernels/launch.h"
 #include "tasks/training/checkpoint.h"
+#include "tasks/training/spread.h"
 #include "tasks/training/train_step.h"
 
 namespace gestalt {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "engine/tensor/device_memory.h"
 #include "engine/run/fields_json.h"
+#include "engine/tensor/device_memory.h"
 
 namespace gestalt {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/run/fields.h"
 #include "engine/nn/module.h"
 #include "engine/nn/optimizer.h"
+#include "engine/run/fields.h"
 #include "engine/run/phase_clock.h"
 #include "kernels/varying.h"
 #include "models/encoder.h"

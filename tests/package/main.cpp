@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "engine/gestalt.h"
-#include "tasks/training/pretrain.h"
 #include "tasks/simclr.h"
+#include "tasks/training/pretrain.h"
 
 using namespace gestalt;
 

@@ -8,15 +8,15 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/nn/arena.h"
-#include "engine/tensor/autograd.h"
-#include "engine/run/files.h"
 #include "engine/ops/cross_entropy.h"
+#include "engine/run/files.h"
+#include "engine/tensor/autograd.h"
 #include "engine/tensor/safetensors.h"
 #include "models/gpt_file.h"
 #include "tasks/gpt.h"
 #include "tests/devices.h"
-#include "tests/golden_step.h"
 #include "tests/engine/ops/op_table.h"
+#include "tests/golden_step.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {

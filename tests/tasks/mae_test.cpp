@@ -7,10 +7,10 @@
 #include <numeric>
 #include <set>
 
-#include "engine/nn/arena.h"
 #include "engine/data/images/image_codec.h"
-#include "engine/run/files.h"
+#include "engine/nn/arena.h"
 #include "engine/ops/masked_loss.h"
+#include "engine/run/files.h"
 #include "engine/tensor/safetensors.h"
 #include "models/export.h"
 #include "models/masked_decoder.h"

@@ -8,8 +8,8 @@
 #include <bit>
 #include <cstring>
 
-#include "engine/data/mapped_file.h"
 #include "engine/data/images/sources.h"
+#include "engine/data/mapped_file.h"
 #include "engine/run/files.h"
 #include "kernels/check.h"
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <sstream>
 
-#include "engine/data/mapped_file.h"
 #include "engine/data/images/sources.h"
+#include "engine/data/mapped_file.h"
 #include "kernels/check.h"
 
 namespace gestalt {

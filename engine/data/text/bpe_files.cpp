@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "engine/run/files.h"
 #include "engine/data/text/utf8.h"
+#include "engine/run/files.h"
 #include "kernels/check.h"
 
 namespace gestalt {

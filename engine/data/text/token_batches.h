@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "engine/tensor/tensor.h"
 #include "engine/data/text/token_file.h"
+#include "engine/tensor/tensor.h"
 
 namespace gestalt {
 

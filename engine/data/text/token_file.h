@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/run/files.h"
 #include "engine/data/text/tokenizer.h"
+#include "engine/run/files.h"
 
 namespace gestalt {
 

@@ -37,8 +37,7 @@ std::vector<std::vector<double>> train(const OptimizerOptions& options, DType co
     set_gradients(model, step);
     optimizer.step(0.1);
   }
-  if (compute == DType::bf16)
-    CHECK(model.weight.shadow().values() == model.weight.to(DType::bf16).values());
+  if (compute == DType::bf16) CHECK(model.weight.shadow().values() == model.weight.to(DType::bf16).values());
   return {model.weight.values64(), model.bias.values64()};
 }
 
@@ -86,8 +85,7 @@ TEST_CASE("LARS: the local rate is η‖w‖ / (‖g‖ + decay‖w‖) for matr
       for (int i = 0; i < 4; ++i) mb[i] = 0.9 * mb[i] + 3 * gb[i];
       for (int i = 0; i < 4; ++i) b[i] -= 0.1 * mb[i];
     }
-    const auto got =
-        train({.kind = "lars", .momentum = 0.9, .decay = 0.05, .trust = 0.5, .clip_local = clip_local});
+    const auto got = train({.kind = "lars", .momentum = 0.9, .decay = 0.05, .trust = 0.5, .clip_local = clip_local});
     CHECK(largest_difference(got[0], w) < 2e-6);
     CHECK(largest_difference(got[1], b) < 2e-6);
   }

@@ -6,13 +6,13 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/tensor/allocator.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/knn.h"
 #include "engine/ops/pointwise.h"
+#include "engine/tensor/allocator.h"
 #include "tasks/training/spread.h"
-#include "tests/golden/nt_xent.h"
 #include "tests/engine/ops/op_table.h"
+#include "tests/golden/nt_xent.h"
 
 namespace gestalt::test {
 namespace {
@@ -187,7 +187,8 @@ std::vector<int32_t> brute_force(const Tensor& queries, const Tensor& bank, cons
 
 TEST_CASE("contrast: knn_predict agrees with brute force") {
   const int64_t classes = 10;
-  for (auto [count, bank_rows, dim, k] : {std::array<int64_t, 4>{70, 333, 37, 20}, {3, 2111, 5, 200}, {131, 8, 300, 20}}) {
+  for (auto [count, bank_rows, dim, k] :
+       {std::array<int64_t, 4>{70, 333, 37, 20}, {3, 2111, 5, 200}, {131, 8, 300, 20}}) {
     const int64_t rows = bank_rows;
     CAPTURE(rows);
     std::vector<int32_t> labels(rows);

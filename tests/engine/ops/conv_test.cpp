@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "engine/tensor/autograd.h"
 #include "engine/ops/conv.h"
+#include "engine/tensor/autograd.h"
 #include "engine/tensor/random.h"
 
 namespace gestalt::test {

@@ -4,10 +4,10 @@
 
 #include <cmath>
 
-#include "engine/tensor/autograd.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/rows.h"
 #include "engine/ops/tokens.h"
+#include "engine/tensor/autograd.h"
 #include "tests/engine/ops/op_table.h"
 
 namespace gestalt::test {

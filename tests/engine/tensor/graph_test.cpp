@@ -3,10 +3,10 @@
 
 #include <doctest/doctest.h>
 
-#include "engine/tensor/allocator.h"
-#include "engine/tensor/device_memory.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/rows.h"
+#include "engine/tensor/allocator.h"
+#include "engine/tensor/device_memory.h"
 #include "engine/tensor/step_number.h"
 #include "tests/devices.h"
 #include "tests/engine/tensor/pooled_memory.h"

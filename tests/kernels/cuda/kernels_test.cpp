@@ -8,6 +8,7 @@
 
 #include "engine/data/images/augment.h"
 #include "engine/nn/layers.h"
+#include "engine/nn/optimizer.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/cross_entropy.h"
@@ -15,7 +16,6 @@
 #include "engine/ops/patch.h"
 #include "engine/ops/pool.h"
 #include "engine/ops/tokens.h"
-#include "engine/nn/optimizer.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
 #if GESTALT_EMULATED

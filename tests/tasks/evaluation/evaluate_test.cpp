@@ -5,15 +5,15 @@
 #include <filesystem>
 #include <fstream>
 
-#include "engine/tensor/allocator.h"
-#include "engine/tensor/autograd.h"
 #include "engine/data/images/image_codec.h"
 #include "engine/ops/pointwise.h"
+#include "engine/tensor/allocator.h"
+#include "engine/tensor/autograd.h"
 #include "engine/tensor/safetensors.h"
 #include "models/export.h"
 #include "tasks/evaluation/evaluate.h"
-#include "tasks/training/pretrain.h"
 #include "tasks/simclr.h"
+#include "tasks/training/pretrain.h"
 #include "tests/golden_step.h"
 #include "tests/temporary_folder.h"
 
@@ -35,9 +35,7 @@ Features clusters(int64_t count, double signal, const std::string& seed) {
 std::string message_of(const std::function<void()>& f) {
   try {
     f();
-  } catch (const Error& e) {
-    return e.what();
-  }
+  } catch (const Error& e) { return e.what(); }
   return "";
 }
 

@@ -6,18 +6,18 @@
 #include <cstring>
 #include <optional>
 
-#include "engine/tensor/allocator.h"
 #include "engine/data/images/image_codec.h"
+#include "engine/tensor/allocator.h"
 #include "engine/tensor/device_memory.h"
 #include "models/export.h"
 #include "models/gpt.h"
 #include "tasks/evaluation/evaluate.h"
-#include "tasks/training/pretrain.h"
 #include "tasks/simclr.h"
+#include "tasks/training/pretrain.h"
 #include "tests/devices.h"
 #include "tests/engine/tensor/pooled_memory.h"
-#include "tests/temporary_folder.h"
 #include "tests/tasks/training/tiny_task.h"
+#include "tests/temporary_folder.h"
 #if GESTALT_EMULATED
 #include "tests/cuda_emulator/emulator.h"
 #endif

@@ -11,8 +11,8 @@
 #include "engine/tensor/safetensors.h"
 #include "tasks/training/pretrain.h"
 #include "tests/devices.h"
-#include "tests/temporary_folder.h"
 #include "tests/tasks/training/tiny_task.h"
+#include "tests/temporary_folder.h"
 
 namespace gestalt::test {
 namespace {

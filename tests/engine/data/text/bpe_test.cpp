@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "engine/run/files.h"
 #include "engine/data/text/tokenize.h"
 #include "engine/data/text/tokenizer.h"
 #include "engine/data/text/utf8.h"
+#include "engine/run/files.h"
 #include "kernels/check.h"
 #include "tests/real_data.h"
 #include "tests/temporary_folder.h"

@@ -9,10 +9,10 @@
 #include <fstream>
 #include <random>
 
-#include "engine/run/files.h"
 #include "engine/data/text/token_batches.h"
 #include "engine/data/text/tokenize.h"
 #include "engine/data/text/utf8.h"
+#include "engine/run/files.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
