@@ -27,24 +27,11 @@ namespace {
 
 using namespace kernels;
 
-double real(int64_t n) { return static_cast<double>(n); }
-
-// Bytes of `count` elements of an operand; none where it is absent.
-template <class Operand>
-double traffic(const Operand& operand, int64_t count) {
-  return operand ? real(count) * real(size_of(operand.dtype)) : 0;
-}
-// Of all operands, each of `count` elements.
-template <class... Operands>
-double traffic_of(int64_t count, const Operands&... operands) {
-  return (traffic(operands, count) + ...);
-}
-
 Cost cost(const Product& k) {
   return {
       .flops = 2 * real(k.batch) * real(k.m) * real(k.n) * real(k.k),
-      .bytes = traffic(k.a, k.batch * k.m * k.k) + traffic(k.b, k.batch * k.k * k.n) +
-               traffic_of(k.batch * k.m * k.n, k.c, k.gelu),
+      .bytes = traffic(k.batch * k.m * k.k, k.a) + traffic(k.batch * k.k * k.n, k.b) +
+               traffic(k.batch * k.m * k.n, k.c, k.gelu),
       .shape = fmt::format("{}{}·{} × {}·{}{}", k.batch > 1 ? fmt::format("{} of ", k.batch) : "", k.m, k.k, k.k, k.n,
                            k.transpose_a   ? " (aᵀ)"
                            : k.transpose_b ? " (bᵀ)"
@@ -77,92 +64,88 @@ Cost cost(const Attention& k) { return attention(k.shape, k.qkv.dtype, 2, 4); }
 Cost cost(const AttentionBackward& k) { return attention(k.shape, k.qkv.dtype, 4, 8); }
 
 Cost cost(const NtXent& k) {
-  return {.flops = 2 * real(k.rows) * real(k.rows) * real(k.dim), .bytes = traffic(k.z, k.rows * k.dim)};
+  return {.flops = 2 * real(k.rows) * real(k.rows) * real(k.dim), .bytes = traffic(k.rows * k.dim, k.z)};
 }
 Cost cost(const NtXentBackward& k) {
-  return {.flops = 2 * real(k.rows) * real(k.rows) * real(k.dim), .bytes = traffic_of(k.rows * k.dim, k.z, k.dz)};
+  return {.flops = 2 * real(k.rows) * real(k.rows) * real(k.dim), .bytes = traffic(k.rows * k.dim, k.z, k.dz)};
 }
 
 // In training the statistics need all of x before any of it can be normalised.
 Cost cost(const BatchNorm& k) {
   const int64_t n = k.rows * k.channels;
-  return {.bytes = traffic_of(n, k.x, k.residual, k.y) + (k.training ? traffic(k.x, n) : 0),
+  return {.bytes = traffic(n, k.x, k.residual, k.y) + (k.training ? traffic(n, k.x) : 0),
           .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.relu ? ", ReLU" : "", k.residual ? ", sum" : "")};
 }
 Cost cost(const BatchNormBackward& k) {
   const int64_t n = k.rows * k.channels;
-  return {.bytes = (k.training ? 2 : 1) * traffic_of(n, k.x, k.dy, k.y) + traffic_of(n, k.dx, k.dresidual),
+  return {.bytes = (k.training ? 2 : 1) * traffic(n, k.x, k.dy, k.y) + traffic(n, k.dx, k.dresidual),
           .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.y ? ", ReLU" : "", k.dresidual ? ", sum" : "")};
 }
-Cost cost(const LayerNorm& k) { return {.bytes = traffic_of(k.rows * k.columns, k.x, k.residual, k.sum, k.y)}; }
-Cost cost(const LayerNormBackward& k) { return {.bytes = traffic_of(k.rows * k.columns, k.h, k.dy, k.dsum, k.dx)}; }
-Cost cost(const Softmax& k) { return {.bytes = traffic_of(k.rows * k.columns, k.x, k.y)}; }
-Cost cost(const SoftmaxBackward& k) { return {.bytes = traffic_of(k.rows * k.columns, k.y, k.dy, k.dx)}; }
-Cost cost(const Normalize& k) { return {.bytes = traffic_of(k.rows * k.columns, k.x, k.y)}; }
-Cost cost(const NormalizeBackward& k) { return {.bytes = traffic_of(k.rows * k.columns, k.y, k.dy, k.dx)}; }
+Cost cost(const LayerNorm& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.residual, k.sum, k.y)}; }
+Cost cost(const LayerNormBackward& k) { return {.bytes = traffic(k.rows * k.columns, k.h, k.dy, k.dsum, k.dx)}; }
+Cost cost(const Softmax& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
+Cost cost(const SoftmaxBackward& k) { return {.bytes = traffic(k.rows * k.columns, k.y, k.dy, k.dx)}; }
+Cost cost(const Normalize& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
+Cost cost(const NormalizeBackward& k) { return {.bytes = traffic(k.rows * k.columns, k.y, k.dy, k.dx)}; }
 
-Cost cost(const Fill& k) { return {.bytes = traffic(k.y, k.count)}; }
-Cost cost(const Convert& k) { return {.bytes = traffic_of(k.count, k.x, k.y)}; }
-Cost cost(const Combine& k) { return {.bytes = traffic_of(k.count, k.a, k.b, k.y)}; }
-Cost cost(const Multiply& k) { return {.bytes = traffic_of(k.count, k.a, k.b, k.y)}; }
-Cost cost(const Pointwise& k) { return {.bytes = traffic_of(k.count, k.x, k.y)}; }
-Cost cost(const PointwiseBackward& k) { return {.bytes = traffic_of(k.count, k.x, k.dy, k.dx)}; }
-Cost cost(const Sum& k) { return {.bytes = traffic(k.x, k.count)}; }
-Cost cost(const ColumnSum& k) { return {.bytes = traffic(k.x, k.rows * k.columns)}; }
-Cost cost(const AddRow& k) { return {.bytes = traffic_of(k.rows * k.columns, k.x, k.y)}; }
-Cost cost(const Dropout& k) { return {.bytes = traffic_of(k.count, k.x, k.y)}; }
-Cost cost(const CopyBlocks& k) { return {.bytes = traffic_of(k.batch * k.count, k.x, k.y)}; }
-Cost cost(const GatherRows& k) {
-  return {.bytes = traffic_of(k.pick.batch * k.pick.picked * k.pick.columns, k.x, k.y)};
-}
+Cost cost(const Fill& k) { return {.bytes = traffic(k.count, k.y)}; }
+Cost cost(const Convert& k) { return {.bytes = traffic(k.count, k.x, k.y)}; }
+Cost cost(const Combine& k) { return {.bytes = traffic(k.count, k.a, k.b, k.y)}; }
+Cost cost(const Multiply& k) { return {.bytes = traffic(k.count, k.a, k.b, k.y)}; }
+Cost cost(const Pointwise& k) { return {.bytes = traffic(k.count, k.x, k.y)}; }
+Cost cost(const PointwiseBackward& k) { return {.bytes = traffic(k.count, k.x, k.dy, k.dx)}; }
+Cost cost(const Sum& k) { return {.bytes = traffic(k.count, k.x)}; }
+Cost cost(const ColumnSum& k) { return {.bytes = traffic(k.rows * k.columns, k.x)}; }
+Cost cost(const AddRow& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
+Cost cost(const Dropout& k) { return {.bytes = traffic(k.count, k.x, k.y)}; }
+Cost cost(const CopyBlocks& k) { return {.bytes = traffic(k.batch * k.count, k.x, k.y)}; }
+Cost cost(const GatherRows& k) { return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x, k.y)}; }
 Cost cost(const ScatterRows& k) {
-  return {.bytes = traffic(k.x, k.pick.batch * k.pick.picked * k.pick.columns) +
-                   traffic(k.y, k.pick.batch * k.pick.length * k.pick.columns)};
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x) +
+                   traffic(k.pick.batch * k.pick.length * k.pick.columns, k.y)};
 }
 Cost cost(const FillRows& k) {
-  return {.bytes = traffic(k.x, k.pick.batch * k.pick.picked * k.pick.columns) +
-                   traffic(k.y, k.pick.batch * k.pick.length * k.pick.columns)};
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x) +
+                   traffic(k.pick.batch * k.pick.length * k.pick.columns, k.y)};
 }
 Cost cost(const FillRowsBackward& k) {
-  return {.bytes = traffic(k.dy, k.pick.batch * (k.pick.length - k.pick.picked) * k.pick.columns)};
+  return {.bytes = traffic(k.pick.batch * (k.pick.length - k.pick.picked) * k.pick.columns, k.dy)};
 }
-Cost cost(const GatherPatches& k) {
-  return {.bytes = traffic_of(k.grid.batch * k.picked * k.grid.size(), k.images, k.y)};
-}
+Cost cost(const GatherPatches& k) { return {.bytes = traffic(k.grid.batch * k.picked * k.grid.size(), k.images, k.y)}; }
 
 Cost cost(const MaxPool& k) {
   const PoolShape& s = k.shape;
-  return {.bytes = traffic(k.x, s.batch * s.height * s.width * s.channels) +
-                   traffic_of(s.batch * s.out_height() * s.out_width() * s.channels, k.y, k.index)};
+  return {.bytes = traffic(s.batch * s.height * s.width * s.channels, k.x) +
+                   traffic(s.batch * s.out_height() * s.out_width() * s.channels, k.y, k.index)};
 }
 Cost cost(const GlobalAveragePool& k) {
-  return {.bytes = traffic(k.x, k.batch * k.positions * k.channels) + traffic(k.y, k.batch * k.channels)};
+  return {.bytes = traffic(k.batch * k.positions * k.channels, k.x) + traffic(k.batch * k.channels, k.y)};
 }
 Cost cost(const GlobalAveragePoolBackward& k) {
-  return {.bytes = traffic(k.dx, k.batch * k.positions * k.channels) + traffic(k.dy, k.batch * k.channels)};
+  return {.bytes = traffic(k.batch * k.positions * k.channels, k.dx) + traffic(k.batch * k.channels, k.dy)};
 }
 
-Cost cost(const CosineLoss& k) { return {.bytes = traffic_of(k.rows * k.dim, k.p, k.z)}; }
-Cost cost(const CosineLossBackward& k) { return {.bytes = traffic_of(k.rows * k.dim, k.p, k.z, k.dp, k.dz)}; }
-Cost cost(const CrossEntropy& k) { return {.bytes = traffic(k.logits, k.rows * k.classes)}; }
-Cost cost(const CrossEntropyBackward& k) { return {.bytes = traffic_of(k.rows * k.classes, k.logits, k.dlogits)}; }
+Cost cost(const CosineLoss& k) { return {.bytes = traffic(k.rows * k.dim, k.p, k.z)}; }
+Cost cost(const CosineLossBackward& k) { return {.bytes = traffic(k.rows * k.dim, k.p, k.z, k.dp, k.dz)}; }
+Cost cost(const CrossEntropy& k) { return {.bytes = traffic(k.rows * k.classes, k.logits)}; }
+Cost cost(const CrossEntropyBackward& k) { return {.bytes = traffic(k.rows * k.classes, k.logits, k.dlogits)}; }
 Cost cost(const MaskedLoss& k) {
-  return {.bytes = traffic_of(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images)};
+  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images)};
 }
 Cost cost(const MaskedLossBackward& k) {
-  return {.bytes = traffic_of(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images) +
-                   traffic(k.dpredictions, k.of.grid.batch * k.of.grid.patches() * k.of.grid.size())};
+  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images) +
+                   traffic(k.of.grid.batch * k.of.grid.patches() * k.of.grid.size(), k.dpredictions)};
 }
 
-Cost cost(const GradNorm& k) { return {.bytes = traffic(k.grads, k.count)}; }
-Cost cost(const EmaStep& k) { return {.bytes = traffic_of(k.count, k.teacher, k.teacher, k.student, k.shadows)}; }
+Cost cost(const GradNorm& k) { return {.bytes = traffic(k.count, k.grads)}; }
+Cost cost(const EmaStep& k) { return {.bytes = traffic(k.count, k.teacher, k.teacher, k.student, k.shadows)}; }
 Cost cost(const SgdStep& k) {
   const int64_t n = k.segments[k.segment_count - 1].end;
-  return {.bytes = traffic_of(n, k.weights, k.weights, k.moments, k.moments, k.grads, k.shadows)};
+  return {.bytes = traffic(n, k.weights, k.weights, k.moments, k.moments, k.grads, k.shadows)};
 }
 Cost cost(const AdamwStep& k) {
   const int64_t n = k.segments[k.segment_count - 1].end;
-  return {.bytes = traffic_of(n, k.weights, k.weights, k.first, k.first, k.second, k.second, k.grads, k.shadows)};
+  return {.bytes = traffic(n, k.weights, k.weights, k.first, k.first, k.second, k.second, k.grads, k.shadows)};
 }
 
 template <class Args>

@@ -8,8 +8,8 @@ namespace gestalt::bench {
 
 class DeviceClock::Launches : public kernels::LaunchObserver {
  public:
-  void begin(const char*, const void*, Stream stream) override {
-    if (stream.device == Device::cuda && !begun_) timer_.begin(), begun_ = true;
+  void begin(const kernels::LaunchInfo& launch) override {
+    if (launch.stream.device == Device::cuda && !begun_) timer_.begin(), begun_ = true;
   }
   void end(Stream stream) override {
     if (stream.device == Device::cuda) timer_.end();
@@ -30,7 +30,7 @@ class DeviceClock::Launches : public kernels::LaunchObserver {
 namespace gestalt::bench {
 class DeviceClock::Launches : public kernels::LaunchObserver {
  public:
-  void begin(const char*, const void*, Stream) override {}
+  void begin(const kernels::LaunchInfo&) override {}
   void end(Stream) override {}
   double milliseconds() { return 0; }
 };

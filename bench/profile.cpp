@@ -37,11 +37,11 @@ using Profile = std::map<Key, Spent>;
 class Profiler : public kernels::LaunchObserver {
  public:
   Profiler(const Workload& work, DType dtype) : work_(work), dtype_(dtype) {}
-  void begin(const char* kernel, const void* args, Stream stream) override {
-    const Cost cost = cost_of(kernel, args, stream);
-    at_ = &profile[{work_.phase(), kernel, cost.shape}];
+  void begin(const kernels::LaunchInfo& launch) override {
+    const Cost cost = cost_of(launch.kernel, launch.args, launch.stream);
+    at_ = &profile[{work_.phase(), launch.kernel, cost.shape}];
     at_->add({1, 0, cost.flops, cost.bytes, machine().floor_seconds(cost.bytes, cost.flops, dtype_)});
-    synchronize(stream.device);
+    synchronize(launch.stream.device);
     start_ = Clock::now();
   }
   void end(Stream stream) override {

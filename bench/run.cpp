@@ -30,8 +30,8 @@ struct RoundOptions {
 // Adds up what the launches of a step cost.
 class CostSum : public kernels::LaunchObserver {
  public:
-  void begin(const char* kernel, const void* args, Stream stream) override {
-    const Cost cost = cost_of(kernel, args, stream);
+  void begin(const kernels::LaunchInfo& launch) override {
+    const Cost cost = cost_of(launch.kernel, launch.args, launch.stream);
     sum.flops += cost.flops, sum.bytes += cost.bytes;
   }
   void end(Stream) override {}

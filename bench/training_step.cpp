@@ -73,11 +73,11 @@ std::string random_text() {
 // Sums the time that a step's losses take, to tell them from the rest of forward and backward.
 class LossTimer : public kernels::LaunchObserver {
  public:
-  void begin(const char* kernel, const void*, Stream stream) override {
-    const std::string_view name(kernel);
+  void begin(const kernels::LaunchInfo& launch) override {
+    const std::string_view name(launch.kernel);
     on_ = std::any_of(losses.begin(), losses.end(), [&](std::string_view loss) { return name.starts_with(loss); });
     if (!on_) return;
-    synchronize(stream.device);
+    synchronize(launch.stream.device);
     start_ = std::chrono::steady_clock::now();
   }
   void end(Stream stream) override {

@@ -1,10 +1,12 @@
 // The one door to a kernel: chooses the device, and is the place for profiles, profiler ranges and synchronous
 // debugging.
 //
-// A kernel is an argument struct followed by GESTALT_KERNEL(Name). Each backend defines `run(const Name&, Stream)` in
-// the file of the same name under cpu/ and cuda/; a forgotten one is a link error that names it.
+// A kernel is an argument struct followed by GESTALT_KERNEL(Name) and its cost(const Name&). Each backend defines
+// `run(const Name&, Stream)` in the file of the same name under cpu/ and cuda/; a forgotten one is a link error that
+// names it.
 #pragma once
 
+#include "kernels/cost.h"
 #include "kernels/memory.h"
 
 #ifndef GESTALT_WITH_CUDA
@@ -51,20 +53,29 @@ class LaunchScope {
   fail("[{}] got device cuda, but this build has none; configure with -DGESTALT_CUDA=ON", kernel);
 }
 
-// Told of each launch while one is set, as a profile does. `args` is the launch's argument struct, whose name `kernel`
-// is.
+// One launch, as observers see it.
+struct LaunchInfo {
+  const char* kernel;  // the name of its argument struct
+  const void* args;
+  Cost (*cost_of)(const void* args);
+  Stream stream;
+
+  Cost cost() const { return cost_of(args); }
+};
+
+// Told of each launch while one is set, as a profile does.
 class LaunchObserver {
  public:
   virtual ~LaunchObserver() = default;
-  virtual void begin(const char* kernel, const void* args, Stream stream) = 0;
+  virtual void begin(const LaunchInfo& launch) = 0;
   virtual void end(Stream stream) = 0;
 };
 inline LaunchObserver* launch_observer = nullptr;
 
 class ObservedLaunch {
  public:
-  ObservedLaunch(const char* kernel, const void* args, Stream stream) : stream_(stream) {
-    if (launch_observer) launch_observer->begin(kernel, args, stream_);
+  explicit ObservedLaunch(const LaunchInfo& launch) : stream_(launch.stream) {
+    if (launch_observer) launch_observer->begin(launch);
   }
   ~ObservedLaunch() {
     if (launch_observer) launch_observer->end(stream_);
@@ -74,10 +85,42 @@ class ObservedLaunch {
   Stream stream_;
 };
 
+// Where launches get their working memory; the engine's allocator sets it.
+struct ScratchSource {
+  void* (*take)(int64_t bytes, Stream stream) = nullptr;
+  void (*give_back)(void* memory, Stream stream) = nullptr;
+};
+inline ScratchSource scratch_source;
+
+// A kernel that needs working memory has `inline int64_t scratch_bytes(const Args&, Device)` beside its struct: as much
+// is there for the time of the launch, aligned to 256 bytes, as `stream.scratch` of its run().
+template <class Args>
+class LaunchScratch {
+ public:
+  LaunchScratch(const Args& args, Stream& stream) : stream_(stream) {
+    if constexpr (requires { scratch_bytes(args, stream.device); }) {
+      const int64_t bytes = scratch_bytes(args, stream.device);
+      if (bytes > 0) stream.scratch = scratch_source.take(bytes, stream);
+    }
+  }
+  ~LaunchScratch() {
+    if (stream_.scratch) scratch_source.give_back(stream_.scratch, stream_);
+  }
+  LaunchScratch(const LaunchScratch&) = delete;
+
+ private:
+  Stream& stream_;
+};
+
 // Runs the kernel on the stream's device.
 template <class Args>
 void launch(const Args& args, Stream stream) {
-  const ObservedLaunch observed(kernel_name(args), &args, stream);
+  constexpr auto cost_of = []([[maybe_unused]] const void* k) -> Cost {
+    if constexpr (requires(const Args& a) { cost(a); }) return cost(*static_cast<const Args*>(k));
+    return {};
+  };
+  const ObservedLaunch observed({kernel_name(args), &args, cost_of, stream});
+  const LaunchScratch<Args> scratch(args, stream);
   if (stream.device == Device::cpu) return run_on_cpu(args, stream);
 #if GESTALT_WITH_CUDA
   cuda::LaunchScope scope(kernel_name(args), stream);

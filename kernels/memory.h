@@ -108,6 +108,7 @@ struct Out {
 struct Stream {
   Device device = Device::cpu;
   void* handle = nullptr;
+  void* scratch = nullptr;  // working memory of the launch at hand, where its kernel asks for some
 };
 
 // Calls f(T{}) with the C++ type of a floating dtype; throws for integers.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/tensor/device_memory.h"
+#include "kernels/launch.h"
 
 namespace gestalt {
 namespace {
@@ -215,6 +216,22 @@ void* try_allocate(size_t bytes, Device device) {
   m.common.release_cached();  // if it is not the one in use
   return m.in_use->allocate(bytes, m.debug);
 }
+
+namespace {
+
+// Working memory of launches is tensors' memory.
+[[maybe_unused]] const bool scratch_is_ours = [] {
+  kernels::scratch_source = {[](int64_t bytes, Stream stream) {
+                               void* memory = try_allocate(static_cast<size_t>(bytes), stream.device);
+                               if (!memory)
+                                 fail_out_of_memory("working memory", static_cast<size_t>(bytes), stream.device);
+                               return memory;
+                             },
+                             [](void* memory, Stream stream) { release(memory, stream.device); }};
+  return true;
+}();
+
+}  // namespace
 
 void release(void* memory, Device device) noexcept {
   Memory& m = memory_of(device);
