@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Gestalt beside PyTorch on this machine: the same model, batch, dtype and optimizer, in alternation in one run.
 
-Each case starts `gestalt_bench run` and one bench/peers.py for each PyTorch configuration, and gives each a round in
-turn, so that a slow minute of the machine meets all of them. Views and tokens lie in memory in both; a step is
+Each case starts `gestalt_bench run` and its case of bench/peers for each PyTorch configuration, and gives each a round
+in turn, so that a slow minute of the machine meets all of them. Views and tokens lie in memory in both; a step is
 forward, loss, backward, update. The ratio is the time of PyTorch's fastest configuration over Gestalt's.
 
 examples:
@@ -28,7 +28,8 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import peers
+
 MODEL = ("eager", "compile")
 
 
@@ -37,7 +38,7 @@ class Case:
     name: str
     work: str  # a row of the table
     aims: dict  # dtype -> ratio that is aimed at
-    workload: str = ""  # of gestalt_bench and peers.py, if not `name`
+    workload: str = ""  # of gestalt_bench and bench/peers, if not `name`
     configs: tuple = MODEL
     batch: int = 0
     quick_batch: int = 8
@@ -163,7 +164,7 @@ def start_programs(case, dtype, options):
     for config in case.configs:
         if config == "compile" and not options.compile:
             continue
-        command = [options.python, f"{HERE}/peers.py", *flags(case, dtype, options), "--config", config, "--serve"]
+        command = peers.command(options.python, *flags(case, dtype, options), "--config", config)
         try:
             programs[config] = Program(command, options.compile_timeout if config == "compile" else 120)
         except Failed as why:
@@ -229,7 +230,7 @@ def compare_start(case, _, options):
     for turn in range(options.rounds + 1):
         ours = seconds_to_first_step(packed, options) * 1e3
         begin = time.perf_counter()
-        program = Program([options.python, f"{HERE}/peers.py", "start", "--warmup", "0", "--file", packed, "--serve"], 120)
+        program = Program(peers.command(options.python, "start", "--warmup", "0", "--file", packed), 120)
         theirs = (time.perf_counter() - begin) * 1e3
         program.close()
         if turn > 0:  # the first fills the system's file cache
@@ -245,15 +246,15 @@ def compare_start(case, _, options):
 def summary(case, dtype, results, machine):
     """One row, as numbers."""
     ours = results["gestalt"]
-    peers = {name: r for name, r in results.items() if name != "gestalt" and r.rounds}
+    others = {name: r for name, r in results.items() if name != "gestalt" and r.rounds}
     row = {"case": case.name, "work": case.work, "dtype": dtype, "aim": case.aims[dtype], "ms": ours.median(),
            "texts": {name: r.text() for name, r in results.items()}, "peak_mib": ours.peak_mib,
            "rounds": {name: r.rounds for name, r in results.items()}, "parameters": ours.ready.get("parameters", 0)}
-    if peers:
-        best = min(peers, key=lambda name: peers[name].median())
-        ratios = [b / a for a, b in zip(ours.medians(), peers[best].medians())]
-        row |= {"best": best, "ratio": peers[best].median() / ours.median(), "ratios": ratios,
-                "peer_peak_mib": peers[best].peak_mib}
+    if others:
+        best = min(others, key=lambda name: others[name].median())
+        ratios = [b / a for a, b in zip(ours.medians(), others[best].medians())]
+        row |= {"best": best, "ratio": others[best].median() / ours.median(), "ratios": ratios,
+                "peer_peak_mib": others[best].peak_mib}
     seconds = ours.median() / 1e3
     if case.bandwidth:
         row["of_peak"] = ours.ready["gbyte"] / seconds / machine["copy_gb_per_s"]
@@ -267,7 +268,7 @@ HEADS = ["work", "dtype", "parameters", "Gestalt ms", "PyTorch ms by configurati
 
 
 def cells(row):
-    peers = "<br>".join(f"{name} {text}" for name, text in row["texts"].items() if name != "gestalt")
+    theirs = "<br>".join(f"{name} {text}" for name, text in row["texts"].items() if name != "gestalt")
     ratio, memory = "", ""
     if "ratio" in row:
         ratio = f"**{row['ratio']:.2f}** ({min(row['ratios']):.2f}–{max(row['ratios']):.2f})"
@@ -277,7 +278,7 @@ def cells(row):
     aim = "≤ 500 ms" if row["case"] == "start" else f"≥ {row['aim']:g}" if row["aim"] else ""
     parameters = f"{row['parameters']:,}" if row["parameters"] else ""
     of_peak = f"{row['of_peak']:.2f}" if "of_peak" in row else ""
-    return [row["work"], row["dtype"], parameters, row["texts"]["gestalt"], peers, ratio, aim, of_peak, memory]
+    return [row["work"], row["dtype"], parameters, row["texts"]["gestalt"], theirs, ratio, aim, of_peak, memory]
 
 
 def cpu_name():
@@ -308,6 +309,15 @@ def report(rows, before, after, torch, options):
         "|" + " --- |" * len(HEADS),
     ]
     return "\n".join(lines + ["| " + " | ".join(cells(row)) + " |" for row in rows]) + "\n"
+
+
+def numbers(torch, before, after, rows):
+    """What a run measured as JSON, one row a line, so that a new run is a readable difference."""
+    def line(value):
+        return json.dumps(value, ensure_ascii=False)
+
+    heads = [f'"{name}": {line(value)},' for name, value in (("torch", torch), ("before", before), ("after", after))]
+    return "\n".join(["{", *heads, '"rows": [', ",\n".join(map(line, rows)), "]}"]) + "\n"
 
 
 def ceilings(options):
@@ -378,7 +388,7 @@ def main():
         with open(options.output, "w") as file:
             file.write(text)
         with open(os.path.splitext(options.output)[0] + ".json", "w") as file:
-            json.dump({"torch": torch, "before": before, "after": after, "rows": rows}, file, indent=1)
+            file.write(numbers(torch, before, after, rows))
 
 
 if __name__ == "__main__":

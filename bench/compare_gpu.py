@@ -15,8 +15,8 @@ import json
 import subprocess
 import sys
 
-import compare
-from compare import Failed, Program, Timings, figure
+import peers
+from compare import Failed, Program, Timings
 
 
 @dataclasses.dataclass
@@ -31,7 +31,7 @@ class Case:
     quick: tuple = (8, 0)  # batch and size of a smoke test
     sets: tuple = ()  # NAME=VALUE of the training step's task
     configs: tuple = ("eager", "compile")
-    peer: str = ""  # of bench/peers.py; the workload's name, if empty
+    peer: str = ""  # the case of bench/peers; the workload's name, if empty
     rate: str = ""  # what an aim in items a second counts
     bytes_each: int = 0  # of traffic an item, where the launches cannot tell
 
@@ -67,8 +67,7 @@ def programs_of(case, options):
     ours = [f"{options.build}/gestalt_bench", "run", case.workload, *flags, *sets, "--serve"]
     programs = {"gestalt": Program(ours, 600)}
     for config in () if options.quick else case.configs:
-        command = [options.python, f"{compare.HERE}/peers.py", case.peer or case.workload, *flags, "--config", config,
-                   "--serve"]
+        command = peers.command(options.python, case.peer or case.workload, *flags, "--config", config)
         try:
             programs[config] = Program(command, 600)
         except Failed as why:
@@ -97,14 +96,14 @@ def measure(case, options):
 def row(case, device, results, machine):
     seconds, ready = device.median() / 1e3, device.ready
     gbyte = case.bytes_each * ready["items"] / 1e9 or ready["gbyte"]
-    peers = {name: r for name, r in results.items() if name != "gestalt"}
-    timed = {name: r.median() for name, r in peers.items() if r.rounds}
+    others = {name: r for name, r in results.items() if name != "gestalt"}
+    timed = {name: r.median() for name, r in others.items() if r.rounds}
     best = min(timed, key=timed.get) if timed else None
     return [case.work, case.dtype, f"{device.text()} ms",
             f"{ready['items'] / seconds:,.0f} {case.rate}" if case.rate else "", case.aim,
             f"{gbyte / seconds / machine['copy_gb_per_s']:.2f}",
             f"{ready['gflop'] / seconds / machine['bf16_gflop_per_s']:.2f}" if ready["gflop"] else "",
-            "<br>".join(f"{name} {r.text()}" for name, r in peers.items()) or "no counterpart",
+            "<br>".join(f"{name} {r.text()}" for name, r in others.items()) or "no counterpart",
             f"**{timed[best] / results['gestalt'].median():.2f}** ({best})" if best else ""]
 
 
