@@ -1,4 +1,5 @@
-// Two-dimensional convolution, NHWC, filters (O, KH, KW, I), on a library (oneDNN, cuDNN) underneath.
+// Two-dimensional convolution, NHWC, filters (O, KH, KW, I): by a library (oneDNN, cuDNN) or, on the CPU, by what is
+// faster for some shapes (winograd.md).
 #pragma once
 
 #include "kernels/launch.h"

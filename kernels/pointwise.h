@@ -7,7 +7,7 @@
 namespace gestalt::kernels {
 
 // relu: max(x, 0). gelu: x·Φ(x) with the exact normal distribution (Hendrycks and Gimpel 2016). gelu_tanh: the paper's
-// tanh form, which GPT-2 uses. exp, log, sqrt, square: as named. sigmoid: 1/(1+e^-x).
+// tanh form, which GPT-2 uses. sigmoid: 1/(1+e^-x). tanh, exp, square: as named.
 enum class Formula { relu, gelu, gelu_tanh, sigmoid, tanh, exp, square };
 
 template <Formula>
