@@ -161,6 +161,13 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_inputs = {activation(tokens)},
                .bench_bytes = 5.0 * 4 * token_count,
                .bench_flops = 2.0 * token_count});
+  t.push_back({.name = "leaky_relu",
+               .inputs = {activation({50})},
+               .f = [](In x) -> Out { return {leaky_relu(x[0])}; },
+               .kinks = {0},
+               .bench_inputs = {activation(tokens)},
+               .bench_bytes = 5.0 * 4 * token_count,
+               .bench_flops = 3.0 * token_count});
   const auto from_one = [&](const char* name, Shape shape, Tensor (*op)(const Tensor&), double passes, double flops) {
     t.push_back({.name = name,
                  .inputs = {activation(shape)},
@@ -171,6 +178,8 @@ const AddRows rows([](std::vector<OpRow>& t) {
   };
   from_one("gelu", {50}, gelu, 5, 40);
   from_one("gelu_tanh", {50}, gelu_tanh, 5, 30);
+  from_one("tanh", {50}, tanh, 5, 40);
+  from_one("softplus", {50}, softplus, 5, 60);
   from_one("sum", {5, 7}, sum, 2, 1);
   from_one("mean", {5, 7}, mean, 2, 1);
   t.push_back({.name = "reshape",
