@@ -15,7 +15,7 @@ int64_t stages_of(const DcganOptions& options) {
         options.width, options.latent);
   int64_t stages = 2;
   while (int64_t{4} << stages < options.image_size) ++stages;
-  check(int64_t{4} << stages == options.image_size, "[dcgan] got images of {} pixels, expected 16, 32, 64 or so on",
+  check(int64_t{4} << stages == options.image_size, "[dcgan] got images of {} pixels, expected a power of 2 from 16 on",
         options.image_size);
   return stages;
 }

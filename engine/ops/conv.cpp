@@ -33,7 +33,15 @@ Tensor filter_gradient(const Tensor& images, const Tensor& maps, const Tensor& w
 Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t padding) {
   check(x.rank() == 4 && w.rank() == 4 && x.dim(3) == w.dim(3),
         "[conv2d] got x {} and w {}, expected (N, H, W, I) and (O, KH, KW, I)", x.shape().text(), w.shape().text());
-  const kernels::ConvShape s{x.dim(0), x.dim(1), x.dim(2), x.dim(3), w.dim(0), w.dim(1), w.dim(2), stride, padding};
+  const kernels::ConvShape s{.batch = x.dim(0),
+                             .height = x.dim(1),
+                             .width = x.dim(2),
+                             .in_channels = x.dim(3),
+                             .out_channels = w.dim(0),
+                             .kernel_height = w.dim(1),
+                             .kernel_width = w.dim(2),
+                             .stride = stride,
+                             .padding = padding};
   check(stride >= 1 && padding >= 0 && s.out_height() > 0 && s.out_width() > 0,
         "[conv2d] got x {}, w {}, stride {}, padding {}: the result would be empty", x.shape().text(), w.shape().text(),
         stride, padding);
