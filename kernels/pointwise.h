@@ -1,20 +1,15 @@
 // The pointwise formulas and their derivatives, each written once for every dtype, host and device.
 #pragma once
 
+#include <variant>
+
 #include "kernels/gelu.h"
 #include "kernels/math.h"
 
 namespace gestalt::kernels {
 
-// relu: max(x, 0). gelu: x·Φ(x) with the exact normal distribution (Hendrycks and Gimpel 2016). gelu_tanh: the paper's
-// tanh form, which GPT-2 uses. sigmoid: 1/(1+e^-x). tanh, exp, square: as named.
-enum class Formula { relu, gelu, gelu_tanh, sigmoid, tanh, exp, square };
-
-template <Formula>
-struct Apply;
-
-template <>
-struct Apply<Formula::relu> {
+// max(x, 0).
+struct Relu {
   template <class A>
   static GESTALT_HOST_DEVICE A f(A x) {
     return x > 0 ? x : A(0);
@@ -25,8 +20,23 @@ struct Apply<Formula::relu> {
   }
 };
 
-template <>
-struct Apply<Formula::gelu> {
+// x above 0, slope·x below (Maas et al. 2013).
+struct LeakyRelu {
+  double slope;
+
+  template <class A>
+  GESTALT_HOST_DEVICE A f(A x) const {
+    return df(x) * x;
+  }
+  template <class A>
+  GESTALT_HOST_DEVICE A df(A x) const {
+    const A below = static_cast<A>(slope);  // not in a branch, or compilers convert element by element
+    return x > 0 ? A(1) : below;
+  }
+};
+
+// x·Φ(x) with the exact normal distribution (Hendrycks and Gimpel 2016).
+struct Gelu {
   template <class A>
   static GESTALT_HOST_DEVICE A f(A x) {
     return gelu(x);
@@ -37,8 +47,8 @@ struct Apply<Formula::gelu> {
   }
 };
 
-template <>
-struct Apply<Formula::gelu_tanh> {
+// The paper's tanh form, which GPT-2 uses.
+struct GeluTanh {
   template <class A>
   static GESTALT_HOST_DEVICE A f(A x) {
     return gelu_tanh(x);
@@ -49,21 +59,7 @@ struct Apply<Formula::gelu_tanh> {
   }
 };
 
-template <>
-struct Apply<Formula::sigmoid> {
-  template <class A>
-  static GESTALT_HOST_DEVICE A f(A x) {
-    return A(1) / (A(1) + fast_exp(-x));
-  }
-  template <class A>
-  static GESTALT_HOST_DEVICE A df(A x) {
-    const A y = f(x);
-    return y * (A(1) - y);
-  }
-};
-
-template <>
-struct Apply<Formula::tanh> {
+struct Tanh {
   template <class A>
   static GESTALT_HOST_DEVICE A f(A x) {
     return fast_tanh(x);
@@ -75,49 +71,20 @@ struct Apply<Formula::tanh> {
   }
 };
 
-template <>
-struct Apply<Formula::exp> {
+// log(1 + e^x), whose derivative is the logistic function. The exponent is never positive, so nothing overflows.
+struct Softplus {
   template <class A>
   static GESTALT_HOST_DEVICE A f(A x) {
-    return fast_exp(x);
+    return (x > 0 ? x : A(0)) + fast_log1p(fast_exp(-std::fabs(x)));
   }
   template <class A>
   static GESTALT_HOST_DEVICE A df(A x) {
-    return fast_exp(x);
+    const A e = fast_exp(-std::fabs(x));
+    return (x > 0 ? A(1) : e) / (A(1) + e);
   }
 };
 
-template <>
-struct Apply<Formula::square> {
-  template <class A>
-  static GESTALT_HOST_DEVICE A f(A x) {
-    return x * x;
-  }
-  template <class A>
-  static GESTALT_HOST_DEVICE A df(A x) {
-    return A(2) * x;
-  }
-};
-
-// Calls g(Apply<formula>{}) for a run-time formula.
-template <class G>
-void dispatch_formula(Formula formula, G&& g) {
-  switch (formula) {
-    case Formula::relu:
-      return g(Apply<Formula::relu>{});
-    case Formula::gelu:
-      return g(Apply<Formula::gelu>{});
-    case Formula::gelu_tanh:
-      return g(Apply<Formula::gelu_tanh>{});
-    case Formula::sigmoid:
-      return g(Apply<Formula::sigmoid>{});
-    case Formula::tanh:
-      return g(Apply<Formula::tanh>{});
-    case Formula::exp:
-      return g(Apply<Formula::exp>{});
-    case Formula::square:
-      return g(Apply<Formula::square>{});
-  }
-}
+// All formulas: a kernel's field holds one of them, and std::visit hands its type to the code of a backend.
+using Formula = std::variant<Relu, LeakyRelu, Gelu, GeluTanh, Tanh, Softplus>;
 
 }  // namespace gestalt::kernels

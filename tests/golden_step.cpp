@@ -86,8 +86,9 @@ GradientError StepErrors::worst() const {
                            [](const GradientError& a, const GradientError& b) { return a.error < b.error; });
 }
 
-StepErrors compare_step(const std::string& file, double loss, Module& module) {
-  const auto record = read_record(file);
+StepErrors compare_step(const std::string& file, double loss, Module& module, const std::string& key) {
+  const auto whole = read_record(file);
+  const auto& record = key.empty() ? whole : whole.at(key);
   StepErrors errors{std::abs(loss - record.at("loss").get<double>()) / std::abs(record.at("loss").get<double>()), {}};
   const auto& gradients = record.at("gradients");
   // A bias before a batch norm has no gradient but rounding: errors below a 10,000th of the whole gradient count so.

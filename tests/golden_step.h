@@ -22,13 +22,14 @@ struct GradientError {
 // The same for the values of all of the module's parts, recorded under `key`.
 std::vector<GradientError> compare_values(const std::string& file, const std::string& key, Module& module);
 
-// Compares the gradients of the module's trained parts, and its loss, with the record tests/golden/FILE.
+// Compares the gradients of the module's trained parts, and its loss, with the record tests/golden/FILE, or with what
+// it has under `key`.
 struct StepErrors {
   double loss;  // relative
   std::vector<GradientError> gradients;
   GradientError worst() const;
 };
-StepErrors compare_step(const std::string& file, double loss, Module& module);
+StepErrors compare_step(const std::string& file, double loss, Module& module, const std::string& key = {});
 // A text value of the record, such as the name that its inputs were made from.
 std::string golden_text(const std::string& file, const std::string& key);
 // A list of numbers of the record.

@@ -21,13 +21,20 @@ void Linear::visit(Visitor& v) {
   v("bias", bias);
 }
 
-Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, Random& random)
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, Random& random,
+               std::optional<double> deviation)
     : stride(stride), padding(padding) {
-  const double deviation = std::sqrt(2.0 / static_cast<double>(out * kernel * kernel));
-  weight = random.normal({out, kernel, kernel, in}, 0, deviation).require_grad();
+  const double he = std::sqrt(2.0 / static_cast<double>(out * kernel * kernel));
+  weight = random.normal({out, kernel, kernel, in}, 0, deviation.value_or(he)).require_grad();
 }
 Tensor Conv2d::operator()(const Tensor& x) const { return conv2d(x, weight, stride, padding); }
 void Conv2d::visit(Visitor& v) { v("weight", weight); }
+
+ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding,
+                                 Random& random, double deviation)
+    : weight(random.normal({in, kernel, kernel, out}, 0, deviation).require_grad()), stride(stride), padding(padding) {}
+Tensor ConvTranspose2d::operator()(const Tensor& x) const { return conv_transpose2d(x, weight, stride, padding); }
+void ConvTranspose2d::visit(Visitor& v) { v("weight", weight); }
 
 BatchNorm::BatchNorm(int64_t channels, bool affine)
     : weight(Tensor::full({channels}, 1).require_grad(affine)),

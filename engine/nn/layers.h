@@ -1,6 +1,8 @@
 // The layers that models are written from: a few parameters and a call.
 #pragma once
 
+#include <optional>
+
 #include "engine/nn/module.h"
 #include "engine/tensor/random.h"
 
@@ -18,15 +20,30 @@ class Linear : public Module {
   Tensor bias;    // (out), undefined without one
 };
 
-// Convolution without bias, NHWC. Weights are normal with deviation √(2 / (out·KH·KW)) (He et al. 2015, fan out).
+// Convolution without bias, NHWC. Weights are normal with the given deviation, else √(2 / (out·KH·KW)) (He et al. 2015,
+// fan out).
 class Conv2d : public Module {
  public:
   Conv2d() = default;
-  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, Random& random);
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, Random& random,
+         std::optional<double> deviation = {});
   Tensor operator()(const Tensor& x) const;  // (N, H, W, in) → (N, H', W', out)
   void visit(Visitor& v) override;
 
   Tensor weight;  // (out, KH, KW, in)
+  int64_t stride = 1, padding = 0;
+};
+
+// Transposed convolution without bias, NHWC. Weights are normal with the given deviation.
+class ConvTranspose2d : public Module {
+ public:
+  ConvTranspose2d() = default;
+  ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, Random& random,
+                  double deviation);
+  Tensor operator()(const Tensor& x) const;  // (N, H, W, in) → (N, (H − 1)·stride − 2·padding + kernel, …, out)
+  void visit(Visitor& v) override;
+
+  Tensor weight;  // (in, KH, KW, out)
   int64_t stride = 1, padding = 0;
 };
 

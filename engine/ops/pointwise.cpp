@@ -90,9 +90,12 @@ Tensor add_row(const Tensor& x, const Tensor& row) {
                 });
 }
 
-Tensor relu(const Tensor& x) { return pointwise("relu", x, kernels::Formula::relu); }
-Tensor gelu(const Tensor& x) { return pointwise("gelu", x, kernels::Formula::gelu); }
-Tensor gelu_tanh(const Tensor& x) { return pointwise("gelu_tanh", x, kernels::Formula::gelu_tanh); }
+Tensor relu(const Tensor& x) { return pointwise("relu", x, kernels::Relu{}); }
+Tensor leaky_relu(const Tensor& x, double slope) { return pointwise("leaky_relu", x, kernels::LeakyRelu{slope}); }
+Tensor gelu(const Tensor& x) { return pointwise("gelu", x, kernels::Gelu{}); }
+Tensor gelu_tanh(const Tensor& x) { return pointwise("gelu_tanh", x, kernels::GeluTanh{}); }
+Tensor tanh(const Tensor& x) { return pointwise("tanh", x, kernels::Tanh{}); }
+Tensor softplus(const Tensor& x) { return pointwise("softplus", x, kernels::Softplus{}); }
 
 Tensor sum(const Tensor& x) { return scaled_sum("sum", x, 1); }
 Tensor mean(const Tensor& x) { return scaled_sum("mean", x, 1.0 / static_cast<double>(x.count())); }

@@ -11,9 +11,12 @@ Tensor multiply(const Tensor& a, const Tensor& b);
 Tensor scale(const Tensor& x, double factor);
 Tensor add_row(const Tensor& x, const Tensor& row);  // x (…, D) + row (D); row f32 where x is bf16
 Tensor relu(const Tensor& x);
-Tensor gelu(const Tensor& x);       // exact, with erf
-Tensor gelu_tanh(const Tensor& x);  // GPT-2's form
-Tensor sum(const Tensor& x);        // → (1), accumulator's dtype
-Tensor mean(const Tensor& x);       // → (1)
+Tensor leaky_relu(const Tensor& x, double slope = 0.2);  // x above 0, slope·x below; DCGAN's slope
+Tensor gelu(const Tensor& x);                            // exact, with erf
+Tensor gelu_tanh(const Tensor& x);                       // GPT-2's form
+Tensor tanh(const Tensor& x);
+Tensor softplus(const Tensor& x);  // log(1 + e^x): −log of the logistic function of −x
+Tensor sum(const Tensor& x);       // → (1), accumulator's dtype
+Tensor mean(const Tensor& x);      // → (1)
 
 }  // namespace gestalt

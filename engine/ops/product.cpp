@@ -90,8 +90,7 @@ Tensor linear_gelu_tanh(const Tensor& x, const Tensor& weight, const Tensor& bia
   const Tensor h = f.forward(y);  // (…, O), before the GELU
   return record("linear_gelu_tanh", y, inputs_of(x, weight, bias), [f, h](const Tensor& dy) {
     Tensor dh = Tensor::empty(h.shape(), h.dtype(), h.device());
-    kernels::launch(kernels::PointwiseBackward{h.in(), dy.in(), dh.out(), kernels::Formula::gelu_tanh, h.count()},
-                    dy.stream());
+    kernels::launch(kernels::PointwiseBackward{h.in(), dy.in(), dh.out(), kernels::GeluTanh{}, h.count()}, dy.stream());
     return f.gradients(dh);
   });
 }

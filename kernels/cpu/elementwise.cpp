@@ -127,11 +127,13 @@ void run(const Pointwise& k, Stream) {
     using T = decltype(tag);
     const T* x = k.x.as<T>();
     T* y = k.y.as<T>();
-    dispatch_formula(k.formula, [&](auto formula) {
-      parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
-        write_range(y, begin, end, [=](int64_t i) { return formula.f(static_cast<Accumulator<T>>(x[i])); });
-      });
-    });
+    std::visit(
+        [&](auto formula) {
+          parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
+            write_range(y, begin, end, [=](int64_t i) { return formula.f(static_cast<Accumulator<T>>(x[i])); });
+          });
+        },
+        k.formula);
   });
 }
 
@@ -141,12 +143,14 @@ void run(const PointwiseBackward& k, Stream) {
     using S = Accumulator<T>;
     const T *x = k.x.as<T>(), *dy = k.dy.as<T>();
     T* dx = k.dx.as<T>();
-    dispatch_formula(k.formula, [&](auto formula) {
-      parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
-        write_range(dx, begin, end,
-                    [=](int64_t i) { return static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])); });
-      });
-    });
+    std::visit(
+        [&](auto formula) {
+          parallel_ranges(k.count, grain / 4, [&](int64_t begin, int64_t end) {
+            write_range(dx, begin, end,
+                        [=](int64_t i) { return static_cast<S>(dy[i]) * formula.df(static_cast<S>(x[i])); });
+          });
+        },
+        k.formula);
   });
 }
 

@@ -29,7 +29,7 @@ void plain_product(const Product& k) {
 
 void run(const Product& k, Stream stream) {
   k.a.dtype == DType::f64 ? plain_product(k) : onednn::product(k);
-  if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, Formula::gelu_tanh, k.batch * k.m * k.n}, stream);
+  if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
 }
 
 }  // namespace gestalt::kernels::cpu

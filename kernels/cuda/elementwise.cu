@@ -51,11 +51,13 @@ struct Times {
 };
 template <class F>
 struct Value {
-  __device__ float operator()(float x) const { return F::f(x); }
+  F formula;
+  __device__ float operator()(float x) const { return formula.f(x); }
 };
 template <class F>
 struct Slope {
-  __device__ float operator()(float x, float dy) const { return dy * F::df(x); }
+  F formula;
+  __device__ float operator()(float x, float dy) const { return dy * formula.df(x); }
 };
 
 // Sums are made of partial sums over fixed ranges, joined in their order. Calls take turns on the compute stream.
@@ -222,15 +224,17 @@ void run(const Multiply& k, Stream stream) {
 void run(const Pointwise& k, Stream stream) {
   dispatch_cuda(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    dispatch_formula(k.formula, [&]<class F>(F) { map(stream, k.count, Value<F>{}, k.y.as<T>(), k.x.as<T>()); });
+    std::visit([&]<class F>(F formula) { map(stream, k.count, Value<F>{formula}, k.y.as<T>(), k.x.as<T>()); },
+               k.formula);
   });
 }
 
 void run(const PointwiseBackward& k, Stream stream) {
   dispatch_cuda(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    dispatch_formula(k.formula,
-                     [&]<class F>(F) { map(stream, k.count, Slope<F>{}, k.dx.as<T>(), k.x.as<T>(), k.dy.as<T>()); });
+    std::visit(
+        [&]<class F>(F formula) { map(stream, k.count, Slope<F>{formula}, k.dx.as<T>(), k.x.as<T>(), k.dy.as<T>()); },
+        k.formula);
   });
 }
 

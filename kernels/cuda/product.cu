@@ -128,7 +128,7 @@ const void* bias_for(const Product& k, Stream stream) {
   return copy;
 }
 
-Pointwise gelu_of(const Product& k) { return {{k.c.data, k.c.dtype}, k.gelu, Formula::gelu_tanh, k.batch * k.m * k.n}; }
+Pointwise gelu_of(const Product& k) { return {{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}; }
 
 }  // namespace
 

@@ -1,4 +1,6 @@
 """Numbers made by a formula that tests/golden_step.cpp repeats, and gradients summarised by projections on such numbers."""
+import json
+
 import numpy as np
 
 
@@ -36,3 +38,12 @@ def summary(name, gradient, projections=8):
         "norm": float(np.linalg.norm(g)),
         "projections": [float(g @ hash_uniform(f"{name}#{j}", g.size)) for j in range(projections)],
     }
+
+
+def json_text(value, indent=0):
+    """JSON with a line for each entry of an object that holds objects, and for each object that holds none."""
+    if not isinstance(value, dict) or not any(isinstance(v, dict) for v in value.values()):
+        return json.dumps(value)
+    inner = " " * (indent + 1)
+    lines = [f"{inner}{json.dumps(name)}: {json_text(v, indent + 1)}" for name, v in value.items()]
+    return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"

@@ -116,6 +116,33 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_inputs = {activation({8, 224, 224, 3}), weights({64, 7, 7, 3})},
                .bench_bytes = three_convolutions_bytes(8 * 224 * 224 * 3, 8 * 112 * 112 * 64, 64 * 147),
                .bench_flops = three_convolutions(8 * 112 * 112 * 64, 147)});
+  t.push_back({.name = "conv_transpose2d doubling",
+               .inputs = {activation({2, 4, 5, 16}), weights({16, 4, 4, 8})},
+               .f = [](In x) -> Out { return {conv_transpose2d(x[0], x[1], 2, 1)}; },
+               .bad = {[] {
+                         conv_transpose2d(zeros({1, 4, 4, 3}), zeros({8, 4, 4, 3}));
+                       },
+                       [] {
+                         conv_transpose2d(zeros({1, 1, 1, 3}), zeros({3, 2, 2, 8}), 1, 1);
+                       }},
+               .bench_inputs = {activation({64, 8, 8, 256}), weights({256, 4, 4, 128})},
+               .bench_bytes = three_convolutions_bytes(64 * 256 * 128, 64 * 64 * 256, 256 * 16 * 128),
+               .bench_flops = three_convolutions(64 * 64 * 256, 16 * 128)});
+  t.push_back({.name = "conv_transpose2d of one pixel",
+               .inputs = {activation({3, 1, 1, 12}), weights({12, 4, 4, 16})},
+               .f = [](In x) -> Out { return {conv_transpose2d(x[0], x[1])}; }});
+  t.push_back({.name = "conv_transpose2d to three channels",
+               .inputs = {activation({2, 4, 4, 8}), weights({8, 4, 4, 3})},
+               .f = [](In x) -> Out { return {conv_transpose2d(x[0], x[1], 2, 1)}; }});
+  t.push_back({.name = "conv_transpose2d of one channel",
+               .inputs = {activation({2, 3, 3, 1}), weights({1, 4, 4, 3})},
+               .f = [](In x) -> Out { return {conv_transpose2d(x[0], x[1], 2, 1)}; }});
+  t.push_back({.name = "conv_transpose2d to one channel",
+               .inputs = {activation({2, 3, 2, 3}), weights({3, 5, 3, 1})},
+               .f = [](In x) -> Out { return {conv_transpose2d(x[0], x[1], 3, 0)}; }});
+  t.push_back({.name = "conv2d 4x4 to one number",
+               .inputs = {activation({3, 4, 4, 16}), weights({1, 4, 4, 16})},
+               .f = [](In x) -> Out { return {conv2d(x[0], x[1])}; }});
   t.push_back({.name = "add",
                .inputs = {activation({3, 5}), activation({3, 5})},
                .f = [](In x) -> Out { return {add(x[0], x[1])}; },
@@ -161,6 +188,13 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_inputs = {activation(tokens)},
                .bench_bytes = 5.0 * 4 * token_count,
                .bench_flops = 2.0 * token_count});
+  t.push_back({.name = "leaky_relu",
+               .inputs = {activation({50})},
+               .f = [](In x) -> Out { return {leaky_relu(x[0])}; },
+               .kinks = {0},
+               .bench_inputs = {activation(tokens)},
+               .bench_bytes = 5.0 * 4 * token_count,
+               .bench_flops = 3.0 * token_count});
   const auto from_one = [&](const char* name, Shape shape, Tensor (*op)(const Tensor&), double passes, double flops) {
     t.push_back({.name = name,
                  .inputs = {activation(shape)},
@@ -171,6 +205,8 @@ const AddRows rows([](std::vector<OpRow>& t) {
   };
   from_one("gelu", {50}, gelu, 5, 40);
   from_one("gelu_tanh", {50}, gelu_tanh, 5, 30);
+  from_one("tanh", {50}, tanh, 5, 40);
+  from_one("softplus", {50}, softplus, 5, 60);
   from_one("sum", {5, 7}, sum, 2, 1);
   from_one("mean", {5, 7}, mean, 2, 1);
   t.push_back({.name = "reshape",

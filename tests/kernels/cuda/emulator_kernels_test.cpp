@@ -52,14 +52,10 @@ void compare_elementwise(double tolerance) {
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Combine{{x, d}, {x, d}, {x, d}, 0.5, -0.25, n}, s); }, 0);
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Multiply{{x, d}, {x, d}, {x, d}, n}, s); }, 0);
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Fill{{x, d}, 2.5, n}, s); }, 0);
+  compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Pointwise{{x, d}, {x, d}, Gelu{}, n}, s); }, tolerance);
   compare_in_place<T>(
       [&](T* x, int64_t n, Stream s) {
-        launch(Pointwise{{x, d}, {x, d}, Formula::gelu, n}, s);
-      },
-      tolerance);
-  compare_in_place<T>(
-      [&](T* x, int64_t n, Stream s) {
-        launch(PointwiseBackward{{x, d}, {x, d}, {x, d}, Formula::gelu_tanh, n}, s);
+        launch(PointwiseBackward{{x, d}, {x, d}, {x, d}, GeluTanh{}, n}, s);
       },
       tolerance);
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Sum{{x, d}, {x, d}, 0.125, n}, s); }, tolerance);
