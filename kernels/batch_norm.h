@@ -45,6 +45,12 @@ struct BatchNorm {
   bool relu, training;
 };
 GESTALT_KERNEL(BatchNorm)
+// In training the statistics need all of x before any of it can be normalised.
+inline Cost cost(const BatchNorm& k) {
+  const int64_t n = k.rows * k.channels;
+  return {.bytes = traffic(n, k.x, k.residual, k.y) + (k.training ? traffic(n, k.x) : 0),
+          .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.relu ? ", ReLU" : "", k.residual ? ", sum" : "")};
+}
 
 // Gradients of BatchNorm. x̂ is recomputed from x, mean and inv_std; the ReLU's mask is y > 0.
 struct BatchNormBackward {
@@ -59,5 +65,10 @@ struct BatchNormBackward {
   bool training;
 };
 GESTALT_KERNEL(BatchNormBackward)
+inline Cost cost(const BatchNormBackward& k) {
+  const int64_t n = k.rows * k.channels;
+  return {.bytes = (k.training ? 2 : 1) * traffic(n, k.x, k.dy, k.y) + traffic(n, k.dx, k.dresidual),
+          .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.y ? ", ReLU" : "", k.dresidual ? ", sum" : "")};
+}
 
 }  // namespace gestalt::kernels

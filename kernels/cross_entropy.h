@@ -21,6 +21,7 @@ struct CrossEntropy {
   double smoothing;
 };
 GESTALT_KERNEL(CrossEntropy)
+inline Cost cost(const CrossEntropy& k) { return {.bytes = traffic(k.rows * k.classes, k.logits), .loss = true}; }
 
 // dlogits = dloss · share · (softmax − smoothed target), 0 in ignored rows. dlogits may be logits.
 struct CrossEntropyBackward {
@@ -32,5 +33,8 @@ struct CrossEntropyBackward {
   double smoothing;
 };
 GESTALT_KERNEL(CrossEntropyBackward)
+inline Cost cost(const CrossEntropyBackward& k) {
+  return {.bytes = traffic(k.rows * k.classes, k.logits, k.dlogits), .loss = true};
+}
 
 }  // namespace gestalt::kernels

@@ -13,6 +13,7 @@ struct Fill {
   int64_t count;
 };
 GESTALT_KERNEL(Fill)
+inline Cost cost(const Fill& k) { return {.bytes = traffic(k.count, k.y)}; }
 
 // y = x, converted to y's dtype (any pair of f32, bf16, f64; u8 and i32 to those; equal dtypes).
 struct Convert {
@@ -21,6 +22,7 @@ struct Convert {
   int64_t count;
 };
 GESTALT_KERNEL(Convert)
+inline Cost cost(const Convert& k) { return {.bytes = traffic(k.count, k.x, k.y)}; }
 
 // y = a_scale·a + b_scale·b. y may be a or b. The inputs may differ in dtype from y.
 struct Combine {
@@ -30,6 +32,7 @@ struct Combine {
   int64_t count;
 };
 GESTALT_KERNEL(Combine)
+inline Cost cost(const Combine& k) { return {.bytes = traffic(k.count, k.a, k.b, k.y)}; }
 
 // y = a·b.
 struct Multiply {
@@ -38,6 +41,7 @@ struct Multiply {
   int64_t count;
 };
 GESTALT_KERNEL(Multiply)
+inline Cost cost(const Multiply& k) { return {.bytes = traffic(k.count, k.a, k.b, k.y)}; }
 
 // y = f(x) of a pointwise formula.
 struct Pointwise {
@@ -47,6 +51,7 @@ struct Pointwise {
   int64_t count;
 };
 GESTALT_KERNEL(Pointwise)
+inline Cost cost(const Pointwise& k) { return {.bytes = traffic(k.count, k.x, k.y)}; }
 
 // dx = dy · f'(x).
 struct PointwiseBackward {
@@ -56,6 +61,7 @@ struct PointwiseBackward {
   int64_t count;
 };
 GESTALT_KERNEL(PointwiseBackward)
+inline Cost cost(const PointwiseBackward& k) { return {.bytes = traffic(k.count, k.x, k.dy, k.dx)}; }
 
 // y[0] = scale · Σ x, summed in f64 in a fixed order.
 struct Sum {
@@ -65,6 +71,7 @@ struct Sum {
   int64_t count;
 };
 GESTALT_KERNEL(Sum)
+inline Cost cost(const Sum& k) { return {.bytes = traffic(k.count, k.x)}; }
 
 // y[j] (+)= Σ_i x[i, j]: column sums of a (rows, columns) matrix, the gradient of a bias.
 struct ColumnSum {
@@ -73,6 +80,7 @@ struct ColumnSum {
   int64_t rows, columns;
 };
 GESTALT_KERNEL(ColumnSum)
+inline Cost cost(const ColumnSum& k) { return {.bytes = traffic(k.rows * k.columns, k.x)}; }
 
 // y[i, j] = x[i, j] + row[j]. y may be x. `row` is of the accumulator's dtype.
 struct AddRow {
@@ -81,5 +89,6 @@ struct AddRow {
   int64_t rows, columns;
 };
 GESTALT_KERNEL(AddRow)
+inline Cost cost(const AddRow& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
 
 }  // namespace gestalt::kernels

@@ -34,5 +34,11 @@ struct Knn {
   Out scratch;  // (knn_scratch) f32; absent on the CPU
 };
 GESTALT_KERNEL(Knn)
+inline Cost cost(const Knn& k) {
+  return {.flops = 2 * real(k.query_count) * real(k.bank_count) * real(k.dim),
+          .bytes = traffic(k.query_count * k.dim, k.queries) + traffic(k.bank_count * k.dim, k.bank) +
+                   traffic(k.bank_count, k.labels) + traffic(k.query_count, k.predictions),
+          .shape = fmt::format("{} of {}, {} wide", k.query_count, k.bank_count, k.dim)};
+}
 
 }  // namespace gestalt::kernels

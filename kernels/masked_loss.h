@@ -26,6 +26,10 @@ struct MaskedLoss {
   Out loss;     // (1), the accumulator's dtype
 };
 GESTALT_KERNEL(MaskedLoss)
+inline Cost cost(const MaskedLoss& k) {
+  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images),
+          .loss = true};
+}
 
 // dpredictions = dloss[0] · 2 · (prediction − target) / (batch · count · side·side·3) where masked, else 0.
 struct MaskedLossBackward {
@@ -34,5 +38,10 @@ struct MaskedLossBackward {
   Out dpredictions;
 };
 GESTALT_KERNEL(MaskedLossBackward)
+inline Cost cost(const MaskedLossBackward& k) {
+  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images) +
+                   traffic(k.of.grid.batch * k.of.grid.patches() * k.of.grid.size(), k.dpredictions),
+          .loss = true};
+}
 
 }  // namespace gestalt::kernels

@@ -33,6 +33,9 @@ struct NtXent {
   double temperature;
 };
 GESTALT_KERNEL(NtXent)
+inline Cost cost(const NtXent& k) {
+  return {.flops = 2 * real(k.rows) * real(k.rows) * real(k.dim), .bytes = traffic(k.rows * k.dim, k.z), .loss = true};
+}
 
 // dz = dy · ∂loss/∂z. With e_ij recomputed a tile at a time and e symmetric,
 // ∂loss/∂u_i = 1/(rows·τ) · (Σ_j e_ij (1/row_sum[i] + 1/row_sum[j]) u_j − 2 u_p(i)): each row gathers its own.
@@ -46,5 +49,10 @@ struct NtXentBackward {
   double temperature;
 };
 GESTALT_KERNEL(NtXentBackward)
+inline Cost cost(const NtXentBackward& k) {
+  return {.flops = 2 * real(k.rows) * real(k.rows) * real(k.dim),
+          .bytes = traffic(k.rows * k.dim, k.z, k.dz),
+          .loss = true};
+}
 
 }  // namespace gestalt::kernels

@@ -27,15 +27,18 @@ struct GradNorm {
   int64_t count;
 };
 GESTALT_KERNEL(GradNorm)
+inline Cost cost(const GradNorm& k) { return {.bytes = traffic(k.count, k.grads)}; }
 
 // norms[2s] = Σ w², norms[2s+1] = Σ g² for each segment s, in f64.
 struct SegmentNorms {
   In weights, grads;
   const Segment* segments;
   int64_t segment_count;
-  Out norms;  // (2·segment_count) f64
+  int64_t count;  // elements of the arena
+  Out norms;      // (2·segment_count) f64
 };
 GESTALT_KERNEL(SegmentNorms)
+inline Cost cost(const SegmentNorms& k) { return {.bytes = traffic(k.count, k.weights, k.grads)}; }
 
 // SGD with momentum, and LARS as SGD with a local rate (You et al. 2017, algorithm 1):
 //   g ← clip·g + decay·w;  m ← momentum·m + local·g;  w ← w − rate·m
@@ -48,12 +51,16 @@ struct SgdStep {
   In norms;         // of SegmentNorms; absent for plain SGD
   const Segment* segments;
   int64_t segment_count;
+  int64_t count;  // elements of the arena
   Varying<UpdateNumbers> numbers;
   float momentum, decay, max_norm;
   float trust;      // LARS's η
   bool clip_local;  // LARC: local rate · rate is at most rate
 };
 GESTALT_KERNEL(SgdStep)
+inline Cost cost(const SgdStep& k) {
+  return {.bytes = traffic(k.count, k.weights, k.weights, k.moments, k.moments, k.grads, k.shadows)};
+}
 
 // AdamW (Loshchilov and Hutter 2019, algorithm 2):
 //   m ← β1·m + (1−β1)·g;  v ← β2·v + (1−β2)·g²;  w ← w − rate·(m̂ / (√v̂ + ε) + decay·w)
@@ -63,10 +70,14 @@ struct AdamwStep {
   In squared_norm;  // absent without clipping
   const Segment* segments;
   int64_t segment_count;
+  int64_t count;  // elements of the arena
   Varying<UpdateNumbers> numbers;
   float beta1, beta2, epsilon, decay, max_norm;
 };
 GESTALT_KERNEL(AdamwStep)
+inline Cost cost(const AdamwStep& k) {
+  return {.bytes = traffic(k.count, k.weights, k.weights, k.first, k.first, k.second, k.second, k.grads, k.shadows)};
+}
 
 // teacher ← τ·teacher + (1−τ)·student (Grill et al. 2020, eq. 1). Also writes the teacher's bf16 shadow if there is
 // one.
@@ -77,5 +88,6 @@ struct EmaStep {
   int64_t count;
 };
 GESTALT_KERNEL(EmaStep)
+inline Cost cost(const EmaStep& k) { return {.bytes = traffic(k.count, k.teacher, k.teacher, k.student, k.shadows)}; }
 
 }  // namespace gestalt::kernels

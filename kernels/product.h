@@ -17,5 +17,15 @@ struct Product {
   Out gelu = {};  // GELU of c in GPT-2's form, of c's shape and dtype, or absent
 };
 GESTALT_KERNEL(Product)
+inline Cost cost(const Product& k) {
+  return {
+      .flops = 2 * real(k.batch) * real(k.m) * real(k.n) * real(k.k),
+      .bytes = traffic(k.batch * k.m * k.k, k.a) + traffic(k.batch * k.k * k.n, k.b) +
+               traffic(k.batch * k.m * k.n, k.c, k.gelu),
+      .shape = fmt::format("{}{}·{} × {}·{}{}", k.batch > 1 ? fmt::format("{} of ", k.batch) : "", k.m, k.k, k.k, k.n,
+                           k.transpose_a   ? " (aᵀ)"
+                           : k.transpose_b ? " (bᵀ)"
+                                           : "")};
+}
 
 }  // namespace gestalt::kernels

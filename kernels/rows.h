@@ -17,6 +17,7 @@ struct LayerNorm {
   double eps;
 };
 GESTALT_KERNEL(LayerNorm)
+inline Cost cost(const LayerNorm& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.residual, k.sum, k.y)}; }
 
 // Rows whose parameter gradients are summed without a join; it depends on the sizes only.
 inline int64_t layer_norm_chunk(int64_t rows) {
@@ -40,6 +41,7 @@ struct LayerNormBackward {
   int64_t rows, columns;
 };
 GESTALT_KERNEL(LayerNormBackward)
+inline Cost cost(const LayerNormBackward& k) { return {.bytes = traffic(k.rows * k.columns, k.h, k.dy, k.dsum, k.dx)}; }
 
 // y = softmax of each row, or its logarithm.
 struct Softmax {
@@ -49,6 +51,7 @@ struct Softmax {
   bool log;
 };
 GESTALT_KERNEL(Softmax)
+inline Cost cost(const Softmax& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
 
 struct SoftmaxBackward {
   In y, dy;
@@ -57,6 +60,7 @@ struct SoftmaxBackward {
   bool log;
 };
 GESTALT_KERNEL(SoftmaxBackward)
+inline Cost cost(const SoftmaxBackward& k) { return {.bytes = traffic(k.rows * k.columns, k.y, k.dy, k.dx)}; }
 
 // y = x · inv_norm with inv_norm = 1 / max(‖x‖, eps) of each row.
 struct Normalize {
@@ -67,6 +71,7 @@ struct Normalize {
   double eps;
 };
 GESTALT_KERNEL(Normalize)
+inline Cost cost(const Normalize& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
 
 // dx = inv_norm · (dy − y·⟨y, dy⟩); rows shorter than eps were only scaled and have no second term.
 struct NormalizeBackward {
@@ -76,5 +81,6 @@ struct NormalizeBackward {
   double eps;
 };
 GESTALT_KERNEL(NormalizeBackward)
+inline Cost cost(const NormalizeBackward& k) { return {.bytes = traffic(k.rows * k.columns, k.y, k.dy, k.dx)}; }
 
 }  // namespace gestalt::kernels

@@ -21,6 +21,9 @@ struct GatherRows {
   TokenPick pick;
 };
 GESTALT_KERNEL(GatherRows)
+inline Cost cost(const GatherRows& k) {
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x, k.y)};
+}
 
 // i32s of scratch that ScatterRows needs on CUDA, to sort the picks by the row they go to.
 inline int64_t scatter_scratch(const TokenPick& p) {
@@ -36,6 +39,10 @@ struct ScatterRows {
   TokenPick pick;
 };
 GESTALT_KERNEL(ScatterRows)
+inline Cost cost(const ScatterRows& k) {
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x) +
+                   traffic(k.pick.batch * k.pick.length * k.pick.columns, k.y)};
+}
 
 // y[b, index[b, k]] = x[b, k]; every other row is `fill`. A batch element's indices are distinct.
 struct FillRows {
@@ -45,6 +52,10 @@ struct FillRows {
   TokenPick pick;
 };
 GESTALT_KERNEL(FillRows)
+inline Cost cost(const FillRows& k) {
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x) +
+                   traffic(k.pick.batch * k.pick.length * k.pick.columns, k.y)};
+}
 
 // How many ranges of rows FillRowsBackward sums apart on CUDA.
 inline int64_t fill_rows_parts(const TokenPick& p) {
@@ -60,6 +71,9 @@ struct FillRowsBackward {
   TokenPick pick;
 };
 GESTALT_KERNEL(FillRowsBackward)
+inline Cost cost(const FillRowsBackward& k) {
+  return {.bytes = traffic(k.pick.batch * (k.pick.length - k.pick.picked) * k.pick.columns, k.dy)};
+}
 
 // y[b, j] = x[b, j] for blocks of `count` contiguous elements whose starts lie x_stride and y_stride elements apart;
 // x_stride 0 repeats one block. Converts to y's dtype.
@@ -70,5 +84,6 @@ struct CopyBlocks {
   int64_t x_offset, y_offset;  // of the first block
 };
 GESTALT_KERNEL(CopyBlocks)
+inline Cost cost(const CopyBlocks& k) { return {.bytes = traffic(k.batch * k.count, k.x, k.y)}; }
 
 }  // namespace gestalt::kernels
