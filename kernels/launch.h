@@ -8,6 +8,7 @@
 
 #include "kernels/cost.h"
 #include "kernels/memory.h"
+#include "kernels/scratch.h"
 
 #ifndef GESTALT_WITH_CUDA
 #define GESTALT_WITH_CUDA 0
