@@ -35,11 +35,15 @@ inline Cost cost(const Attention& k) { return cost(k.shape, k.qkv.dtype, 2, 4); 
 struct AttentionBackward {
   In qkv, y, dy, lse;
   Out dqkv;
-  Out along;  // like lse: scratch of the CUDA form for Σ dy·y of each row; absent on the CPU
   AttentionShape shape;
 };
 GESTALT_KERNEL(AttentionBackward)
 inline Cost cost(const AttentionBackward& k) { return cost(k.shape, k.qkv.dtype, 4, 8); }
+// CUDA: Σ dy·y of each row.
+inline int64_t scratch_bytes(const AttentionBackward& k, Device device) {
+  const AttentionShape& s = k.shape;
+  return device == Device::cuda ? s.batch * s.heads * s.length * size_of(DType::f32) : 0;
+}
 
 // Attention of `length` new positions, the first of them position `first`, for generation without gradients: their keys
 // and values go into the cache, then position first + i sees cache rows 0 … first + i.
