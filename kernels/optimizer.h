@@ -1,6 +1,8 @@
 // Optimizer kernels: one pass over a flat arena of parameters, no host round trip.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/varying.h"
 
 namespace gestalt::kernels {
@@ -29,6 +31,17 @@ struct GradNorm {
 GESTALT_KERNEL(GradNorm)
 inline Cost cost(const GradNorm& k) { return {.bytes = traffic(k.count, k.grads)}; }
 
+// CUDA: sums of `parts` parts of `chunk` elements, joined in their order.
+struct GradNormSplit {
+  int64_t chunk, parts;
+
+  explicit GradNormSplit(int64_t count)
+      : chunk(divide_up(std::max<int64_t>(4096, divide_up(count, 1024)), 4) * 4), parts(divide_up(count, chunk)) {}
+};
+inline int64_t scratch_bytes(const GradNorm& k, Device device) {
+  return device == Device::cuda ? GradNormSplit(k.count).parts * size_of(DType::f64) : 0;
+}
+
 // norms[2s] = Σ w², norms[2s+1] = Σ g² for each segment s, in f64.
 struct SegmentNorms {
   In weights, grads;
@@ -39,6 +52,13 @@ struct SegmentNorms {
 };
 GESTALT_KERNEL(SegmentNorms)
 inline Cost cost(const SegmentNorms& k) { return {.bytes = traffic(k.count, k.weights, k.grads)}; }
+// CUDA: parts of each segment that are summed apart, both norms of each.
+inline int64_t segment_norm_parts(int64_t segment_count) {
+  return std::clamp<int64_t>(65536 / std::max<int64_t>(1, segment_count), 1, 64);
+}
+inline int64_t scratch_bytes(const SegmentNorms& k, Device device) {
+  return device == Device::cuda ? 2 * segment_norm_parts(k.segment_count) * k.segment_count * size_of(DType::f64) : 0;
+}
 
 // SGD with momentum, and LARS as SGD with a local rate (You et al. 2017, algorithm 1):
 //   g ← clip·g + decay·w;  m ← momentum·m + local·g;  w ← w − rate·m

@@ -27,5 +27,9 @@ inline Cost cost(const Product& k) {
                            : k.transpose_b ? " (bᵀ)"
                                            : "")};
 }
+// CUDA: cuBLASLt wants a bias of the result's dtype.
+inline int64_t scratch_bytes(const Product& k, Device device) {
+  return device == Device::cuda && k.bias && k.c.dtype != DType::f32 ? k.n * size_of(k.c.dtype) : 0;
+}
 
 }  // namespace gestalt::kernels
