@@ -8,7 +8,6 @@
 #include <tuple>
 
 #include "bench/commands.h"
-#include "bench/cost.h"
 #include "bench/machine.h"
 #include "engine/tensor/device_memory.h"
 
@@ -38,7 +37,7 @@ class Profiler : public kernels::LaunchObserver {
  public:
   Profiler(const Workload& work, DType dtype) : work_(work), dtype_(dtype) {}
   void begin(const kernels::LaunchInfo& launch) override {
-    const Cost cost = cost_of(launch.kernel, launch.args, launch.stream);
+    const kernels::Cost cost = launch.cost();
     at_ = &profile[{work_.phase(), launch.kernel, cost.shape}];
     at_->add({1, 0, cost.flops, cost.bytes, machine().floor_seconds(cost.bytes, cost.flops, dtype_)});
     synchronize(launch.stream.device);
@@ -138,8 +137,8 @@ void add_profile(CLI::App& app) {
       app.add_subcommand("profile", "which kernels take what share of a workload's step, as markdown tables");
   command->footer(
       "'of floor' is the time that the kernel's traffic and arithmetic take at the machine's measured copy and product "
-      "rates, over the time it took; above 1, the data was in the cache. Kernels without GB/s and GFLOP/s have no "
-      "stated cost.");
+      "rates, over the time it took; above 1, the data was in the cache. Kernels without GFLOP/s only "
+      "move memory.");
   const auto what = add_workload_flags(*command);
   const auto seconds = std::make_shared<double>(3);
   const auto numbers = std::make_shared<std::pair<int, int>>(0, 16);

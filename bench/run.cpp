@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/commands.h"
-#include "bench/cost.h"
 #include "bench/device_clock.h"
 #include "bench/machine.h"
 #include "engine/tensor/allocator.h"
@@ -31,14 +30,14 @@ struct RoundOptions {
 class CostSum : public kernels::LaunchObserver {
  public:
   void begin(const kernels::LaunchInfo& launch) override {
-    const Cost cost = cost_of(launch.kernel, launch.args, launch.stream);
+    const kernels::Cost cost = launch.cost();
     sum.flops += cost.flops, sum.bytes += cost.bytes;
   }
   void end(Stream) override {}
-  Cost sum;
+  kernels::Cost sum;
 };
 
-Cost cost_of_step(Workload& work) {
+kernels::Cost cost_of_step(Workload& work) {
   CostSum counter;
   const Observing observing(counter);
   work.step();
@@ -73,7 +72,7 @@ void run(const WorkloadOptions& what, RoundOptions options) {
   reset_peak_memory();
   const double before = memory_mib();
   const std::unique_ptr<Workload> work = make_workload(what);
-  const Cost cost = cost_of_step(*work);
+  const kernels::Cost cost = cost_of_step(*work);
   for (int64_t i = 1; i < options.warmup; ++i) work->step();
   if (options.arrows) work->arrows();
   print({{"workload", what.name},

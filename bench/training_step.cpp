@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <string_view>
 
@@ -74,8 +73,7 @@ std::string random_text() {
 class LossTimer : public kernels::LaunchObserver {
  public:
   void begin(const kernels::LaunchInfo& launch) override {
-    const std::string_view name(launch.kernel);
-    on_ = std::any_of(losses.begin(), losses.end(), [&](std::string_view loss) { return name.starts_with(loss); });
+    on_ = launch.cost().loss;
     if (!on_) return;
     synchronize(launch.stream.device);
     start_ = std::chrono::steady_clock::now();
@@ -88,7 +86,6 @@ class LossTimer : public kernels::LaunchObserver {
   double seconds = 0;
 
  private:
-  static constexpr std::array<std::string_view, 4> losses{"NtXent", "CosineLoss", "MaskedLoss", "CrossEntropy"};
   std::chrono::steady_clock::time_point start_;
   bool on_ = false;
 };

@@ -122,20 +122,21 @@ class AdamwWork : public Workload {
   }
   void step() override {
     const auto* segments = reinterpret_cast<const kernels::Segment*>(segments_.data<uint8_t>());
-    kernels::launch(kernels::AdamwStep{weights_.out(),
-                                       first_.out(),
-                                       second_.out(),
-                                       shadows_.out(),
-                                       grads_.in(),
-                                       {},
-                                       segments,
-                                       48,
-                                       kernels::UpdateNumbers{1e-4f},
-                                       0.9f,
-                                       0.999f,
-                                       1e-8f,
-                                       0.01f,
-                                       0},
+    kernels::launch(kernels::AdamwStep{.weights = weights_.out(),
+                                       .first = first_.out(),
+                                       .second = second_.out(),
+                                       .shadows = shadows_.out(),
+                                       .grads = grads_.in(),
+                                       .squared_norm = {},
+                                       .segments = segments,
+                                       .segment_count = 48,
+                                       .count = weights_.count(),
+                                       .numbers = kernels::UpdateNumbers{1e-4f},
+                                       .beta1 = 0.9f,
+                                       .beta2 = 0.999f,
+                                       .epsilon = 1e-8f,
+                                       .decay = 0.01f,
+                                       .max_norm = 0},
                     weights_.stream());
     synchronize(weights_.device());
   }

@@ -10,6 +10,16 @@ struct AttentionShape {
   bool causal;                        // position i sees positions 0 … i
 };
 
+// Two products of (length, length) by (length, dim) forward, four backward: recomputing the scores is no need.
+inline Cost cost(const AttentionShape& s, DType dtype, double products, double tensors) {
+  const double seen = real(s.length) * real(s.causal ? s.length + 1 : 2 * s.length) / 2;  // (query, key) pairs
+  const double one = real(s.batch * s.heads * s.dim);
+  return {
+      .flops = 2 * products * seen * one,
+      .bytes = tensors * one * real(s.length) * real(size_of(dtype)),
+      .shape = fmt::format("{} of {} heads, {} × {}{}", s.batch, s.heads, s.length, s.dim, s.causal ? ", causal" : "")};
+}
+
 // y = softmax(q·kᵀ / √dim)·v per batch element and head, tile by tile with a running maximum; Milakov and Gimelshein
 // 2018, Dao et al. 2022.
 struct Attention {
@@ -19,15 +29,21 @@ struct Attention {
   AttentionShape shape;
 };
 GESTALT_KERNEL(Attention)
+inline Cost cost(const Attention& k) { return cost(k.shape, k.qkv.dtype, 2, 4); }
 
 // dqkv of Attention; the probabilities are recomputed from lse.
 struct AttentionBackward {
   In qkv, y, dy, lse;
   Out dqkv;
-  Out along;  // like lse: scratch of the CUDA form for Σ dy·y of each row; absent on the CPU
   AttentionShape shape;
 };
 GESTALT_KERNEL(AttentionBackward)
+inline Cost cost(const AttentionBackward& k) { return cost(k.shape, k.qkv.dtype, 4, 8); }
+// CUDA: Σ dy·y of each row.
+inline int64_t scratch_bytes(const AttentionBackward& k, Device device) {
+  const AttentionShape& s = k.shape;
+  return device == Device::cuda ? s.batch * s.heads * s.length * size_of(DType::f32) : 0;
+}
 
 // Attention of `length` new positions, the first of them position `first`, for generation without gradients: their keys
 // and values go into the cache, then position first + i sees cache rows 0 … first + i.
@@ -39,5 +55,13 @@ struct CachedAttention {
   int64_t first, capacity;  // first + length ≤ capacity
 };
 GESTALT_KERNEL(CachedAttention)
+inline Cost cost(const CachedAttention& k) {
+  const AttentionShape& s = k.shape;
+  const double one = real(s.batch * s.heads * s.dim);
+  const double seen = real(s.length) * (real(k.first) + real(s.length + 1) / 2);  // (query, key) pairs
+  return {.flops = 4 * seen * one,
+          .bytes = (real(6 * s.length) + real(2 * k.first)) * one * real(size_of(k.qkv.dtype)),
+          .shape = fmt::format("{} of {} heads, {} after {} × {}", s.batch, s.heads, s.length, k.first, s.dim)};
+}
 
 }  // namespace gestalt::kernels

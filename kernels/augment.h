@@ -66,5 +66,10 @@ struct Augment {
   AugmentParameters view[max_augment_views];
 };
 GESTALT_KERNEL(Augment)
+// The images' sizes lie on the device: the views alone.
+inline Cost cost(const Augment& k) {
+  return {.bytes = traffic(k.views * k.count * k.size * k.size * 3, k.y),
+          .shape = fmt::format("{} views of {}, {} pixels", k.views, k.count, k.size)};
+}
 
 }  // namespace gestalt::kernels

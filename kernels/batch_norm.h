@@ -23,9 +23,10 @@ struct BatchNormSplit {
     const int64_t most = channels > 256 ? (1 << 18) / channels : 1024, even = rows * channels / 16384;
     return even < 1 || most < 1 ? 1 : (even > most ? most : even);
   }
-  int64_t partial_count() const {
-    const int64_t on_cpu = chunks() * 2 * width(), on_cuda = device_splits() * 2 * channels;
-    return on_cpu > on_cuda ? on_cpu : on_cuda;
+  // Of two sums for each column of each part, in the accumulator of `dtype`.
+  int64_t partial_bytes(DType dtype, Device device) const {
+    const int64_t columns = device == Device::cpu ? chunks() * width() : device_splits() * channels;
+    return 2 * columns * size_of(accumulator_of(dtype));
   }
 };
 
@@ -39,12 +40,20 @@ struct BatchNorm {
   Out running_mean, running_var;  // (channels)
   Out y;                          // like x
   Out mean, inv_std;              // (channels), what backward needs
-  Out partial;                    // scratch of BatchNormSplit::partial_count() accumulators; null in evaluation
   int64_t rows, channels;
   double eps, momentum;
   bool relu, training;
 };
 GESTALT_KERNEL(BatchNorm)
+// In training the statistics need all of x before any of it can be normalised.
+inline Cost cost(const BatchNorm& k) {
+  const int64_t n = k.rows * k.channels;
+  return {.bytes = traffic(n, k.x, k.residual, k.y) + (k.training ? traffic(n, k.x) : 0),
+          .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.relu ? ", ReLU" : "", k.residual ? ", sum" : "")};
+}
+inline int64_t scratch_bytes(const BatchNorm& k, Device device) {
+  return k.training ? BatchNormSplit{k.rows, k.channels}.partial_bytes(k.x.dtype, device) : 0;
+}
 
 // Gradients of BatchNorm. x̂ is recomputed from x, mean and inv_std; the ReLU's mask is y > 0.
 struct BatchNormBackward {
@@ -54,10 +63,17 @@ struct BatchNormBackward {
   Out dx;             // or null
   Out dresidual;      // dy under the mask, or null
   Out dgamma, dbeta;  // (channels)
-  Out partial;        // scratch as in BatchNorm
   int64_t rows, channels;
   bool training;
 };
 GESTALT_KERNEL(BatchNormBackward)
+inline Cost cost(const BatchNormBackward& k) {
+  const int64_t n = k.rows * k.channels;
+  return {.bytes = (k.training ? 2 : 1) * traffic(n, k.x, k.dy, k.y) + traffic(n, k.dx, k.dresidual),
+          .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.y ? ", ReLU" : "", k.dresidual ? ", sum" : "")};
+}
+inline int64_t scratch_bytes(const BatchNormBackward& k, Device device) {
+  return BatchNormSplit{k.rows, k.channels}.partial_bytes(k.x.dtype, device);
+}
 
 }  // namespace gestalt::kernels

@@ -16,6 +16,16 @@ struct ConvShape {
   bool operator==(const ConvShape&) const = default;
 };
 
+inline Cost cost(const ConvShape& s, DType dtype, DType weights) {
+  const int64_t x = s.batch * s.height * s.width * s.in_channels;
+  const int64_t y = s.batch * s.out_height() * s.out_width() * s.out_channels;
+  const int64_t taps = s.kernel_height * s.kernel_width * s.in_channels;
+  return {.flops = 2 * real(y) * real(taps),
+          .bytes = real(x + y) * real(size_of(dtype)) + real(s.out_channels * taps) * real(size_of(weights)),
+          .shape = fmt::format("{}×{}×{}: {} to {}, {}×{} stride {}", s.batch, s.height, s.width, s.in_channels,
+                               s.out_channels, s.kernel_height, s.kernel_width, s.stride)};
+}
+
 // y = x ⋆ w. x, w and y share a dtype.
 struct Conv {
   In x;   // (batch, height, width, in_channels)
@@ -24,6 +34,7 @@ struct Conv {
   ConvShape shape;
 };
 GESTALT_KERNEL(Conv)
+inline Cost cost(const Conv& k) { return cost(k.shape, k.x.dtype, k.w.dtype); }
 
 // dx of Conv.
 struct ConvBackwardInput {
@@ -32,6 +43,7 @@ struct ConvBackwardInput {
   ConvShape shape;
 };
 GESTALT_KERNEL(ConvBackwardInput)
+inline Cost cost(const ConvBackwardInput& k) { return cost(k.shape, k.dy.dtype, k.w.dtype); }
 
 // dw of Conv. dw is of the accumulator's dtype.
 struct ConvBackwardWeights {
@@ -40,5 +52,6 @@ struct ConvBackwardWeights {
   ConvShape shape;
 };
 GESTALT_KERNEL(ConvBackwardWeights)
+inline Cost cost(const ConvBackwardWeights& k) { return cost(k.shape, k.x.dtype, k.dw.dtype); }
 
 }  // namespace gestalt::kernels

@@ -14,6 +14,7 @@ struct CosineLoss {
   int64_t rows, dim;
 };
 GESTALT_KERNEL(CosineLoss)
+inline Cost cost(const CosineLoss& k) { return {.bytes = traffic(k.rows * k.dim, k.p, k.z), .loss = true}; }
 
 // dp = dy · ∂loss/∂p = −2·dy/rows · (z_i/‖z_i‖ − cosine[i] p_i/‖p_i‖) / ‖p_i‖, and dz the same with p and z exchanged.
 struct CosineLossBackward {
@@ -23,5 +24,8 @@ struct CosineLossBackward {
   int64_t rows, dim;
 };
 GESTALT_KERNEL(CosineLossBackward)
+inline Cost cost(const CosineLossBackward& k) {
+  return {.bytes = traffic(k.rows * k.dim, k.p, k.z, k.dp, k.dz), .loss = true};
+}
 
 }  // namespace gestalt::kernels

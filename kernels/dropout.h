@@ -22,5 +22,6 @@ struct Dropout {
   int64_t count;  // below 2³⁴
 };
 GESTALT_KERNEL(Dropout)
+inline Cost cost(const Dropout& k) { return {.bytes = traffic(k.count, k.x, k.y)}; }
 
 }  // namespace gestalt::kernels

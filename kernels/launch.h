@@ -8,6 +8,7 @@
 
 #include "kernels/cost.h"
 #include "kernels/memory.h"
+#include "kernels/scratch.h"
 
 #ifndef GESTALT_WITH_CUDA
 #define GESTALT_WITH_CUDA 0
@@ -115,10 +116,7 @@ class LaunchScratch {
 // Runs the kernel on the stream's device.
 template <class Args>
 void launch(const Args& args, Stream stream) {
-  constexpr auto cost_of = []([[maybe_unused]] const void* k) -> Cost {
-    if constexpr (requires(const Args& a) { cost(a); }) return cost(*static_cast<const Args*>(k));
-    return {};
-  };
+  constexpr auto cost_of = [](const void* k) { return cost(*static_cast<const Args*>(k)); };
   const ObservedLaunch observed({kernel_name(args), &args, cost_of, stream});
   const LaunchScratch<Args> scratch(args, stream);
   if (stream.device == Device::cpu) return run_on_cpu(args, stream);

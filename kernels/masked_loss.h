@@ -22,10 +22,17 @@ struct MaskedPatches {
 // target". No target outside the patch at hand exists.
 struct MaskedLoss {
   MaskedPatches of;
-  Out partial;  // (batch · count) accumulators, scratch: each masked patch's sum
-  Out loss;     // (1), the accumulator's dtype
+  Out loss;  // (1), the accumulator's dtype
 };
 GESTALT_KERNEL(MaskedLoss)
+inline Cost cost(const MaskedLoss& k) {
+  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images),
+          .loss = true};
+}
+// Each masked patch's sum.
+inline int64_t scratch_bytes(const MaskedLoss& k, Device) {
+  return k.of.grid.batch * k.of.count * size_of(accumulator_of(k.of.predictions.dtype));
+}
 
 // dpredictions = dloss[0] · 2 · (prediction − target) / (batch · count · side·side·3) where masked, else 0.
 struct MaskedLossBackward {
@@ -34,5 +41,10 @@ struct MaskedLossBackward {
   Out dpredictions;
 };
 GESTALT_KERNEL(MaskedLossBackward)
+inline Cost cost(const MaskedLossBackward& k) {
+  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images) +
+                   traffic(k.of.grid.batch * k.of.grid.patches() * k.of.grid.size(), k.dpredictions),
+          .loss = true};
+}
 
 }  // namespace gestalt::kernels

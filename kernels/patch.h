@@ -29,6 +29,9 @@ struct GatherPatches {
   int64_t picked;
 };
 GESTALT_KERNEL(GatherPatches)
+inline Cost cost(const GatherPatches& k) {
+  return {.bytes = traffic(k.grid.batch * k.picked * k.grid.size(), k.images, k.y)};
+}
 
 // The gradient of GatherPatches: dimages is 0 outside the patches picked. A batch element's indices are distinct.
 struct GatherPatchesBackward {
@@ -38,6 +41,10 @@ struct GatherPatchesBackward {
   int64_t picked;
 };
 GESTALT_KERNEL(GatherPatchesBackward)
+inline Cost cost(const GatherPatchesBackward& k) {
+  return {.bytes = traffic(k.grid.batch * k.picked * k.grid.size(), k.dy) +
+                   traffic(k.grid.batch * k.grid.patches() * k.grid.size(), k.dimages)};
+}
 
 // The 32-bit noise of a patch in MAE's random masking. A Philox block serves four patches.
 GESTALT_HOST_DEVICE uint32_t mask_noise(uint64_t seed, uint64_t step, int64_t image, int64_t patch) {
@@ -57,5 +64,9 @@ struct RandomMask {
   Varying<uint64_t> step;
 };
 GESTALT_KERNEL(RandomMask)
+inline Cost cost(const RandomMask& k) {
+  return {.bytes = traffic(k.batch * k.kept, k.visible) + traffic(k.batch * (1 + k.kept), k.places) +
+                   traffic(k.batch * (k.patches - k.kept), k.masked)};
+}
 
 }  // namespace gestalt::kernels

@@ -11,6 +11,8 @@ struct PoolShape {
 
   int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
   int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }
+  int64_t inputs() const { return batch * height * width * channels; }
+  int64_t outputs() const { return batch * out_height() * out_width() * channels; }
 };
 
 // y = the largest of each window; padding never wins. Of equal values the first in row-major order wins; NaN wins.
@@ -21,6 +23,9 @@ struct MaxPool {
   PoolShape shape;  // kernel ≤ 16
 };
 GESTALT_KERNEL(MaxPool)
+inline Cost cost(const MaxPool& k) {
+  return {.bytes = traffic(k.shape.inputs(), k.x) + traffic(k.shape.outputs(), k.y, k.index)};
+}
 
 // dx of MaxPool: each input gathers from the windows that chose it, so nothing is added twice or out of order.
 struct MaxPoolBackward {
@@ -29,6 +34,9 @@ struct MaxPoolBackward {
   PoolShape shape;
 };
 GESTALT_KERNEL(MaxPoolBackward)
+inline Cost cost(const MaxPoolBackward& k) {
+  return {.bytes = traffic(k.shape.inputs(), k.dx) + traffic(k.shape.outputs(), k.dy, k.index)};
+}
 
 // y = sum of each window / kernel²; padding counts as zeros.
 struct AveragePool {
@@ -37,6 +45,9 @@ struct AveragePool {
   PoolShape shape;
 };
 GESTALT_KERNEL(AveragePool)
+inline Cost cost(const AveragePool& k) {
+  return {.bytes = traffic(k.shape.inputs(), k.x) + traffic(k.shape.outputs(), k.y)};
+}
 
 struct AveragePoolBackward {
   In dy;
@@ -44,6 +55,9 @@ struct AveragePoolBackward {
   PoolShape shape;
 };
 GESTALT_KERNEL(AveragePoolBackward)
+inline Cost cost(const AveragePoolBackward& k) {
+  return {.bytes = traffic(k.shape.inputs(), k.dx) + traffic(k.shape.outputs(), k.dy)};
+}
 
 // y[n, c] = mean over p of x[n, p, c].
 struct GlobalAveragePool {
@@ -52,6 +66,9 @@ struct GlobalAveragePool {
   int64_t batch, positions, channels;
 };
 GESTALT_KERNEL(GlobalAveragePool)
+inline Cost cost(const GlobalAveragePool& k) {
+  return {.bytes = traffic(k.batch * k.positions * k.channels, k.x) + traffic(k.batch * k.channels, k.y)};
+}
 
 struct GlobalAveragePoolBackward {
   In dy;
@@ -59,5 +76,8 @@ struct GlobalAveragePoolBackward {
   int64_t batch, positions, channels;
 };
 GESTALT_KERNEL(GlobalAveragePoolBackward)
+inline Cost cost(const GlobalAveragePoolBackward& k) {
+  return {.bytes = traffic(k.batch * k.positions * k.channels, k.dx) + traffic(k.batch * k.channels, k.dy)};
+}
 
 }  // namespace gestalt::kernels

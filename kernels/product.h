@@ -17,5 +17,19 @@ struct Product {
   Out gelu = {};  // GELU of c in GPT-2's form, of c's shape and dtype, or absent
 };
 GESTALT_KERNEL(Product)
+inline Cost cost(const Product& k) {
+  return {
+      .flops = 2 * real(k.batch) * real(k.m) * real(k.n) * real(k.k),
+      .bytes = traffic(k.batch * k.m * k.k, k.a) + traffic(k.batch * k.k * k.n, k.b) +
+               traffic(k.batch * k.m * k.n, k.c, k.gelu),
+      .shape = fmt::format("{}{}·{} × {}·{}{}", k.batch > 1 ? fmt::format("{} of ", k.batch) : "", k.m, k.k, k.k, k.n,
+                           k.transpose_a   ? " (aᵀ)"
+                           : k.transpose_b ? " (bᵀ)"
+                                           : "")};
+}
+// CUDA: cuBLASLt wants a bias of the result's dtype.
+inline int64_t scratch_bytes(const Product& k, Device device) {
+  return device == Device::cuda && k.bias && k.c.dtype != DType::f32 ? k.n * size_of(k.c.dtype) : 0;
+}
 
 }  // namespace gestalt::kernels

@@ -21,21 +21,41 @@ struct GatherRows {
   TokenPick pick;
 };
 GESTALT_KERNEL(GatherRows)
-
-// i32s of scratch that ScatterRows needs on CUDA, to sort the picks by the row they go to.
-inline int64_t scatter_scratch(const TokenPick& p) {
-  return 2 * p.batch * p.length + 2 * p.batch * p.picked + p.batch * p.picked / 16 + 2;
+inline Cost cost(const GatherRows& k) {
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x, k.y)};
 }
 
 // y = 0, then y[b, index[b, k]] += x[b, k] in the order of k: the gradient of GatherRows. Sums are held in y's dtype,
 // on CUDA in f32.
 struct ScatterRows {
   In x, index;
-  Out y;        // (batch, length, columns)
-  Out scratch;  // CUDA: scatter_scratch(pick) i32; null on the CPU
+  Out y;  // (batch, length, columns)
   TokenPick pick;
 };
 GESTALT_KERNEL(ScatterRows)
+inline Cost cost(const ScatterRows& k) {
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x) +
+                   traffic(k.pick.batch * k.pick.length * k.pick.columns, k.y)};
+}
+
+// CUDA: the picks of a scatter sorted by the row of y that they go to. Rows with many picks are listed apart.
+struct ScatterSort {
+  static constexpr int many = 16;
+  int32_t *count, *end;       // (batch · length): picks of each row, and where they end in `order`
+  int32_t *unsorted, *order;  // (batch · picked)
+  int32_t* crowded;           // rows with more than `many` picks, at most batch · picked / many
+  int32_t* used;              // (2) entries of `order`, and of `crowded`, in use
+  int64_t rows, picks;
+
+  ScatterSort(Scratch& memory, const TokenPick& p) : rows(p.batch * p.length), picks(p.batch * p.picked) {
+    count = memory.take<int32_t>(rows), end = memory.take<int32_t>(rows);
+    unsorted = memory.take<int32_t>(picks), order = memory.take<int32_t>(picks);
+    crowded = memory.take<int32_t>(picks / many), used = memory.take<int32_t>(2);
+  }
+};
+inline int64_t scratch_bytes(const ScatterRows& k, Device device) {
+  return device == Device::cuda ? bytes_of<ScatterSort>(k.pick) : 0;
+}
 
 // y[b, index[b, k]] = x[b, k]; every other row is `fill`. A batch element's indices are distinct.
 struct FillRows {
@@ -45,6 +65,10 @@ struct FillRows {
   TokenPick pick;
 };
 GESTALT_KERNEL(FillRows)
+inline Cost cost(const FillRows& k) {
+  return {.bytes = traffic(k.pick.batch * k.pick.picked * k.pick.columns, k.x) +
+                   traffic(k.pick.batch * k.pick.length * k.pick.columns, k.y)};
+}
 
 // How many ranges of rows FillRowsBackward sums apart on CUDA.
 inline int64_t fill_rows_parts(const TokenPick& p) {
@@ -55,11 +79,17 @@ inline int64_t fill_rows_parts(const TokenPick& p) {
 // dfill of FillRows: the sum of dy over the rows that index does not name.
 struct FillRowsBackward {
   In dy, index;
-  Out dfill;    // (columns), the accumulator's dtype
-  Out partial;  // CUDA: (fill_rows_parts(pick), columns) accumulators; null on the CPU
+  Out dfill;  // (columns), the accumulator's dtype
   TokenPick pick;
 };
 GESTALT_KERNEL(FillRowsBackward)
+inline Cost cost(const FillRowsBackward& k) {
+  return {.bytes = traffic(k.pick.batch * (k.pick.length - k.pick.picked) * k.pick.columns, k.dy)};
+}
+// CUDA: the sum of each part.
+inline int64_t scratch_bytes(const FillRowsBackward& k, Device device) {
+  return device == Device::cuda ? fill_rows_parts(k.pick) * k.pick.columns * size_of(DType::f32) : 0;
+}
 
 // y[b, j] = x[b, j] for blocks of `count` contiguous elements whose starts lie x_stride and y_stride elements apart;
 // x_stride 0 repeats one block. Converts to y's dtype.
@@ -70,5 +100,6 @@ struct CopyBlocks {
   int64_t x_offset, y_offset;  // of the first block
 };
 GESTALT_KERNEL(CopyBlocks)
+inline Cost cost(const CopyBlocks& k) { return {.bytes = traffic(k.batch * k.count, k.x, k.y)}; }
 
 }  // namespace gestalt::kernels

@@ -29,5 +29,6 @@ struct SetVarying {
   int64_t bytes;
 };
 GESTALT_KERNEL(SetVarying)
+inline Cost cost(const SetVarying& k) { return {.bytes = real(k.bytes)}; }
 
 }  // namespace gestalt::kernels

@@ -73,20 +73,47 @@ void Optimizer::update() {
   const auto f = [](double v) { return static_cast<float>(v); };
   kernels::launch(kernels::GradNorm{arena_.grads.in(), squared_norm_.out(), arena_.size()}, stream);
   if (options_.kind == "adamw") {
-    kernels::launch(
-        kernels::AdamwStep{arena_.weights.out(), first_.out(), second_.out(), arena_.shadows.out(), arena_.grads.in(),
-                           squared_norm_.in(), segments, count, numbers_.get(), f(options_.beta1), f(options_.beta2),
-                           f(options_.epsilon), f(options_.decay), f(options_.clip)},
-        stream);
+    kernels::launch(kernels::AdamwStep{.weights = arena_.weights.out(),
+                                       .first = first_.out(),
+                                       .second = second_.out(),
+                                       .shadows = arena_.shadows.out(),
+                                       .grads = arena_.grads.in(),
+                                       .squared_norm = squared_norm_.in(),
+                                       .segments = segments,
+                                       .segment_count = count,
+                                       .count = arena_.size(),
+                                       .numbers = numbers_.get(),
+                                       .beta1 = f(options_.beta1),
+                                       .beta2 = f(options_.beta2),
+                                       .epsilon = f(options_.epsilon),
+                                       .decay = f(options_.decay),
+                                       .max_norm = f(options_.clip)},
+                    stream);
   } else {
     if (norms_)
-      kernels::launch(kernels::SegmentNorms{arena_.weights.in(), arena_.grads.in(), segments, count, norms_.out()},
+      kernels::launch(kernels::SegmentNorms{.weights = arena_.weights.in(),
+                                            .grads = arena_.grads.in(),
+                                            .segments = segments,
+                                            .segment_count = count,
+                                            .count = arena_.size(),
+                                            .norms = norms_.out()},
                       stream);
-    kernels::launch(
-        kernels::SgdStep{arena_.weights.out(), first_.out(), arena_.shadows.out(), arena_.grads.in(),
-                         squared_norm_.in(), norms_.in(), segments, count, numbers_.get(), f(options_.momentum),
-                         f(options_.decay), f(options_.clip), f(options_.trust), options_.clip_local},
-        stream);
+    kernels::launch(kernels::SgdStep{.weights = arena_.weights.out(),
+                                     .moments = first_.out(),
+                                     .shadows = arena_.shadows.out(),
+                                     .grads = arena_.grads.in(),
+                                     .squared_norm = squared_norm_.in(),
+                                     .norms = norms_.in(),
+                                     .segments = segments,
+                                     .segment_count = count,
+                                     .count = arena_.size(),
+                                     .numbers = numbers_.get(),
+                                     .momentum = f(options_.momentum),
+                                     .decay = f(options_.decay),
+                                     .max_norm = f(options_.clip),
+                                     .trust = f(options_.trust),
+                                     .clip_local = options_.clip_local},
+                    stream);
   }
   arena_.zero_grads();
 }

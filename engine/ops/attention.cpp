@@ -15,9 +15,10 @@ Tensor attention(const Tensor& qkv, bool causal) {
   kernels::launch(kernels::Attention{qkv.in(), y.out(), lse.out(), s}, qkv.stream());
   return record("attention", y, {qkv}, [qkv = qkv.detach(), y = y.detach(), lse, s](const Tensor& dy) -> Grads {
     Tensor dqkv = Tensor::empty(qkv.shape(), qkv.dtype(), qkv.device());
-    Tensor along = qkv.device() == Device::cuda ? Tensor::empty(lse.shape(), lse.dtype(), lse.device()) : Tensor();
-    kernels::launch(kernels::AttentionBackward{qkv.in(), y.in(), dy.in(), lse.in(), dqkv.out(), along.out(), s},
-                    dy.stream());
+    kernels::launch(
+        kernels::AttentionBackward{
+            .qkv = qkv.in(), .y = y.in(), .dy = dy.in(), .lse = lse.in(), .dqkv = dqkv.out(), .shape = s},
+        dy.stream());
     return {dqkv};
   });
 }

@@ -5,13 +5,6 @@
 #include "kernels/batch_norm.h"
 
 namespace gestalt {
-namespace {
-
-Tensor partial_sums(const Tensor& x, const kernels::BatchNormSplit& split) {
-  return Tensor::empty({split.partial_count()}, accumulator_of(x.dtype()), x.device());
-}
-
-}  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options) {
@@ -27,37 +20,54 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   check(rows > (options.training ? 1 : 0),
         "[batch_norm] got x {}, expected at least {} per channel; use a larger batch", x.shape().text(),
         options.training ? "two values" : "one value");
-  const kernels::BatchNormSplit split{rows, channels};
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   Tensor mean = Tensor::empty({channels}, accumulator, x.device());
   Tensor inv_std = Tensor::empty({channels}, accumulator, x.device());
   Tensor moving_mean = running_mean, moving_var = running_var;
-  Tensor partial = options.training ? partial_sums(x, split) : Tensor();
-  kernels::launch(kernels::BatchNorm{x.in(), residual.in(), gamma.in(), beta.in(), moving_mean.out(), moving_var.out(),
-                                     y.out(), mean.out(), inv_std.out(), partial ? partial.out() : Out{}, rows,
-                                     channels, options.eps, options.momentum, options.relu, options.training},
+  kernels::launch(kernels::BatchNorm{.x = x.in(),
+                                     .residual = residual.in(),
+                                     .gamma = gamma.in(),
+                                     .beta = beta.in(),
+                                     .running_mean = moving_mean.out(),
+                                     .running_var = moving_var.out(),
+                                     .y = y.out(),
+                                     .mean = mean.out(),
+                                     .inv_std = inv_std.out(),
+                                     .rows = rows,
+                                     .channels = channels,
+                                     .eps = options.eps,
+                                     .momentum = options.momentum,
+                                     .relu = options.relu,
+                                     .training = options.training},
                   x.stream());
   std::vector<Tensor> inputs{x, gamma, beta};
   if (residual) inputs.push_back(residual);
-  return record(
-      "batch_norm", y, inputs,
-      [x = x.detach(), y = options.relu ? y.detach() : Tensor(), gamma = gamma.detach(), mean, inv_std, split,
-       need_dx = x.requires_grad(), need_dresidual = residual && residual.requires_grad(), inputs = inputs.size(),
-       training = options.training](const Tensor& dy) -> Grads {
-        Grads grads(inputs);
-        const bool copy = need_dresidual && y;  // without ReLU dresidual is dy itself
-        if (need_dx) grads[0] = Tensor::empty(x.shape(), x.dtype(), x.device());
-        if (need_dresidual) grads[3] = copy ? Tensor::empty(x.shape(), x.dtype(), x.device()) : dy;
-        grads[1] = Tensor::empty(gamma.shape(), gamma.dtype(), x.device());
-        grads[2] = Tensor::empty(gamma.shape(), gamma.dtype(), x.device());
-        Tensor partial = partial_sums(x, split);
-        kernels::launch(
-            kernels::BatchNormBackward{x.in(), dy.in(), y.in(), gamma.in(), mean.in(), inv_std.in(),
-                                       need_dx ? grads[0].out() : Out{}, copy ? grads[3].out() : Out{}, grads[1].out(),
-                                       grads[2].out(), partial.out(), split.rows, split.channels, training},
-            dy.stream());
-        return grads;
-      });
+  return record("batch_norm", y, inputs,
+                [x = x.detach(), y = options.relu ? y.detach() : Tensor(), gamma = gamma.detach(), mean, inv_std, rows,
+                 channels, need_dx = x.requires_grad(), need_dresidual = residual && residual.requires_grad(),
+                 inputs = inputs.size(), training = options.training](const Tensor& dy) -> Grads {
+                  Grads grads(inputs);
+                  const bool copy = need_dresidual && y;  // without ReLU dresidual is dy itself
+                  if (need_dx) grads[0] = Tensor::empty(x.shape(), x.dtype(), x.device());
+                  if (need_dresidual) grads[3] = copy ? Tensor::empty(x.shape(), x.dtype(), x.device()) : dy;
+                  grads[1] = Tensor::empty(gamma.shape(), gamma.dtype(), x.device());
+                  grads[2] = Tensor::empty(gamma.shape(), gamma.dtype(), x.device());
+                  kernels::launch(kernels::BatchNormBackward{.x = x.in(),
+                                                             .dy = dy.in(),
+                                                             .y = y.in(),
+                                                             .gamma = gamma.in(),
+                                                             .mean = mean.in(),
+                                                             .inv_std = inv_std.in(),
+                                                             .dx = need_dx ? grads[0].out() : Out{},
+                                                             .dresidual = copy ? grads[3].out() : Out{},
+                                                             .dgamma = grads[1].out(),
+                                                             .dbeta = grads[2].out(),
+                                                             .rows = rows,
+                                                             .channels = channels,
+                                                             .training = training},
+                                  dy.stream());
+                  return grads;
+                });
 }
 
 }  // namespace gestalt

@@ -21,16 +21,26 @@ Tensor nt_xent(const Tensor& z, double temperature) {
   check(z.rank() == 2 && z.dim(0) >= 2 && z.dim(0) % 2 == 0 && z.dim(1) >= 1,
         "[nt_xent] got z {}, expected (2B, D): the first view of B images, then the second", z.shape().text());
   check(temperature > 0, "[nt_xent] got temperature {}, expected a positive one", temperature);
-  const int64_t rows = z.dim(0), dim = z.dim(1), scratch_size = kernels::nt_xent_scratch(rows, dim, z.device());
+  const int64_t rows = z.dim(0), dim = z.dim(1);
   Tensor row_sum = accumulators(z, rows), inv_norm = accumulators(z, rows), loss = accumulators(z, 1);
-  Tensor scratch = accumulators(z, scratch_size);
-  kernels::launch(
-      kernels::NtXent{z.in(), row_sum.out(), inv_norm.out(), loss.out(), scratch.out(), rows, dim, temperature},
-      z.stream());
+  kernels::launch(kernels::NtXent{.z = z.in(),
+                                  .row_sum = row_sum.out(),
+                                  .inv_norm = inv_norm.out(),
+                                  .loss = loss.out(),
+                                  .rows = rows,
+                                  .dim = dim,
+                                  .temperature = temperature},
+                  z.stream());
   return record("nt_xent", loss, {z}, [=, z = z.detach()](const Tensor& dy) -> Grads {
-    Tensor dz = like(z), scratch = accumulators(z, scratch_size);
-    kernels::launch(kernels::NtXentBackward{z.in(), row_sum.in(), inv_norm.in(), dy.in(), dz.out(), scratch.out(), rows,
-                                            dim, temperature},
+    Tensor dz = like(z);
+    kernels::launch(kernels::NtXentBackward{.z = z.in(),
+                                            .row_sum = row_sum.in(),
+                                            .inv_norm = inv_norm.in(),
+                                            .dy = dy.in(),
+                                            .dz = dz.out(),
+                                            .rows = rows,
+                                            .dim = dim,
+                                            .temperature = temperature},
                     z.stream());
     return {dz};
   });

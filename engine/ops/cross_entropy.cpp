@@ -14,12 +14,18 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
   check(options.label_smoothing >= 0 && options.label_smoothing <= 1,
         "[cross_entropy] got label smoothing {}, expected 0 to 1", options.label_smoothing);
   const DType accumulator = accumulator_of(logits.dtype());
-  Tensor row_loss = Tensor::empty({rows}, accumulator, logits.device());
   Tensor lse = Tensor::empty({rows}, accumulator, logits.device());
   Tensor loss = Tensor::empty({1}, accumulator, logits.device());
   Tensor share = Tensor::empty({1}, accumulator, logits.device());
-  kernels::launch(kernels::CrossEntropy{logits.in(), targets.in(), row_loss.out(), lse.out(), loss.out(), share.out(),
-                                        rows, classes, options.ignore_index, options.label_smoothing},
+  kernels::launch(kernels::CrossEntropy{.logits = logits.in(),
+                                        .target = targets.in(),
+                                        .lse = lse.out(),
+                                        .loss = loss.out(),
+                                        .share = share.out(),
+                                        .rows = rows,
+                                        .classes = classes,
+                                        .ignore = options.ignore_index,
+                                        .smoothing = options.label_smoothing},
                   logits.stream());
   return record("cross_entropy", loss, {logits}, [=](const Tensor& dy) -> Grads {
     // The node's input and this closure each hold the logits.

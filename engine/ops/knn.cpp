@@ -30,11 +30,16 @@ std::vector<int32_t> knn_predict(const Tensor& queries, const Tensor& bank, cons
   }
   Tensor predictions = Tensor::empty({queries.dim(0)}, DType::i32, queries.device());
   const Tensor voters = labels.to(queries.device());
-  Tensor scratch;
-  if (queries.device() == Device::cuda)
-    scratch = Tensor::empty({kernels::knn_scratch(queries.dim(0), rows, k)}, DType::f32, Device::cuda);
-  kernels::launch(kernels::Knn{queries.in(), bank.in(), voters.in(), predictions.out(), queries.dim(0), rows,
-                               queries.dim(1), k, temperature, classes, scratch.out()},
+  kernels::launch(kernels::Knn{.queries = queries.in(),
+                               .bank = bank.in(),
+                               .labels = voters.in(),
+                               .predictions = predictions.out(),
+                               .query_count = queries.dim(0),
+                               .bank_count = rows,
+                               .dim = queries.dim(1),
+                               .k = k,
+                               .temperature = temperature,
+                               .classes = classes},
                   queries.stream());
   const Tensor host = predictions.to(Device::cpu);
   const int32_t* values = host.data<int32_t>();

@@ -31,9 +31,8 @@ Tensor masked_loss(const Tensor& predictions, const Tensor& images, const Tensor
   const kernels::PatchGrid grid = grid_of(predictions, images, masked, side);
   const DType accumulator = accumulator_of(predictions.dtype());
   Tensor loss = Tensor::empty({1}, accumulator, predictions.device());
-  Tensor partial = Tensor::empty({masked.count()}, accumulator, predictions.device());
   const kernels::MaskedPatches of{predictions.in(), images.in(), masked.in(), grid, masked.dim(1), normalise};
-  kernels::launch(kernels::MaskedLoss{of, partial.out(), loss.out()}, predictions.stream());
+  kernels::launch(kernels::MaskedLoss{of, loss.out()}, predictions.stream());
   return record("masked_loss", loss, {predictions},
                 [predictions = predictions.detach(), images = images.detach(), masked, of](const Tensor& dy) -> Grads {
                   Tensor d = Tensor::empty(predictions.shape(), predictions.dtype(), predictions.device());

@@ -36,12 +36,18 @@ struct SavedNorm {
   // dx, dgamma, dbeta; `dsum` may be undefined.
   Grads gradients(const Tensor& dy, const Tensor& dsum) const {
     Tensor dx = like(h), dgamma = like(gamma), dbeta = like(gamma);
-    Tensor partial =
-        Tensor::empty({kernels::layer_norm_parts(extent.rows), 2, extent.columns}, gamma.dtype(), gamma.device());
-    kernels::launch(
-        kernels::LayerNormBackward{h.in(), dy.in(), dsum.in(), gamma.in(), mean.in(), inv_std.in(), dx.out(),
-                                   dgamma.out(), dbeta.out(), partial.out(), extent.rows, extent.columns},
-        dy.stream());
+    kernels::launch(kernels::LayerNormBackward{.h = h.in(),
+                                               .dy = dy.in(),
+                                               .dsum = dsum.in(),
+                                               .gamma = gamma.in(),
+                                               .mean = mean.in(),
+                                               .inv_std = inv_std.in(),
+                                               .dx = dx.out(),
+                                               .dgamma = dgamma.out(),
+                                               .dbeta = dbeta.out(),
+                                               .rows = extent.rows,
+                                               .columns = extent.columns},
+                    dy.stream());
     return {dx, dgamma, dbeta};
   }
 };

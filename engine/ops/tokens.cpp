@@ -18,9 +18,7 @@ Tensor gathered(const Tensor& x, const Tensor& index, const Shape& shape, DType 
 
 Tensor scattered(const Tensor& x, const Tensor& index, const Shape& shape, DType dtype, const TokenPick& pick) {
   Tensor y = Tensor::empty(shape, dtype, x.device());
-  Tensor scratch =
-      x.device() == Device::cuda ? Tensor::empty({kernels::scatter_scratch(pick)}, DType::i32, x.device()) : Tensor();
-  kernels::launch(kernels::ScatterRows{x.in(), index.in(), y.out(), scratch ? scratch.out() : Out{}, pick}, x.stream());
+  kernels::launch(kernels::ScatterRows{x.in(), index.in(), y.out(), pick}, x.stream());
   return y;
 }
 
@@ -79,17 +77,12 @@ Tensor scatter_tokens(const Tensor& visible, const Tensor& index, const Tensor& 
   const TokenPick pick{visible.dim(0), length, visible.dim(1), visible.dim(2)};
   Tensor y = Tensor::empty(visible.shape().with(1, length), visible.dtype(), visible.device());
   kernels::launch(kernels::FillRows{visible.in(), index.in(), mask_token.in(), y.out(), pick}, visible.stream());
-  return record(
-      "scatter_tokens", y, {visible, mask_token}, [index, pick, shape = visible.shape()](const Tensor& dy) -> Grads {
-        Tensor dtoken = Tensor::empty({pick.columns}, accumulator_of(dy.dtype()), dy.device());
-        Tensor partial;
-        if (dy.device() == Device::cuda)
-          partial = Tensor::empty({kernels::fill_rows_parts(pick), pick.columns}, dtoken.dtype(), dy.device());
-        kernels::launch(
-            kernels::FillRowsBackward{dy.in(), index.in(), dtoken.out(), partial ? partial.out() : Out{}, pick},
-            dy.stream());
-        return {gathered(dy, index, shape, dy.dtype(), pick), dtoken};
-      });
+  return record("scatter_tokens", y, {visible, mask_token},
+                [index, pick, shape = visible.shape()](const Tensor& dy) -> Grads {
+                  Tensor dtoken = Tensor::empty({pick.columns}, accumulator_of(dy.dtype()), dy.device());
+                  kernels::launch(kernels::FillRowsBackward{dy.in(), index.in(), dtoken.out(), pick}, dy.stream());
+                  return {gathered(dy, index, shape, dy.dtype(), pick), dtoken};
+                });
 }
 
 Tensor concat(const Tensor& a, const Tensor& b) {

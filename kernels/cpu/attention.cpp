@@ -23,7 +23,6 @@ constexpr int64_t lanes = tile_columns<S> / 2;
 template <class T>
 constexpr int64_t line = 64 / sizeof(T);  // elements of a cache line
 
-int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 int64_t padded(int64_t n, int64_t to) { return divide_up(n, to) * to; }
 
 // One thread's memory for a head: matrices of (length, dim), zero-padded to whole registers, and tiles of scores

@@ -101,10 +101,9 @@ void for_each_strip(int64_t channels, F&& f) {
 
 // Joins the blocks' moments into mean, inv_std and the running statistics.
 template <class T>
-void batch_statistics(const BatchNorm& k, const BatchNormSplit& split) {
+void batch_statistics(const BatchNorm& k, const BatchNormSplit& split, Accumulator<T>* partial) {
   using S = Accumulator<T>;
   const T* x = k.x.as<T>();
-  S* partial = k.partial.as<S>();
   const int64_t width = split.width();
   for_each_block(split, [&](const Block& b) {
     S* mean = partial + b.chunk * 2 * width + b.column;
@@ -221,11 +220,10 @@ void block_dx(const BatchNormBackward& k, const Block& b) {
 }
 
 template <bool Relu, class T>
-void backward(const BatchNormBackward& k) {
+void backward(const BatchNormBackward& k, Accumulator<T>* partial) {
   using S = Accumulator<T>;
   const BatchNormSplit split{k.rows, k.channels};
   const int64_t width = split.width();
-  S* partial = k.partial.as<S>();
   for_each_block(split, [&](const Block& b) {
     S* sum = partial + b.chunk * 2 * width + b.column;
     block_sums<Relu, T>(k, b, sum, sum + width);
@@ -250,13 +248,13 @@ void backward(const BatchNormBackward& k) {
 
 }  // namespace
 
-void run(const BatchNorm& k, Stream) {
+void run(const BatchNorm& k, Stream stream) {
   dispatch_float(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
     const BatchNormSplit split{k.rows, k.channels};
     if (k.training) {
-      batch_statistics<T>(k, split);
+      batch_statistics<T>(k, split, static_cast<S*>(stream.scratch));
     } else {
       const S *mean = k.running_mean.as<S>(), *var = k.running_var.as<S>();
       S *out_mean = k.mean.as<S>(), *inv_std = k.inv_std.as<S>();
@@ -274,11 +272,12 @@ void run(const BatchNorm& k, Stream) {
   });
 }
 
-void run(const BatchNormBackward& k, Stream) {
+void run(const BatchNormBackward& k, Stream stream) {
   dispatch_float(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    if (k.y) return backward<true, T>(k);
-    return backward<false, T>(k);
+    auto* partial = static_cast<Accumulator<T>*>(stream.scratch);
+    if (k.y) return backward<true, T>(k, partial);
+    return backward<false, T>(k, partial);
   });
 }
 

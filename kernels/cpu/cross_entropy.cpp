@@ -42,7 +42,7 @@ int64_t grain(int64_t classes) { return std::max<int64_t>(1, 8192 / std::max<int
 
 }  // namespace
 
-void run(const CrossEntropy& k, Stream) {
+void run(const CrossEntropy& k, Stream stream) {
   const int32_t* target = k.target.as<int32_t>();
   int64_t counted = 0;
   for (int64_t i = 0; i < k.rows; ++i) {
@@ -55,7 +55,7 @@ void run(const CrossEntropy& k, Stream) {
     using T = decltype(tag);
     using S = Accumulator<T>;
     const T* logits = k.logits.as<T>();
-    S *row_loss = k.row_loss.as<S>(), *lse = k.lse.as<S>();
+    S *row_loss = static_cast<S*>(stream.scratch), *lse = k.lse.as<S>();
     const S smoothing = static_cast<S>(k.smoothing), mean = smoothing / static_cast<S>(k.classes);
     parallel_ranges(k.rows, grain(k.classes), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {

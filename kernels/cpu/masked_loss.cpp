@@ -56,13 +56,13 @@ double share_of(const MaskedPatches& k) { return 1.0 / static_cast<double>(k.gri
 
 }  // namespace
 
-void run(const MaskedLoss& k, Stream) {
+void run(const MaskedLoss& k, Stream stream) {
   check_masked(k.of);
   dispatch_float(k.of.predictions.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
     const int64_t size = k.of.grid.size(), patches = k.of.grid.batch * k.of.count;
-    S* partial = k.partial.as<S>();
+    S* partial = static_cast<S*>(stream.scratch);
     parallel_ranges(patches, grain_of(k.of.grid), [&](int64_t begin, int64_t end) {
       for_each_masked<T>(k.of, begin, end, [&](int64_t i, const T* prediction, const S* target) {
         S sum = 0;

@@ -11,8 +11,8 @@
 namespace gestalt::kernels::cpu {
 namespace {
 
-constexpr int64_t block = 64;   // rows and columns of a tile of similarities
-constexpr int64_t chunks = 16;  // partial row sums; fixed, so that the result does not depend on the threads
+constexpr int64_t block = nt_xent_tile;        // rows and columns of a tile of similarities
+constexpr int64_t chunks = nt_xent_row_parts;  // fixed, so that the result does not depend on the threads
 
 // The normalised rows, padded with zeros to whole tiles, in the two layouts that products take them in.
 template <class S>
@@ -23,13 +23,10 @@ struct Units {
   S* gradient;  // (padded_rows, padded_dim), of `row`
   S* partial;   // (chunks, padded_rows)
 
-  Units(int64_t rows, int64_t dim, S* scratch) : rows(rows), dim(dim) {
-    padded_rows = (rows + block - 1) / block * block;
-    padded_dim = (dim + block - 1) / block * block;
-    row = scratch;
-    panel = row + padded_rows * padded_dim;
-    gradient = panel + padded_rows * padded_dim;
-    partial = gradient + padded_rows * padded_dim;
+  Units(int64_t rows, int64_t dim, Scratch memory) : rows(rows), dim(dim) {
+    const NtXentScratch<S, S> s(memory, Device::cpu, rows, dim);
+    padded_rows = s.padded_rows, padded_dim = s.padded_dim;
+    row = s.units, panel = s.panels, gradient = s.gradient, partial = s.partial;
   }
 
   int64_t blocks() const { return padded_rows / block; }
@@ -153,11 +150,11 @@ void finish_rows(const Units<S>& u, const S* inv_norm, S factor, T* dz) {
 
 }  // namespace
 
-void run(const NtXent& k, Stream) {
+void run(const NtXent& k, Stream stream) {
   dispatch_float(k.z.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
-    const Units<S> u(k.rows, k.dim, k.scratch.as<S>());
+    const Units<S> u(k.rows, k.dim, Scratch(stream.scratch));
     const T* z = k.z.as<T>();
     S *inv_norm = k.inv_norm.as<S>(), *row_sum = k.row_sum.as<S>();
     for (int64_t i = 0; i < k.rows; ++i) inv_norm[i] = inverse_norm<T, S>(z + i * k.dim, k.dim);
@@ -190,11 +187,11 @@ void run(const NtXent& k, Stream) {
   });
 }
 
-void run(const NtXentBackward& k, Stream) {
+void run(const NtXentBackward& k, Stream stream) {
   dispatch_float(k.z.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
-    const Units<S> u(k.rows, k.dim, k.scratch.as<S>());
+    const Units<S> u(k.rows, k.dim, Scratch(stream.scratch));
     const S *inv_norm = k.inv_norm.as<S>(), *row_sum = k.row_sum.as<S>();
     normalize(u, k.z.as<T>(), inv_norm);
     S* inv_sum = u.partial;

@@ -97,12 +97,12 @@ void run(const LayerNorm& k, Stream) {
   });
 }
 
-void run(const LayerNormBackward& k, Stream) {
+void run(const LayerNormBackward& k, Stream stream) {
   dispatch_float(k.h.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
     const int64_t n = k.columns, chunk = layer_norm_chunk(k.rows), chunks = layer_norm_chunks(k.rows);
-    S* partial = k.partial.as<S>();
+    S* partial = static_cast<S*>(stream.scratch);
     parallel_ranges(chunks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) {
         S* sums = partial + c * 2 * n;

@@ -388,8 +388,9 @@ void run(const AttentionBackward& k, Stream stream) {
   const float scale = 1 / std::sqrt(static_cast<float>(s.dim));
   dispatch_cuda(k.qkv.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const BackwardPointers<T> p{k.qkv.as<T>(),     k.y.as<T>(),         k.dy.as<T>(),
-                                k.lse.as<float>(), k.along.as<float>(), k.dqkv.as<T>()};
+    const BackwardPointers<T> p{
+        k.qkv.as<T>(), k.y.as<T>(), k.dy.as<T>(), k.lse.as<float>(), static_cast<float*>(stream.scratch),
+        k.dqkv.as<T>()};
     const bool fast = s.dim * sizeof(T) % 16 == 0 && aligned16(p.qkv, p.dy);
     launch_kernel(along_kernel<T>, divide_up(s.batch * s.length * s.heads, warps), threads, 0, stream, p, s);
     dispatch_dim(s.dim, [&](auto number) {

@@ -230,7 +230,7 @@ void forward(const BatchNorm& k, Stream stream) {
       k.momentum};
   if (k.training) {
     const Sweep sweep(split, grid);
-    float* partial = k.partial.as<float>();
+    auto* partial = static_cast<float*>(stream.scratch);
     launch_kernel(moments_kernel<N, T>, dim3(grid.tiles, sweep.splits), grid.block(), 0, stream, x, partial, k.channels,
                   sweep);
     launch_kernel(join_moments_kernel, static_cast<unsigned>(divide_up(k.channels, join_width)),
@@ -255,7 +255,7 @@ void backward(const BatchNormBackward& k, Stream stream) {
   const Sweep sweep(BatchNormSplit{k.rows, k.channels}, grid);
   const T *x = k.x.as<T>(), *dy = k.dy.as<T>(), *y = k.y.as<T>();
   const float *mean = k.mean.as<float>(), *inv_std = k.inv_std.as<float>();
-  float *partial = k.partial.as<float>(), *dgamma = k.dgamma.as<float>(), *dbeta = k.dbeta.as<float>();
+  float *partial = static_cast<float*>(stream.scratch), *dgamma = k.dgamma.as<float>(), *dbeta = k.dbeta.as<float>();
   launch_kernel(gradient_sums_kernel<N, Relu, T>, dim3(grid.tiles, sweep.splits), grid.block(), 0, stream, x, dy, y,
                 mean, partial, k.channels, sweep);
   join_pairs(stream, partial, sweep.splits, k.channels, dbeta, dgamma, inv_std);

@@ -139,7 +139,7 @@ void dispatch_width(int64_t classes, F&& f) {
 }  // namespace
 
 void run(const CrossEntropy& k, Stream stream) {
-  float *row_loss = k.row_loss.as<float>(), *lse = k.lse.as<float>();
+  float *row_loss = static_cast<float*>(stream.scratch), *lse = k.lse.as<float>();
   const int32_t* target = k.target.as<int32_t>();
   dispatch_cuda(k.logits.dtype, [&](auto tag) {
     using T = decltype(tag);

@@ -60,43 +60,36 @@ struct Slope {
   __device__ float operator()(float x, float dy) const { return dy * formula.df(x); }
 };
 
-// Sums are made of partial sums over fixed ranges, joined in their order. Calls take turns on the compute stream.
-constexpr int most_partials = 1024;
-constexpr int64_t sum_chunk = 8192;  // the least elements a block adds up
-__device__ double sum_partials[most_partials];
-
 template <class T>
-__global__ void __launch_bounds__(threads) sum_kernel(const T* x, int64_t count, int64_t chunk) {
+__global__ void __launch_bounds__(threads) sum_kernel(const T* x, double* partial, int64_t count, int64_t chunk) {
   const int64_t begin = blockIdx.x * chunk, end = begin + chunk < count ? begin + chunk : count;
   double sum = 0;
   for (int64_t i = begin + threadIdx.x; i < end; i += threads) sum += static_cast<float>(x[i]);
   sum = block_sum(sum);
-  if (threadIdx.x == 0) sum_partials[blockIdx.x] = sum;
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 template <class Y>
-__global__ void __launch_bounds__(threads) join_sum_kernel(Y* y, int partials, double scale) {
+__global__ void __launch_bounds__(threads) join_sum_kernel(const double* partial, Y* y, int parts, double scale) {
   double sum = 0;
-  for (int i = threadIdx.x; i < partials; i += threads) sum += sum_partials[i];
+  for (int i = threadIdx.x; i < parts; i += threads) sum += partial[i];
   sum = block_sum(sum);
   if (threadIdx.x == 0) y[0] = static_cast<Y>(static_cast<float>(sum * scale));
 }
 
-constexpr int strip_rows = 8;                      // rows that a block reads at once, one a warp
-constexpr int64_t most_column_partials = 1 << 20;  // splits · columns
-__device__ float column_partials[most_column_partials];
+constexpr int strip_rows = ColumnSumSplit::strip_rows;  // one a warp
 
-// Sums a range of rows into `y`, or, if that is null, into the partial sums: each lane owns N neighbouring columns,
-// each warp every eighth row.
+// Sums a range of rows into a row of `sums_of_ranges`: each lane owns N neighbouring columns, each warp every eighth
+// row.
 template <int N, class T>
 __global__ void __launch_bounds__(32 * strip_rows)
-    column_sum_kernel(const T* x, float* y, int64_t rows, int64_t columns, int64_t rows_per_split) {
+    column_sum_kernel(const T* x, float* sums_of_ranges, int64_t rows, int64_t columns, int64_t rows_per_split) {
   GESTALT_SHARED(float, sums, [strip_rows][32 * N]);
   const int lane = threadIdx.x, warp = threadIdx.y;
   const int64_t column = (blockIdx.x * int64_t{32} + lane) * N;
   const int64_t begin = blockIdx.y * rows_per_split;
   const int64_t end = begin + rows_per_split < rows ? begin + rows_per_split : rows;
-  float* sums_of_range = y ? y : column_partials + blockIdx.y * columns;
+  float* sums_of_range = sums_of_ranges + blockIdx.y * columns;
   float sum[N] = {};
   if (column < columns)
     for (int64_t i = begin + warp; i < end; i += strip_rows) {
@@ -116,28 +109,23 @@ __global__ void __launch_bounds__(32 * strip_rows)
   }
 }
 
-__global__ void __launch_bounds__(threads) join_columns_kernel(float* y, int64_t columns, int splits) {
+__global__ void __launch_bounds__(threads)
+    join_columns_kernel(const float* partial, float* y, int64_t columns, int splits) {
   const int64_t j = blockIdx.x * int64_t{threads} + threadIdx.x;
   if (j >= columns) return;
   float sum = 0;
-  for (int s = 0; s < splits; ++s) sum += column_partials[s * columns + j];
+  for (int s = 0; s < splits; ++s) sum += partial[s * columns + j];
   y[j] = sum;
 }
 
 template <int N, class T>
-void column_sum(const ColumnSum& k, Stream stream) {
-  const int64_t strips = divide_up(k.columns, 32 * N);
-  // Splits are a function of the shape alone, so the order of the sum is too.
-  int64_t splits =
-      std::min({divide_up(1024, strips), divide_up(k.rows, 4 * strip_rows), most_column_partials / k.columns});
-  const int64_t rows_per_split = divide_up(std::max<int64_t>(1, k.rows), std::max<int64_t>(1, splits));
-  splits = std::max<int64_t>(1, divide_up(k.rows, rows_per_split));
-  float* y = k.y.as<float>();
-  launch_kernel(column_sum_kernel<N, T>, dim3(strips, splits), dim3(32, strip_rows), 0, stream, k.x.as<T>(),
-                splits == 1 ? y : nullptr, k.rows, k.columns, rows_per_split);
-  if (splits > 1)
-    launch_kernel(join_columns_kernel, divide_up(k.columns, threads), threads, 0, stream, y, k.columns,
-                  static_cast<int>(splits));
+void column_sum(const ColumnSum& k, const ColumnSumSplit& split, Stream stream) {
+  float *y = k.y.as<float>(), *partial = static_cast<float*>(stream.scratch);
+  launch_kernel(column_sum_kernel<N, T>, dim3(split.strips, split.splits), dim3(32, strip_rows), 0, stream, k.x.as<T>(),
+                split.splits == 1 ? y : partial, k.rows, k.columns, split.rows_per_split);
+  if (split.splits > 1)
+    launch_kernel(join_columns_kernel, divide_up(k.columns, threads), threads, 0, stream, partial, y, k.columns,
+                  split.splits);
 }
 
 // y = x + row, `packs` groups of N that do not cross a row's end; without packs N is 1.
@@ -239,29 +227,27 @@ void run(const PointwiseBackward& k, Stream stream) {
 }
 
 void run(const Sum& k, Stream stream) {
-  const int64_t chunk = std::max(sum_chunk, divide_up(k.count, most_partials));
-  const int partials = static_cast<int>(std::max<int64_t>(1, divide_up(k.count, chunk)));
+  const SumSplit split(k.count);
+  auto* partial = static_cast<double*>(stream.scratch);
   dispatch_cuda(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    launch_kernel(sum_kernel<T>, partials, threads, 0, stream, k.x.as<T>(), k.count, chunk);
+    launch_kernel(sum_kernel<T>, split.parts, threads, 0, stream, k.x.as<T>(), partial, k.count, split.chunk);
   });
   dispatch_cuda(k.y.dtype, [&](auto tag) {
     using Y = decltype(tag);
-    launch_kernel(join_sum_kernel<Y>, 1, threads, 0, stream, k.y.as<Y>(), partials, k.scale);
+    launch_kernel(join_sum_kernel<Y>, 1, threads, 0, stream, partial, k.y.as<Y>(), split.parts, k.scale);
   });
 }
 
 void run(const ColumnSum& k, Stream stream) {
   if (k.columns == 0) return;
-  check(k.columns <= most_column_partials, "[ColumnSum] got {} columns, expected at most {}", k.columns,
-        most_column_partials);
+  const ColumnSumSplit split(k);
   dispatch_cuda(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    constexpr int N = 4;
-    if (k.columns % N == 0 && aligned16(k.x.as<T>()))
-      column_sum<N, T>(k, stream);
+    if (split.wide)
+      column_sum<4, T>(k, split, stream);
     else
-      column_sum<1, T>(k, stream);
+      column_sum<1, T>(k, split, stream);
   });
 }
 

@@ -181,21 +181,19 @@ __global__ void __launch_bounds__(threads)
 template <class T>
 void classify(const Knn& k, Stream stream) {
   const T *queries = k.queries.as<T>(), *bank = k.bank.as<T>();
-  const int64_t neighbours = std::min(k.k, k.bank_count), chunk = knn_query_chunk(k.query_count, k.bank_count);
-  float* inv_queries = k.scratch.as<float>();
-  float *inv_bank = inv_queries + k.query_count, *similarities = inv_bank + k.bank_count;
-  float* chosen = similarities + chunk * k.bank_count;
-  launch_kernel(inverse_norm_kernel<T>, divide_up(k.query_count, warps), threads, 0, stream, queries, inv_queries,
+  Scratch memory(stream.scratch);
+  const KnnScratch s(memory, k);
+  launch_kernel(inverse_norm_kernel<T>, divide_up(k.query_count, warps), threads, 0, stream, queries, s.inv_queries,
                 k.query_count, k.dim);
-  launch_kernel(inverse_norm_kernel<T>, divide_up(k.bank_count, warps), threads, 0, stream, bank, inv_bank,
+  launch_kernel(inverse_norm_kernel<T>, divide_up(k.bank_count, warps), threads, 0, stream, bank, s.inv_bank,
                 k.bank_count, k.dim);
-  for (int64_t first = 0; first < k.query_count; first += chunk) {
-    const int64_t some = std::min(chunk, k.query_count - first);
+  for (int64_t first = 0; first < k.query_count; first += s.chunk) {
+    const int64_t some = std::min(s.chunk, k.query_count - first);
     launch_kernel(similarity_kernel<T>, dim3(divide_up(k.bank_count, tile_bank), divide_up(some, tile_queries)),
-                  threads, 0, stream, queries + first * k.dim, bank, inv_queries + first, inv_bank, similarities, some,
-                  k.bank_count, k.dim);
-    launch_kernel(vote_kernel, some, threads, 0, stream, similarities, k.labels.as<int32_t>(), chosen,
-                  k.predictions.as<int32_t>() + first, k.bank_count, static_cast<int>(neighbours), k.temperature,
+                  threads, 0, stream, queries + first * k.dim, bank, s.inv_queries + first, s.inv_bank, s.similarities,
+                  some, k.bank_count, k.dim);
+    launch_kernel(vote_kernel, some, threads, 0, stream, s.similarities, k.labels.as<int32_t>(), s.chosen,
+                  k.predictions.as<int32_t>() + first, k.bank_count, static_cast<int>(s.neighbours), k.temperature,
                   k.classes);
   }
 }

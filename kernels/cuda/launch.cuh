@@ -43,8 +43,6 @@ void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
   GESTALT_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Blocks for a grid-stride loop over `count` items: enough to fill the device, no more than there is work for.
 inline unsigned blocks_for(int64_t count, int block, int blocks_per_multiprocessor = 8) {
   const int64_t most = int64_t{multiprocessors()} * blocks_per_multiprocessor;

@@ -167,7 +167,7 @@ void dispatch_patch(const PatchGrid& grid, bool aligned, F&& f) {
 void run(const MaskedLoss& k, Stream stream) {
   const MaskedPatches& of = k.of;
   const int64_t picked = of.grid.batch * of.count;
-  float* partial = k.partial.as<float>();
+  auto* partial = static_cast<float*>(stream.scratch);
   dispatch_cuda(of.predictions.dtype, [&](auto tag) {
     using T = decltype(tag);
     const T* predictions = of.predictions.as<T>();

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int threads = 256, warps = threads / 32;  // of the kernels that walk over rows, a warp a row
 constexpr int most_dim = 512;
-constexpr int most_row_parts = 16;  // of the sums of a row, as scratch allows
 constexpr double log2_e = 1.4426950408889634;
 
 // What both passes read and write, in the scratch of the launch.
@@ -26,14 +25,11 @@ struct Work {
   float scale, offset;  // e^(s/τ − offset) = 2^(scale·s − offset)
 
   template <class K>
-  explicit Work(const K& k) : rows(k.rows), dim(k.dim) {
-    padded_rows = divide_up(rows, 64) * 64;
-    pitch = divide_up(dim, 64) * 64;
-    float* scratch = k.scratch.template as<float>();
-    units = reinterpret_cast<T*>(scratch);
-    gradient = crossed = scratch + padded_rows * pitch;
-    gradient_parts = static_cast<int>(nt_xent_gradient_parts(rows));
-    partial = gradient + gradient_parts * padded_rows * pitch;
+  Work(const K& k, Scratch memory) : rows(k.rows), dim(k.dim) {
+    const NtXentScratch<T, float> s(memory, Device::cuda, rows, dim);
+    padded_rows = s.padded_rows, pitch = s.padded_dim;
+    units = s.units, gradient = crossed = s.gradient, partial = s.partial;
+    gradient_parts = static_cast<int>(s.gradient_parts);
     scale = static_cast<float>(log2_e / k.temperature);
     offset = static_cast<float>(log2_e * nt_xent_offset(k.temperature));
   }
@@ -401,7 +397,7 @@ void sum_rows(Tile, const Work<T>& w, float* row_sum, Stream stream) {
   const int most = std::min(static_cast<int>(w.gradient_parts * w.pitch), multiprocessors());
   for (int begin = 0; begin < steps; begin += most) {
     const int end = std::min(steps, begin + most);
-    const int64_t cut = std::min({divide_up(wanted, blocks), int64_t{end - begin}, int64_t{most_row_parts}});
+    const int64_t cut = std::min({divide_up(wanted, blocks), int64_t{end - begin}, nt_xent_row_parts});
     const auto steps_of_part = static_cast<int>(divide_up(end - begin, cut));
     const auto parts = static_cast<int>(divide_up(end - begin, steps_of_part));
     launch_kernel(row_sums_kernel<Tile>, dim3(blocks, parts), Tile::threads, Tile::bytes(false), stream, w, begin, end,
@@ -438,7 +434,7 @@ auto with_tile(const Work<T>& w, bool backward, F&& f) {
 void run(const NtXent& k, Stream stream) {
   dispatch_cuda(k.z.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const Work<T> w(k);
+    const Work<T> w(k, Scratch(stream.scratch));
     const T* z = k.z.as<T>();
     float *inv_norm = k.inv_norm.as<float>(), *row_sum = k.row_sum.as<float>();
     launch_kernel(unit_rows_kernel<T>, divide_up(w.padded_rows, warps), threads, 0, stream, w, z, inv_norm, nullptr);
@@ -452,7 +448,7 @@ void run(const NtXent& k, Stream stream) {
 void run(const NtXentBackward& k, Stream stream) {
   dispatch_cuda(k.z.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const Work<T> w(k);
+    const Work<T> w(k, Scratch(stream.scratch));
     const T* z = k.z.as<T>();
     float* inv_norm = const_cast<float*>(k.inv_norm.as<float>());  // read: it is given
     launch_kernel(unit_rows_kernel<T>, divide_up(w.padded_rows, warps), threads, 0, stream, w, z, inv_norm,

@@ -13,11 +13,7 @@ constexpr int threads = 256;
 constexpr int64_t tile = 4096;  // elements a block takes at a time
 constexpr int N = 4;            // floats of a 16-byte access
 
-// Norms are sums in f64 of partial sums over fixed ranges, joined in their order. Calls take turns on the compute
-// stream.
-constexpr int64_t most_partials = 1024, most_segment_partials = 1 << 16;
-__device__ double norm_partials[most_partials];
-__device__ double segment_partials[2 * most_segment_partials];
+// Norms are sums in f64 of partial sums over fixed ranges, joined in their order.
 
 // The thread's part of Σ x² over [begin, end): 16 bytes at a time between the unaligned ends.
 __device__ double squared_part(const float* x, int64_t begin, int64_t end) {
@@ -35,15 +31,16 @@ __device__ double squared_part(const float* x, int64_t begin, int64_t end) {
   return sum;
 }
 
-__global__ void __launch_bounds__(threads) grad_norm_kernel(const float* grads, int64_t count, int64_t chunk) {
+__global__ void __launch_bounds__(threads)
+    grad_norm_kernel(const float* grads, double* partial, int64_t count, int64_t chunk) {
   const int64_t begin = blockIdx.x * chunk, end = begin + chunk < count ? begin + chunk : count;
   const double sum = block_sum(squared_part(grads, begin, end));
-  if (threadIdx.x == 0) norm_partials[blockIdx.x] = sum;
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(threads) join_norm_kernel(double* out, int partials) {
+__global__ void __launch_bounds__(threads) join_norm_kernel(const double* partial, double* out, int parts) {
   double sum = 0;
-  for (int i = threadIdx.x; i < partials; i += threads) sum += norm_partials[i];
+  for (int i = threadIdx.x; i < parts; i += threads) sum += partial[i];
   sum = block_sum(sum);
   if (threadIdx.x == 0) {
     out[0] = sum;
@@ -53,7 +50,7 @@ __global__ void __launch_bounds__(threads) join_norm_kernel(double* out, int par
 
 // Block (p, s): part p of segment s.
 __global__ void __launch_bounds__(threads)
-    segment_norm_kernel(const float* weights, const float* grads, const Segment* segments) {
+    segment_norm_kernel(const float* weights, const float* grads, const Segment* segments, double* partial) {
   const Segment s = segments[blockIdx.y];
   const int64_t part = ((s.end - s.begin + gridDim.x - 1) / gridDim.x + N - 1) / N * N;
   const int64_t from = s.begin + blockIdx.x * part, begin = from < s.end ? from : s.end;
@@ -61,17 +58,18 @@ __global__ void __launch_bounds__(threads)
   const double of_weights = block_sum(squared_part(weights, begin, end));
   const double of_grads = block_sum(squared_part(grads, begin, end));
   if (threadIdx.x == 0) {
-    double* to = segment_partials + 2 * (blockIdx.y * int64_t{gridDim.x} + blockIdx.x);
+    double* to = partial + 2 * (blockIdx.y * int64_t{gridDim.x} + blockIdx.x);
     to[0] = of_weights;
     to[1] = of_grads;
   }
 }
 
-__global__ void __launch_bounds__(threads) join_segments_kernel(double* norms, int64_t count, int parts) {
+__global__ void __launch_bounds__(threads)
+    join_segments_kernel(const double* partial, double* norms, int64_t count, int parts) {
   const int64_t i = blockIdx.x * int64_t{threads} + threadIdx.x;
   if (i >= 2 * count) return;
   double sum = 0;
-  for (int p = 0; p < parts; ++p) sum += segment_partials[2 * (i / 2 * parts + p) + i % 2];
+  for (int p = 0; p < parts; ++p) sum += partial[2 * (i / 2 * parts + p) + i % 2];
   norms[i] = sum;
 }
 
@@ -236,27 +234,26 @@ __global__ void __launch_bounds__(threads) ema_kernel(EmaBody body, Varying<doub
     sweep(at, at + tile < count ? at + tile : count, vectors, body);
 }
 
-// The arena's size is known on the device alone: a grid that fills it, whose idle blocks leave at once.
-unsigned step_blocks() { return static_cast<unsigned>(multiprocessors()) * 8; }
-
 }  // namespace
 
 void run(const GradNorm& k, Stream stream) {
-  const int64_t chunk = divide_up(std::max(tile, divide_up(k.count, most_partials)), N) * N;
-  const int partials = static_cast<int>(divide_up(k.count, chunk));
-  launch_kernel(grad_norm_kernel, partials, threads, 0, stream, k.grads.as<float>(), k.count, chunk);
-  launch_kernel(join_norm_kernel, 1, threads, 0, stream, k.squared_norm.as<double>(), partials);
+  const GradNormSplit split(k.count);
+  auto* partial = static_cast<double*>(stream.scratch);
+  launch_kernel(grad_norm_kernel, split.parts, threads, 0, stream, k.grads.as<float>(), partial, k.count, split.chunk);
+  launch_kernel(join_norm_kernel, 1, threads, 0, stream, partial, k.squared_norm.as<double>(), split.parts);
 }
 
 void run(const SegmentNorms& k, Stream stream) {
   if (k.segment_count == 0) return;
-  check(k.segment_count <= most_segment_partials, "[SegmentNorms] got {} segments, expected at most {}",
-        k.segment_count, most_segment_partials);
-  const auto parts = static_cast<int>(std::min<int64_t>(64, most_segment_partials / k.segment_count));
+  constexpr int64_t most_segments = 65535;  // the height of a grid
+  check(k.segment_count <= most_segments, "[SegmentNorms] got {} segments, expected at most {}", k.segment_count,
+        most_segments);
+  const auto parts = static_cast<int>(segment_norm_parts(k.segment_count));
+  auto* partial = static_cast<double*>(stream.scratch);
   launch_kernel(segment_norm_kernel, dim3(parts, k.segment_count), threads, 0, stream, k.weights.as<float>(),
-                k.grads.as<float>(), k.segments);
-  launch_kernel(join_segments_kernel, divide_up(2 * k.segment_count, threads), threads, 0, stream, k.norms.as<double>(),
-                k.segment_count, parts);
+                k.grads.as<float>(), k.segments, partial);
+  launch_kernel(join_segments_kernel, divide_up(2 * k.segment_count, threads), threads, 0, stream, partial,
+                k.norms.as<double>(), k.segment_count, parts);
 }
 
 void run(const SgdStep& k, Stream stream) {
@@ -264,7 +261,7 @@ void run(const SgdStep& k, Stream stream) {
   const SgdPointers p{k.weights.as<float>(), k.moments.as<float>(),       k.shadows.as<BFloat16>(),
                       k.grads.as<float>(),   k.squared_norm.as<double>(), k.norms.as<double>()};
   const bool vectors = aligned16(p.weights, p.moments, p.shadows, p.grads);
-  launch_kernel(sgd_kernel, step_blocks(), threads, 0, stream, k, p, vectors);
+  launch_kernel(sgd_kernel, blocks_for(k.count, tile), threads, 0, stream, k, p, vectors);
 }
 
 void run(const AdamwStep& k, Stream stream) {
@@ -282,8 +279,8 @@ void run(const AdamwStep& k, Stream stream) {
                        1,
                        0};
   const bool vectors = aligned16(body.weights, body.first, body.second, body.shadows, body.grads);
-  launch_kernel(adamw_kernel, step_blocks(), threads, 0, stream, body, k.squared_norm.as<double>(), k.max_norm,
-                k.segments, k.segment_count, k.numbers, k.decay, vectors);
+  launch_kernel(adamw_kernel, blocks_for(k.count, tile), threads, 0, stream, body, k.squared_norm.as<double>(),
+                k.max_norm, k.segments, k.segment_count, k.numbers, k.decay, vectors);
 }
 
 void run(const EmaStep& k, Stream stream) {

@@ -13,9 +13,6 @@ namespace gestalt::kernels::cuda {
 namespace {
 
 constexpr size_t most_workspace = size_t{32} << 20;
-constexpr int64_t most_bias = 1 << 17;
-// cuBLASLt wants a bias of the result's dtype; ours is f32. Products take turns on the compute stream.
-__device__ BFloat16 bias_copy[most_bias];
 
 cudaDataType_t type(DType dtype) {
   check(dtype == DType::f32 || dtype == DType::bf16, "[Product] got {}, expected f32 or bf16; f64 runs on --device cpu",
@@ -121,11 +118,8 @@ Plan make_plan(const Library& lib, const Product& k) {
 // The bias in the result's dtype.
 const void* bias_for(const Product& k, Stream stream) {
   if (k.c.dtype == DType::f32) return k.bias.data;
-  check(k.n <= most_bias, "[Product] got a bias of {}, expected at most {}", k.n, most_bias);
-  void* copy;
-  GESTALT_CUDA_CHECK(cudaGetSymbolAddress(&copy, bias_copy));
-  run(Convert{k.bias, {copy, DType::bf16}, k.n}, stream);
-  return copy;
+  run(Convert{k.bias, {stream.scratch, k.c.dtype}, k.n}, stream);
+  return stream.scratch;
 }
 
 Pointwise gelu_of(const Product& k) { return {{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}; }

@@ -291,7 +291,7 @@ void layer_norm_backward(const LayerNormBackward& k, Stream stream, S shape) {
   const T *h = k.h.as<T>(), *dy = k.dy.as<T>(), *dsum = k.dsum.as<T>();
   const float *gamma = k.gamma.as<float>(), *mean = k.mean.as<float>(), *inv_std = k.inv_std.as<float>();
   T* dx = k.dx.as<T>();
-  float* partial = k.partial.as<float>();
+  auto* partial = static_cast<float*>(stream.scratch);
   const int parts = static_cast<int>(layer_norm_parts(k.rows));
   if constexpr (S::Packs > 0) {
     launch_kernel(layer_norm_backward_kernel<S, T>, parts, row_threads, 0, stream, h, dy, dsum, gamma, mean, inv_std,

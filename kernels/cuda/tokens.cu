@@ -53,38 +53,18 @@ __global__ void __launch_bounds__(threads) gather_kernel(const X* x, const int32
   });
 }
 
-// The picks of a scatter sorted by the row of y that they go to. Rows with many picks are listed apart.
-constexpr int many = 16;
-struct Sorting {
-  int32_t *count, *end;       // (batch · length): picks of each row, and where they end in `order`
-  int32_t *unsorted, *order;  // (batch · picked)
-  int32_t* crowded;           // rows with more than `many` picks, at most batch · picked / many
-  int32_t* used;              // entries of `order`, and of `crowded`, in use
-  int64_t rows, picks;
-
-  Sorting(int32_t* scratch, const TokenPick& p)
-      : count(scratch),
-        end(count + p.batch * p.length),
-        unsorted(end + p.batch * p.length),
-        order(unsorted + p.batch * p.picked),
-        crowded(order + p.batch * p.picked),
-        used(crowded + p.batch * p.picked / many),
-        rows(p.batch * p.length),
-        picks(p.batch * p.picked) {}
-};
-
 // The row that pick i goes to, or −1.
 __device__ __forceinline__ int64_t row_of(const int32_t* index, int64_t i, const TokenPick& p) {
   const int32_t at = index[i];
   return at >= 0 && at < p.length ? i / p.picked * p.length + at : -1;
 }
 
-__global__ void __launch_bounds__(threads) clear_kernel(Sorting s) {
+__global__ void __launch_bounds__(threads) clear_kernel(ScatterSort s) {
   grid_stride(s.rows, [&](int64_t r) { s.count[r] = 0; });
   if (blockIdx.x == 0 && threadIdx.x < 2) s.used[threadIdx.x] = 0;
 }
 
-__global__ void __launch_bounds__(threads) count_kernel(const int32_t* index, Sorting s, TokenPick p) {
+__global__ void __launch_bounds__(threads) count_kernel(const int32_t* index, ScatterSort s, TokenPick p) {
   grid_stride(s.picks, [&](int64_t i) {
     const int64_t r = row_of(index, i, p);
     if (r >= 0) atomicAdd(&s.count[r], 1);
@@ -92,7 +72,7 @@ __global__ void __launch_bounds__(threads) count_kernel(const int32_t* index, So
 }
 
 // Gives each row its place in `order`. Which place depends on timing, but nothing else does.
-__global__ void __launch_bounds__(threads) reserve_kernel(Sorting s) {
+__global__ void __launch_bounds__(threads) reserve_kernel(ScatterSort s) {
   const int lane = threadIdx.x % 32;
   for (int64_t base = blockIdx.x * int64_t{threads}; base < s.rows; base += int64_t{gridDim.x} * threads) {
     const int64_t r = base + threadIdx.x;
@@ -107,11 +87,11 @@ __global__ void __launch_bounds__(threads) reserve_kernel(Sorting s) {
     if (lane == 31) start = atomicAdd(&s.used[0], before);
     start = __shfl_sync(full_warp, start, 31);
     if (r < s.rows) s.end[r] = start + before - n;  // the start for now
-    if (n > many) s.crowded[atomicAdd(&s.used[1], 1)] = static_cast<int32_t>(r);
+    if (n > ScatterSort::many) s.crowded[atomicAdd(&s.used[1], 1)] = static_cast<int32_t>(r);
   }
 }
 
-__global__ void __launch_bounds__(threads) place_kernel(const int32_t* index, Sorting s, TokenPick p) {
+__global__ void __launch_bounds__(threads) place_kernel(const int32_t* index, ScatterSort s, TokenPick p) {
   grid_stride(s.picks, [&](int64_t i) {
     const int64_t r = row_of(index, i, p);
     if (r >= 0) s.unsorted[atomicAdd(&s.end[r], 1)] = static_cast<int32_t>(i);
@@ -119,7 +99,7 @@ __global__ void __launch_bounds__(threads) place_kernel(const int32_t* index, So
 }
 
 // Puts the picks of a row in their order: each counts those before it.
-__global__ void __launch_bounds__(threads) order_kernel(const int32_t* index, Sorting s, TokenPick p) {
+__global__ void __launch_bounds__(threads) order_kernel(const int32_t* index, ScatterSort s, TokenPick p) {
   grid_stride(s.picks, [&](int64_t i) {
     const int64_t r = row_of(index, i, p);
     if (r < 0) return;
@@ -145,12 +125,12 @@ __device__ __forceinline__ Pack<Y, N> rounded(const float (&sum)[N]) {
   return out;
 }
 
-// Rows of y with up to `many` picks, a warp each.
+// Rows of y with up to ScatterSort::many picks, a warp each.
 template <int N, class X, class Y>
-__global__ void __launch_bounds__(threads) scatter_kernel(const X* x, Y* y, Sorting s, int64_t columns) {
+__global__ void __launch_bounds__(threads) scatter_kernel(const X* x, Y* y, ScatterSort s, int64_t columns) {
   each_row(s.rows, [&](int64_t r) {
     const int n = s.count[r];
-    if (n > many) return;
+    if (n > ScatterSort::many) return;
     const int32_t* order = s.order + s.end[r] - n;
     write_row<N>(y + r * columns, columns, [&](int64_t c) {
       float sum[N] = {};
@@ -165,7 +145,7 @@ constexpr int crowd_warps = 32;
 // A block takes 32·N columns of a crowded row at a time, each warp every 32nd pick.
 template <int N, class X, class Y>
 __global__ void __launch_bounds__(32 * crowd_warps)
-    scatter_crowded_kernel(const X* x, Y* y, Sorting s, int64_t columns) {
+    scatter_crowded_kernel(const X* x, Y* y, ScatterSort s, int64_t columns) {
   GESTALT_SHARED(float, sums, [crowd_warps][32 * N]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t tiles = (columns + 32 * N - 1) / (32 * N);
@@ -286,7 +266,8 @@ void run(const GatherRows& k, Stream stream) {
 void run(const ScatterRows& k, Stream stream) {
   const TokenPick& p = k.pick;
   const int32_t* index = k.index.as<int32_t>();
-  const Sorting s(k.scratch.as<int32_t>(), p);
+  Scratch memory(stream.scratch);
+  const ScatterSort s(memory, p);
   check(std::max(s.rows, s.picks) < (int64_t{1} << 31), "[scatter] got {} picks into {} rows, expected below 2³¹",
         s.picks, s.rows);
   const unsigned over_picks = blocks_for(s.picks, threads), over_rows = blocks_for(s.rows, threads);
@@ -301,7 +282,7 @@ void run(const ScatterRows& k, Stream stream) {
     using Y = decltype(ty);
     launch_kernel(scatter_kernel<n, X, Y>, row_grid(s.rows), threads, 0, stream, k.x.as<X>(), k.y.as<Y>(), s,
                   p.columns);
-    if (s.picks > many)
+    if (s.picks > ScatterSort::many)
       launch_kernel(scatter_crowded_kernel<n, X, Y>, multiprocessors() * 2, 32 * crowd_warps, 0, stream, k.x.as<X>(),
                     k.y.as<Y>(), s, p.columns);
   });
@@ -321,7 +302,7 @@ void run(const FillRowsBackward& k, Stream stream) {
   const TokenPick& p = k.pick;
   const int64_t rows = std::max<int64_t>(1, p.batch * p.length);
   const int64_t rows_per_part = divide_up(rows, fill_rows_parts(p)), parts = divide_up(rows, rows_per_part);
-  float* partial = k.partial.as<float>();
+  auto* partial = static_cast<float*>(stream.scratch);
   const bool wide = p.columns % widest == 0 && aligned16(k.dy.data);
   dispatch_pack(k.dy.dtype, wide, [&](auto tag, auto n) {
     using T = decltype(tag);

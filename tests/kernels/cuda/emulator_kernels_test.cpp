@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,6 +15,19 @@
 
 namespace gestalt::kernels::cuda {
 namespace {
+
+// This program has no allocator: each launch gets working memory of its own.
+[[maybe_unused]] const bool scratch_is_set = [] {
+  scratch_source = {[](int64_t bytes, Stream stream) {
+                      return stream.device == Device::cpu ? std::malloc(static_cast<size_t>(bytes))
+                                                          : device_allocate(static_cast<size_t>(bytes));
+                    },
+                    [](void* memory, Stream stream) {
+                      if (stream.device == Device::cpu) return std::free(memory);
+                      device_release(memory);
+                    }};
+  return true;
+}();
 
 // Where a tensor begins within its allocation: 16-byte-aligned, or one element on.
 template <class T>
