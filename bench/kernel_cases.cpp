@@ -132,7 +132,8 @@ KernelWork augment(DType dtype, const char* workload, double image, double opera
 }
 
 KernelWork random_masks(DType) {
-  return {[] { random_mask(256, 196, 0.75, 1, 0, Device::cpu); }, 4.0 * 256 * (196 + 50), 100.0 * 256 * 196};
+  const Tensor samples = first_samples(256, Device::cpu);
+  return {[samples] { random_mask(samples, 196, 0.75, 1, 0); }, 4.0 * 256 * (1 + 196 + 50), 100.0 * 256 * 196};
 }
 
 KernelWork knn(DType dtype) {

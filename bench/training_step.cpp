@@ -65,7 +65,7 @@ nlohmann::ordered_json value_of(const std::string& text) {
 std::string random_text() {
   const std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .\n";
   std::string text;
-  for (uint32_t i = 0; i < 200'000; ++i) text += letters[draw(1, 0, i, 0, 0).word[0] % letters.size()];
+  for (uint32_t i = 0; i < 200'000; ++i) text += letters[draw(1, Use::made_up, 0, i, 0).word[0] % letters.size()];
   return text;
 }
 

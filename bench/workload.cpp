@@ -1,6 +1,8 @@
 // The workloads that are one op each, and the list of all.
 #include "bench/workload.h"
 
+#include <numeric>
+
 #include "engine/data/images/augment.h"
 #include "engine/nn/optimizer.h"
 #include "engine/ops/contrast.h"
@@ -84,7 +86,7 @@ class MaskedLossWork : public Workload {
     const int64_t patches = size / side * (size / side);
     predictions_ = normal({batch, patches, side * side * 3}, 1, o).require_grad();
     images_ = Random(2).normal({batch, size, size, 3}, 0, 1).to(o.device);
-    masked_ = random_mask(batch, patches, 0.75, 3, 0, o.device).masked;
+    masked_ = random_mask(first_samples(batch, o.device), patches, 0.75, 3, 0).masked;
   }
   void step() override {
     predictions_.set_grad({});
@@ -164,6 +166,12 @@ std::vector<WorkloadEntry> op_workloads() {
            [](const WorkloadOptions& o) -> std::unique_ptr<Workload> { return std::make_unique<MaskedLossWork>(o); }},
           {"adamw", "AdamW's pass over --batch parameters; with bf16, shadow weights too",
            [](const WorkloadOptions& o) { return std::make_unique<AdamwWork>(o); }}};
+}
+
+Tensor first_samples(int64_t batch, Device device) {
+  std::vector<int32_t> samples(static_cast<size_t>(batch));
+  std::iota(samples.begin(), samples.end(), 0);
+  return Tensor::from(samples, {batch}).to(device);
 }
 
 const std::vector<WorkloadEntry>& list_workloads() {

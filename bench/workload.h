@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/tensor/tensor.h"
 #include "kernels/launch.h"
 
 namespace gestalt::bench {
@@ -49,6 +50,9 @@ std::unique_ptr<Workload> make_workload(const WorkloadOptions& options);
 // The training steps among them, by the names of task_cases(), and the single ops.
 std::vector<WorkloadEntry> training_workloads();
 std::vector<WorkloadEntry> op_workloads();
+
+// 0 … batch − 1, i32: as if a batch held a data set's first samples.
+Tensor first_samples(int64_t batch, Device device);
 
 // Sets the observer of launches for as long as it lives.
 class Observing {

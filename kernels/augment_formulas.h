@@ -20,7 +20,7 @@ GESTALT_HOST_DEVICE int32_t draw_below(int32_t bound, uint32_t word) {
 }
 
 // torchvision's RandomResizedCrop.get_params: ten tries, then the largest centred box of an allowed ratio.
-// Uses slots 0 to 9.
+// Numbers 0 to 9 of the view.
 GESTALT_HOST_DEVICE void draw_crop(const AugmentParameters& p, uint64_t seed, uint64_t step, uint32_t sample,
                                    uint32_t view, int32_t height, int32_t width, AugmentDraw& d) {
   const double area = static_cast<double>(height) * width;
@@ -28,7 +28,7 @@ GESTALT_HOST_DEVICE void draw_crop(const AugmentParameters& p, uint64_t seed, ui
   const double log_high = std::log(static_cast<double>(p.crop_ratio.high));
   d.clip = true;
   for (uint32_t attempt = 0; attempt < 10; ++attempt) {
-    const Philox4 r = draw(seed, step, sample, view, attempt);
+    const Philox4 r = draw(seed, Use::view, step, sample, slot_of_view(view, attempt));
     const double target = area * draw_between(p.crop_area.low, p.crop_area.high, r.word[0]);
     const double ratio = std::exp(draw_between(log_low, log_high, r.word[1]));
     const double w = std::nearbyint(std::sqrt(target * ratio)), h = std::nearbyint(std::sqrt(target / ratio));
@@ -72,9 +72,9 @@ GESTALT_HOST_DEVICE AugmentDraw draw_augment(const AugmentParameters& p, uint64_
     return d;
   }
   draw_crop(p, seed, step, sample, view, height, width, d);
-  const Philox4 chance = draw(seed, step, sample, view, 10);
-  const Philox4 factor = draw(seed, step, sample, view, 11);
-  const Philox4 rest = draw(seed, step, sample, view, 12);
+  const Philox4 chance = draw(seed, Use::view, step, sample, slot_of_view(view, 10));
+  const Philox4 factor = draw(seed, Use::view, step, sample, slot_of_view(view, 11));
+  const Philox4 rest = draw(seed, Use::view, step, sample, slot_of_view(view, 12));
   d.flip = uniform(chance.word[0]) < p.flip;
   d.grayscale = uniform(chance.word[2]) < p.grayscale;
   if (uniform(chance.word[1]) < p.jitter) {

@@ -6,9 +6,9 @@
 
 namespace gestalt::kernels {
 
-// Words for elements 4·block … 4·block + 3 of the dropout site `slot` (below 65536).
+// Words for elements 4·block … 4·block + 3 of the dropout site `slot`.
 GESTALT_HOST_DEVICE Philox4 dropout_words(uint64_t seed, uint64_t step, uint32_t slot, int64_t block) {
-  return draw(seed, step, static_cast<uint32_t>(block), slot, 0xd0);
+  return draw(seed, Use::dropout, step, static_cast<uint32_t>(block), slot);
 }
 
 // y = x / (1 − p) where the element is kept, else 0; backward is the same kernel on dy. y may be x.

@@ -46,16 +46,16 @@ inline Cost cost(const GatherPatchesBackward& k) {
                    traffic(k.grid.batch * k.grid.patches() * k.grid.size(), k.dimages)};
 }
 
-// The 32-bit noise of a patch in MAE's random masking. A Philox block serves four patches.
-GESTALT_HOST_DEVICE uint32_t mask_noise(uint64_t seed, uint64_t step, int64_t image, int64_t patch) {
-  constexpr uint32_t view = 0xfffe;  // apart from the numbers that augmentation and data order draw
-  const Philox4 block = draw(seed, step, static_cast<uint32_t>(image), view, static_cast<uint32_t>(patch / 4));
+// The 32-bit noise of a patch of data set image `sample` in MAE's random masking. A Philox block serves four patches.
+GESTALT_HOST_DEVICE uint32_t mask_noise(uint64_t seed, uint64_t step, int32_t sample, int64_t patch) {
+  const Philox4 block = draw(seed, Use::mask, step, static_cast<uint32_t>(sample), static_cast<uint32_t>(patch / 4));
   return block.word[patch % 4];
 }
 
 // Sorts the patches of each image by noise (then by number): the first `kept` are seen, the others masked. He et al.
 // 2022, §3, "random sampling".
 struct RandomMask {
+  In samples;   // i32 (batch), each image's index in its data set
   Out visible;  // i32 (batch, kept)
   Out places;   // i32 (batch, 1 + kept): where class token and visible patches stand in a sequence, 0 and visible + 1
   Out masked;   // i32 (batch, patches − kept)

@@ -53,7 +53,7 @@ std::vector<double> sampling_probabilities(std::span<const float> logits, const 
 
 int32_t sample(std::span<const float> logits, const SamplingOptions& options, uint64_t position) {
   const std::vector<double> p = sampling_probabilities(logits, options);
-  const Philox4 r = draw(static_cast<uint64_t>(options.seed), position, 0, 0, 0x5a);
+  const Philox4 r = draw(static_cast<uint64_t>(options.seed), Use::token, position, 0, 0);
   const double u = (static_cast<double>(r.word[0]) + static_cast<double>(r.word[1]) * 0x1p-32) * 0x1p-32;  // in [0, 1)
   double below = 0;
   size_t last = 0;

@@ -23,7 +23,7 @@ class WindowFeed : public Feed {
 
   Inputs at(int64_t step, PhaseClock& clock) override {
     clock.enter(static_cast<size_t>(Phase::data));
-    const TokenBatch b = batches_.random(static_cast<uint64_t>(step), batch_);
+    const TokenBatch b = batches_.random(step * batch_, batch_);
     return {{b.inputs.to(device_), b.targets.to(device_)}};
   }
   int64_t steps_per_epoch() const override { return std::max<int64_t>(1, batches_.file().count() / items_per_step()); }
@@ -45,7 +45,7 @@ class WindowFeed : public Feed {
 std::string sums(int64_t lines) {
   std::string text;
   for (int64_t i = 0; i < lines; ++i) {
-    const Philox4 r = draw(0, 0, static_cast<uint32_t>(i), 0, 0);
+    const Philox4 r = draw(0, Use::made_up, 0, static_cast<uint32_t>(i), 0);
     const uint32_t a = r.word[0] % 100, b = r.word[1] % 100;
     text += fmt::format("{}+{}={}\n", a, b, a + b);
   }

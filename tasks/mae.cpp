@@ -4,13 +4,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "engine/data/images/loader.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/pool.h"
 #include "engine/tensor/autograd.h"
+#include "kernels/philox.h"
 
 namespace gestalt {
+namespace {
+
+// 0 … count − 1, i32.
+Tensor numbers(int64_t count, Device device) {
+  std::vector<int32_t> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  return Tensor::from(all, {count}).to(device);
+}
+
+}  // namespace
 
 Mae::Mae() {
   run.batch = 256;
@@ -43,8 +55,10 @@ void Mae::build_heads(Random& random) {
 
 LossOutput Mae::loss(const Inputs& inputs, const StepInfo& info) {
   const Tensor& images = inputs.tensors[0];  // (B, S, S, 3)
-  const PatchMask mask = random_mask(images.dim(0), vit().patches(), mask_ratio, static_cast<uint64_t>(run.seed),
-                                     info.batch, images.device());
+  // Kept from step to step: a captured graph copies nothing from the host.
+  if (!samples_ || samples_.dim(0) != images.dim(0)) samples_ = numbers(images.dim(0), images.device());
+  const PatchMask mask =
+      random_mask(samples_, vit().patches(), mask_ratio, static_cast<uint64_t>(run.seed), info.batch);
   const Tensor tokens = vit().tokens(images, mask, run.resolved_dtype());  // (B, 1 + K, D)
   const Tensor predictions = decoder_(tokens, mask.places);                // (B, N, p·p·3)
   return {masked_loss(predictions, images, mask.masked, vit().patch(), norm_pixels),
@@ -53,8 +67,8 @@ LossOutput Mae::loss(const Inputs& inputs, const StepInfo& info) {
 
 Reconstructions Mae::reconstruct(const Tensor& images, uint64_t draw) const {
   const NoGrad no_grad;
-  const PatchMask mask = random_mask(images.dim(0), vit().patches(), mask_ratio, static_cast<uint64_t>(run.seed),
-                                     UINT64_MAX - draw, images.device());
+  const PatchMask mask = random_mask(numbers(images.dim(0), images.device()), vit().patches(), mask_ratio,
+                                     static_cast<uint64_t>(run.seed), last_step - draw);
   const Tensor predictions = decoder_(vit().tokens(images, mask, run.resolved_dtype()), mask.places);
   return {images, predictions, mask.masked, vit().patch(), norm_pixels};
 }

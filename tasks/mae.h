@@ -37,6 +37,7 @@ class Mae : public ImageTask {
   const VisionTransformer& vit() const { return static_cast<const VisionTransformer&>(*encoder_); }
 
   MaskedDecoder decoder_;
+  Tensor samples_;  // i32 (B), whose masks are drawn
 };
 
 }  // namespace gestalt

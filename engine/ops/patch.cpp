@@ -29,19 +29,29 @@ Tensor gather_patches(const Tensor& images, const Tensor& index, int64_t side, D
       });
 }
 
-PatchMask random_mask(int64_t batch, int64_t patches, double ratio, uint64_t seed, kernels::Varying<uint64_t> step,
-                      Device device) {
-  check(batch >= 1 && patches >= 1 && patches <= 65536 * 4 && ratio >= 0 && ratio < 1,
+PatchMask random_mask(const Tensor& samples, int64_t patches, double ratio, uint64_t seed,
+                      kernels::Varying<uint64_t> step) {
+  check(samples.rank() == 1 && samples.dtype() == DType::i32, "[random_mask] got samples {} {}, expected i32 (B)",
+        name(samples.dtype()), samples.shape().text());
+  const int64_t batch = samples.dim(0);
+  check(batch >= 1 && patches >= 1 && ratio >= 0 && ratio < 1,
         "[random_mask] got {} images of {} patches and a ratio of {}, expected 1 or more and a ratio in [0, 1)", batch,
         patches, ratio);
   // The small addend keeps 10 · (1 − 0.7) from becoming 2.
   const auto share = static_cast<int64_t>(std::floor(static_cast<double>(patches) * (1 - ratio) + 1e-9));
   const int64_t kept = std::max<int64_t>(1, share);
-  const auto make = [&](int64_t count) { return Tensor::empty({batch, count}, DType::i32, device); };
+  const auto make = [&](int64_t count) { return Tensor::empty({batch, count}, DType::i32, samples.device()); };
   PatchMask mask{make(kept), make(1 + kept), make(patches - kept)};
-  kernels::launch(
-      kernels::RandomMask{mask.visible.out(), mask.places.out(), mask.masked.out(), batch, patches, kept, seed, step},
-      mask.visible.stream());
+  kernels::launch(kernels::RandomMask{.samples = samples.in(),
+                                      .visible = mask.visible.out(),
+                                      .places = mask.places.out(),
+                                      .masked = mask.masked.out(),
+                                      .batch = batch,
+                                      .patches = patches,
+                                      .kept = kept,
+                                      .seed = seed,
+                                      .step = step},
+                  samples.stream());
   return mask;
 }
 

@@ -16,8 +16,9 @@ struct PatchMask {
   Tensor places;   // i32 (B, 1 + K): a class token's place 0, then visible + 1
   Tensor masked;   // i32 (B, patches − K)
 };
-// MAE's random masking (He et al. 2022, §3): a function of the arguments alone. Throws unless ratio is in [0, 1).
-PatchMask random_mask(int64_t batch, int64_t patches, double ratio, uint64_t seed, kernels::Varying<uint64_t> step,
-                      Device device);
+// MAE's random masking (He et al. 2022, §3) of the images whose indices in their data set are `samples`, i32 (B). An
+// image's mask is a function of its index, patches, ratio, seed and step alone. Throws unless ratio is in [0, 1).
+PatchMask random_mask(const Tensor& samples, int64_t patches, double ratio, uint64_t seed,
+                      kernels::Varying<uint64_t> step);
 
 }  // namespace gestalt

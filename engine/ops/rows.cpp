@@ -123,8 +123,7 @@ Tensor normalize(const Tensor& x, double eps) {
 }
 
 Tensor dropout(const Tensor& x, double p, uint64_t seed, kernels::Varying<uint64_t> step, uint32_t slot) {
-  check(p >= 0 && p < 1 && slot < 65536, "[dropout] got p {} and slot {}, expected p in [0, 1) and a slot below 65536",
-        p, slot);
+  check(p >= 0 && p < 1, "[dropout] got p {}, expected it in [0, 1)", p);
   if (p == 0) return x;
   return record("dropout", dropped(x, p, seed, step, slot), {x},
                 [=](const Tensor& dy) -> Grads { return {dropped(dy, p, seed, step, slot)}; });

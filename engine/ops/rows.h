@@ -26,7 +26,7 @@ Tensor log_softmax(const Tensor& x);
 Tensor normalize(const Tensor& x, double eps = 1e-12);
 
 // Zeroes each element with probability p and scales the others by 1 / (1 − p); Srivastava et al. 2014. The mask is a
-// function of (seed, step, slot, element): `slot`, below 65536, tells the dropout sites of a model apart.
+// function of (seed, step, slot, element): `slot` tells the dropout sites of a model apart.
 Tensor dropout(const Tensor& x, double p, uint64_t seed, kernels::Varying<uint64_t> step, uint32_t slot);
 
 }  // namespace gestalt

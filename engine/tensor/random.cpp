@@ -4,14 +4,15 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/check.h"
 #include "kernels/philox.h"
 
 namespace gestalt {
 namespace {
 
-// Element i of a normal(0, 1) sequence; `attempt` redraws it (Box and Muller 1958).
-double normal_at(uint64_t seed, uint32_t stream, uint32_t i, uint32_t attempt) {
-  const Philox4 r = draw(seed, attempt, i, stream >> 16, stream & 0xffffu);
+// Element i of a normal(0, 1) tensor, the model's `number`th; `attempt` redraws it (Box and Muller 1958).
+double normal_at(uint64_t seed, uint64_t number, uint32_t i, uint32_t attempt) {
+  const Philox4 r = draw(seed, Use::weights, number, i, attempt);
   const double u = (r.word[0] + 0.5) * 0x1p-32, v = (r.word[1] + 0.5) * 0x1p-32;
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
 }
@@ -22,6 +23,7 @@ Tensor generate(const Shape& shape, F&& value) {
   Tensor t = Tensor::empty(shape);
   float* out = t.data<float>();
   const int64_t count = t.count();
+  check(count <= int64_t{1} << 32, "[random] got {}, expected up to 2^32 elements", shape.text());
 #pragma omp parallel for if (count > 16384)
   for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(value(static_cast<uint32_t>(i)));
   return t;
@@ -30,23 +32,23 @@ Tensor generate(const Shape& shape, F&& value) {
 }  // namespace
 
 Tensor Random::uniform(const Shape& shape, double low, double high) {
-  const uint32_t stream = stream_++;
+  const uint64_t number = tensors_++;
   return generate(shape, [&](uint32_t i) {
-    const Philox4 r = draw(seed_, 0, i, stream >> 16, stream & 0xffffu);
+    const Philox4 r = draw(seed_, Use::weights, number, i, 0);
     return low + (high - low) * (r.word[0] + 0.5) * 0x1p-32;
   });
 }
 
 Tensor Random::normal(const Shape& shape, double mean, double deviation) {
-  const uint32_t stream = stream_++;
-  return generate(shape, [&](uint32_t i) { return mean + deviation * normal_at(seed_, stream, i, 0); });
+  const uint64_t number = tensors_++;
+  return generate(shape, [&](uint32_t i) { return mean + deviation * normal_at(seed_, number, i, 0); });
 }
 
 Tensor Random::truncated_normal(const Shape& shape, double deviation) {
-  const uint32_t stream = stream_++;
+  const uint64_t number = tensors_++;
   return generate(shape, [&](uint32_t i) {
-    double z = normal_at(seed_, stream, i, 0);
-    for (uint32_t attempt = 1; std::abs(z) > 2; ++attempt) z = normal_at(seed_, stream, i, attempt);
+    double z = normal_at(seed_, number, i, 0);
+    for (uint32_t attempt = 1; std::abs(z) > 2; ++attempt) z = normal_at(seed_, number, i, attempt);
     return deviation * z;
   });
 }

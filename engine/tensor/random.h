@@ -1,5 +1,4 @@
-// A sequence of random numbers for initialisation: Philox read in order, so that a seed gives the same weights
-// anywhere.
+// The tensors that a model begins with, one after another, so that a seed gives the same weights anywhere.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@ class Random {
 
  private:
   uint64_t seed_;
-  uint32_t stream_ = 0;  // one per tensor drawn
+  uint64_t tensors_ = 0;  // drawn so far
 };
 
 }  // namespace gestalt

@@ -73,13 +73,14 @@ void run(const GatherPatchesBackward& k, Stream) {
 
 void run(const RandomMask& k, Stream) {
   int32_t *visible = k.visible.as<int32_t>(), *places = k.places.as<int32_t>(), *masked = k.masked.as<int32_t>();
+  const int32_t* samples = k.samples.as<int32_t>();
   const int64_t hidden = k.patches - k.kept;
   const uint64_t step = k.step.now();
   parallel_ranges(k.batch, 8, [&](int64_t begin, int64_t end) {
     std::vector<uint64_t> order(static_cast<size_t>(k.patches));
     for (int64_t b = begin; b < end; ++b) {
       for (int64_t n = 0; n < k.patches; ++n)
-        order[n] = static_cast<uint64_t>(mask_noise(k.seed, step, b, n)) << 32 | static_cast<uint64_t>(n);
+        order[n] = static_cast<uint64_t>(mask_noise(k.seed, step, samples[b], n)) << 32 | static_cast<uint64_t>(n);
       std::sort(order.begin(), order.end());
       places[b * (1 + k.kept)] = 0;
       for (int64_t i = 0; i < k.patches; ++i) {

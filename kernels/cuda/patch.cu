@@ -68,12 +68,13 @@ void move(In x, In index, Out y, const PatchGrid& grid, int64_t picked, Stream s
 
 // A block an image. The place of a patch in the order is the number of patches before it.
 __global__ void __launch_bounds__(threads)
-    random_mask_kernel(int32_t* visible, int32_t* places, int32_t* masked, RandomMask k) {
+    random_mask_kernel(const int32_t* samples, int32_t* visible, int32_t* places, int32_t* masked, RandomMask k) {
   GESTALT_DYNAMIC_SHARED(uint32_t, noise);
   const int64_t b = blockIdx.x;
   const uint64_t step = k.step.now();
+  const int32_t sample = samples[b];
   const int patches = static_cast<int>(k.patches), kept = static_cast<int>(k.kept);
-  for (int n = threadIdx.x; n < patches; n += threads) noise[n] = mask_noise(k.seed, step, b, n);
+  for (int n = threadIdx.x; n < patches; n += threads) noise[n] = mask_noise(k.seed, step, sample, n);
   __syncthreads();
   if (threadIdx.x == 0) places[b * (1 + kept)] = 0;
   for (int n = threadIdx.x; n < patches; n += threads) {
@@ -105,7 +106,7 @@ void run(const RandomMask& k, Stream stream) {
   check(k.patches <= most, "[random_mask] got {} patches an image, expected up to {}; use larger patches", k.patches,
         most);
   launch_kernel(random_mask_kernel, static_cast<unsigned>(k.batch), threads, k.patches * sizeof(uint32_t), stream,
-                k.visible.as<int32_t>(), k.places.as<int32_t>(), k.masked.as<int32_t>(), k);
+                k.samples.as<int32_t>(), k.visible.as<int32_t>(), k.places.as<int32_t>(), k.masked.as<int32_t>(), k);
 }
 
 }  // namespace gestalt::kernels::cuda

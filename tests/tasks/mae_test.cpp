@@ -96,9 +96,14 @@ TEST_CASE("sine-cosine positions equal MAE's formula") {
   for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-6));
 }
 
-TEST_CASE("random masks: every patch once, the asked ratio, uniform, a function of seed and step") {
+TEST_CASE("random masks: every patch once, the asked ratio, uniform, a function of seed, step and sample") {
   constexpr int64_t images = 2000, n = 10;
-  const PatchMask mask = random_mask(images, n, 0.7, 5, 9, Device::cpu);
+  std::vector<int32_t> samples(images);
+  std::iota(samples.begin(), samples.end(), 70);
+  const auto mask_of = [&](const std::vector<int32_t>& which, uint64_t seed, uint64_t step) {
+    return random_mask(Tensor::from(which, {static_cast<int64_t>(which.size())}), n, 0.7, seed, step);
+  };
+  const PatchMask mask = mask_of(samples, 5, 9);
   REQUIRE(mask.visible.shape() == Shape{images, 3});
   REQUIRE(mask.masked.shape() == Shape{images, 7});
   const std::vector<int32_t> visible = integers(mask.visible), masked = integers(mask.masked),
@@ -118,22 +123,26 @@ TEST_CASE("random masks: every patch once, the asked ratio, uniform, a function 
   for (double s : seen) CHECK(std::abs(s - 600) < 5 * 20.5);
   CHECK(std::abs(pairs - 133.3) < 5 * 11.2);
 
-  CHECK(integers(random_mask(images, n, 0.7, 5, 9, Device::cpu).visible) == visible);
-  CHECK(integers(random_mask(images, n, 0.7, 5, 10, Device::cpu).visible) != visible);
-  CHECK(integers(random_mask(images, n, 0.7, 6, 9, Device::cpu).visible) != visible);
-  // An image's mask does not depend on how many others there are.
-  const std::vector<int32_t> few = integers(random_mask(7, n, 0.7, 5, 9, Device::cpu).visible);
-  CHECK(std::equal(few.begin(), few.end(), visible.begin()));
+  CHECK(integers(mask_of(samples, 5, 9).visible) == visible);
+  CHECK(integers(mask_of(samples, 5, 10).visible) != visible);
+  CHECK(integers(mask_of(samples, 6, 9).visible) != visible);
+  // An image's mask depends neither on its place in the batch nor on the others there.
+  const std::vector<int32_t> some{1500, 3, 1999, 3}, got = integers(mask_of({1570, 73, 2069, 73}, 5, 9).visible);
+  for (size_t b = 0; b < some.size(); ++b)
+    CHECK(std::equal(got.begin() + 3 * static_cast<long>(b), got.begin() + 3 * static_cast<long>(b + 1),
+                     visible.begin() + 3 * some[b]));
 }
 
 TEST_CASE("random masks: ratios as MAE rounds them, one patch at least") {
-  const auto count = [](int64_t n, double ratio) { return random_mask(1, n, ratio, 0, 0, Device::cpu).visible.dim(1); };
+  const Tensor one = Tensor::from(std::vector<int32_t>{0}, {1});
+  const auto count = [&](int64_t n, double ratio) { return random_mask(one, n, ratio, 0, 0).visible.dim(1); };
   CHECK(count(196, 0.75) == 49);
   CHECK(count(10, 0.75) == 2);
   CHECK(count(10, 0.7) == 3);
   CHECK(count(16, 0) == 16);
   CHECK(count(4, 0.99) == 1);
   CHECK_THROWS_AS(count(16, 1), Error);
+  CHECK_THROWS_WITH_AS(random_mask(Tensor::zeros({1}), 16, 0.5, 0, 0), doctest::Contains("i32 (B)"), Error);
 }
 
 TEST_CASE("masked loss ignores visible patches, and a constant prediction of the mean costs the normalised variance") {

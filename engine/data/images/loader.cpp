@@ -13,12 +13,12 @@
 namespace gestalt {
 
 std::vector<int32_t> epoch_order(int64_t count, uint64_t seed, int64_t epoch) {
-  constexpr uint32_t view = 0xffff;  // apart from the numbers that augmentation draws
   std::vector<int32_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), 0);
   Philox4 block{};
   for (int64_t i = count - 1, drawn = 0; i > 0; --i, ++drawn) {
-    if (drawn % 2 == 0) block = draw(seed, static_cast<uint64_t>(epoch), static_cast<uint32_t>(drawn / 2), view, 0);
+    if (drawn % 2 == 0)
+      block = draw(seed, Use::order, static_cast<uint64_t>(epoch), static_cast<uint32_t>(drawn / 2), 0);
     const uint64_t high = block.word[2 * (drawn % 2)], word = high << 32 | block.word[2 * (drawn % 2) + 1];
     // A fraction of 2^64 scaled to [0, i]: the bias is below 2^-32 for any set that fits an int32.
     const auto at = static_cast<int64_t>((static_cast<unsigned __int128>(word) * static_cast<uint64_t>(i + 1)) >> 64);

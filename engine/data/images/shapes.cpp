@@ -30,7 +30,7 @@ class Dice {
  public:
   Dice(uint64_t seed, uint32_t split, uint32_t sample) : seed_(seed), split_(split), sample_(sample) {}
   float operator()() {
-    if (used_ == 4) block_ = draw(seed_, split_, sample_, 0, slot_++), used_ = 0;
+    if (used_ == 4) block_ = draw(seed_, Use::made_up, split_, sample_, slot_++), used_ = 0;
     return uniform(block_.word[used_++]);
   }
   float between(float low, float high) { return low + (high - low) * (*this)(); }

@@ -50,7 +50,7 @@ std::vector<int32_t> few_labels(const std::vector<int32_t>& labels, double fract
         fraction);
   std::map<int32_t, std::vector<uint64_t>> classes;  // of each class, noise and index
   for (size_t i = 0; i < labels.size(); ++i)
-    classes[labels[i]].push_back(uint64_t{draw(0, 0, static_cast<uint32_t>(i), 0xfffd, 0).word[0]} << 32 | i);
+    classes[labels[i]].push_back(uint64_t{draw(0, Use::few_labels, 0, static_cast<uint32_t>(i), 0).word[0]} << 32 | i);
   std::vector<int32_t> kept;
   for (auto& [label, images] : classes) {
     std::sort(images.begin(), images.end());

@@ -2,7 +2,6 @@
 #include "engine/data/text/token_batches.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "kernels/check.h"
 #include "kernels/philox.h"
@@ -33,18 +32,17 @@ TokenBatch TokenBatches::gather(int64_t batch, Start&& start) const {
   return result;
 }
 
-int64_t TokenBatches::start(uint64_t step, int64_t sample) const {
-  check(sample >= 0 && sample <= std::numeric_limits<uint32_t>::max(), "[tokens] got sample {}, expected 32 bits",
-        sample);
-  const Philox4 r = draw(seed_, step, static_cast<uint32_t>(sample), 0, 0);
+int64_t TokenBatches::start(int64_t number) const {
+  check(number >= 0, "[tokens] got window {}, expected 0 or more", number);
+  const Philox4 r = draw(seed_, Use::window, static_cast<uint64_t>(number >> 32), static_cast<uint32_t>(number), 0);
   const uint64_t bits = static_cast<uint64_t>(r.word[0]) << 32 | r.word[1];
   // The upper half of the product is uniform in [0, starts), up to starts / 2^64.
   const uint64_t starts = static_cast<uint64_t>(file_->count() - length_);
   return static_cast<int64_t>(static_cast<unsigned __int128>(bits) * starts >> 64);
 }
 
-TokenBatch TokenBatches::random(uint64_t step, int64_t batch, int64_t first) const {
-  return gather(batch, [&](int64_t b) { return start(step, first + b); });
+TokenBatch TokenBatches::random(int64_t first, int64_t batch) const {
+  return gather(batch, [&](int64_t b) { return start(first + b); });
 }
 
 TokenBatch TokenBatches::window(int64_t first, int64_t batch) const {

@@ -18,10 +18,11 @@ class TokenBatches {
   // Windows of `length` tokens (T) and one more. Throws Error if the file has none.
   TokenBatches(std::shared_ptr<const TokenFile> file, int64_t length, uint64_t seed);
 
-  // Samples [first, first + batch) of `step`: windows that start anywhere, uniformly, with replacement. A pure function
-  // of its arguments and the seed. Micro-batches that continue each other's `first` make up one larger batch.
-  TokenBatch random(uint64_t step, int64_t batch, int64_t first = 0) const;
-  int64_t start(uint64_t step, int64_t sample) const;  // where that window starts, in [0, count - T)
+  // Windows [first, first + batch) of an endless row that the seed alone decides: they start anywhere, uniformly, with
+  // replacement. Step s of a training reads on at first = s · batch, so that batches and micro-batches of any size go
+  // through the same windows.
+  TokenBatch random(int64_t first, int64_t batch) const;
+  int64_t start(int64_t number) const;  // where that window starts, in [0, count - T)
 
   // Windows that follow each other without overlap, so that each target is seen once. What is left at the end and too
   // short for a window is left out.

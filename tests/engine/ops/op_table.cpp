@@ -15,7 +15,7 @@ std::vector<OpRow>& rows() {
 }
 
 double normal(uint64_t seed, uint32_t input, uint32_t element) {
-  const Philox4 r = draw(seed, 0, element, input, 0);
+  const Philox4 r = draw(seed, Use::test, 0, element, input);
   const double u = (r.word[0] + 0.5) * 0x1p-32, v = (r.word[1] + 0.5) * 0x1p-32;
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * v);
 }
@@ -48,7 +48,8 @@ std::vector<Tensor> draw_inputs(const std::vector<Argument>& arguments, DType dt
     if (argument.kind == Argument::Kind::index) {
       std::vector<int32_t> values(count);
       for (int64_t i = 0; i < count; ++i)
-        values[i] = static_cast<int32_t>(draw(seed, 0, static_cast<uint32_t>(i), a, 0).word[0] % argument.limit);
+        values[i] =
+            static_cast<int32_t>(draw(seed, Use::test, 0, static_cast<uint32_t>(i), a).word[0] % argument.limit);
       inputs.push_back(Tensor::from(values, argument.shape));
       continue;
     }

@@ -139,7 +139,8 @@ TEST_CASE("cuda random masks equal the CPU's in every entry" * doctest::skip(wit
     const double ratio = share;
     CAPTURE(patches);
     const auto drawn = [&](Device device) {
-      const PatchMask mask = random_mask(5, patches, ratio, 11, 3, device);
+      const std::vector<int32_t> samples{7, 0, INT32_MAX, 7, 1234567};
+      const PatchMask mask = random_mask(Tensor::from(samples, {5}).to(device), patches, ratio, 11, 3);
       std::vector<float> all = mask.visible.values();
       for (const Tensor& part : {mask.places, mask.masked})
         for (float v : part.values()) all.push_back(v);

@@ -16,7 +16,7 @@ namespace {
 constexpr uint32_t rounds = 300;
 
 uint32_t number(uint32_t file, uint32_t round, uint32_t at, uint32_t below) {
-  return draw(1, file, round, 0, at).word[0] % below;
+  return draw(1, Use::test, file, round, at).word[0] % below;
 }
 
 // Overwrites, cuts, repeats or inserts a few bytes, mostly early, where headers are.
