@@ -128,14 +128,15 @@ class AdamwWork : public Workload {
                                        shadows_.out(),
                                        grads_.in(),
                                        {},
+                                       {},
                                        segments,
                                        48,
-                                       kernels::UpdateNumbers{1e-4f},
+                                       kernels::UpdateNumbers{1e-4f, 0.01f},
                                        0.9f,
                                        0.999f,
                                        1e-8f,
-                                       0.01f,
-                                       0},
+                                       0,
+                                       false},
                     weights_.stream());
     synchronize(weights_.device());
   }

@@ -1,6 +1,8 @@
 // Optimizer kernels: one pass over a flat arena of parameters, no host round trip.
 #pragma once
 
+#include <cmath>
+
 #include "kernels/varying.h"
 
 namespace gestalt::kernels {
@@ -20,8 +22,23 @@ struct Segment {
 struct UpdateNumbers {
   float rate = 0, decay = 0;         // learning rate and weight decay
   int64_t step = 0;                  // counts from 0
-  float correct1 = 1, correct2 = 1;  // AdamW: 1 / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ) with t = step + 1
+  float correct1 = 1, correct2 = 1;  // AdamW: 1 / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ) after t = step + 1 updates
 };
+
+// The last two of them.
+struct BiasCorrection {
+  float first, second;
+};
+GESTALT_HOST_DEVICE BiasCorrection bias_correction(float beta1, float beta2, int64_t t) {
+  const auto rest = [t](float beta) { return 1 - pow(static_cast<double>(beta), static_cast<double>(t)); };
+  return {static_cast<float>(1 / rest(beta1)), static_cast<float>(1 / sqrt(rest(beta2)))};
+}
+
+// What gradients are multiplied by so that their norm is at most max_norm.
+GESTALT_HOST_DEVICE float clip_factor(double squared_norm, float max_norm) {
+  const double norm = sqrt(squared_norm);
+  return norm > max_norm ? static_cast<float>(max_norm / (norm + 1e-6)) : 1.0f;
+}
 
 // squared_norm[0] = Σ grad², summed in f64 in a fixed order; [1] is 1 if any element is NaN or infinite, else 0.
 struct GradNorm {

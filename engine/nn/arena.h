@@ -10,6 +10,13 @@
 
 namespace gestalt {
 
+// Elements from the beginning of a part of `count` elements to the next one's: bf16 shadows too start at multiples of
+// 64 bytes.
+inline int64_t aligned_count(int64_t count) {
+  constexpr int64_t alignment = 64 / 2;
+  return (count + alignment - 1) / alignment * alignment;
+}
+
 // How one part departs from what the others get.
 struct PartFactors {
   double rate = 1;           // multiplies the learning rate

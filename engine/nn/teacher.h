@@ -7,6 +7,11 @@
 
 namespace gestalt {
 
+// Neighbouring elements of a teacher, and those of its student that they follow.
+struct FollowingRun {
+  Tensor teacher, shadows, student;  // (elements), shadows undefined for f32
+};
+
 // The teacher of BYOL, MoCo or DINO: a module each of whose trained parts follows the part of the same name of a
 // student. Parts lie in the teacher's buffer as the student's do in the arena, so that an update is one launch for each
 // run of parts that are neighbours there: one in all, as a rule.
@@ -24,10 +29,7 @@ class Teacher {
   void update(kernels::Varying<double> momentum);
 
  private:
-  struct Run {
-    Tensor teacher, shadows, student;  // (elements), shadows undefined for f32
-  };
-  std::vector<Run> runs_;
+  std::vector<FollowingRun> runs_;
 };
 
 }  // namespace gestalt
