@@ -19,9 +19,11 @@ inline int64_t aligned_count(int64_t count) {
 
 // How one part departs from what the others get.
 struct PartFactors {
-  double rate = 1;           // multiplies the learning rate
-  double decay = 1;          // multiplies the weight decay
-  int64_t frozen_steps = 0;  // so many steps at the start leave the part, its moments and its count of updates alone
+  double rate = 1;   // multiplies the learning rate
+  double decay = 1;  // multiplies the weight decay
+  // So many steps at the start leave the part, its moments and its count of updates alone. Its gradient counts in the
+  // norm of all, as where PyTorch drops it between clipping and the update.
+  int64_t frozen_steps = 0;
 };
 
 // After construction the module's tensors are slices of `weights`, their grads slices of `grads`, and, for a bf16
