@@ -185,7 +185,7 @@ void TrainingStep::step() {
     loss_seconds_[1] += timer.seconds;
   }
   enter(Phase::optimizer);
-  optimizer_->step(task_->optimizer.rate);
+  optimizer_->step(task_->optimizer.rate, task_->optimizer.decay);
   task_->after_step(info, *arena_);
   synchronize(device_);
   clock_.end_step();

@@ -130,15 +130,16 @@ class AdamwWork : public Workload {
                                        .shadows = shadows_.out(),
                                        .grads = grads_.in(),
                                        .squared_norm = {},
+                                       .norms = {},
                                        .segments = segments,
                                        .segment_count = 48,
                                        .count = weights_.count(),
-                                       .numbers = kernels::UpdateNumbers{1e-4f},
+                                       .numbers = kernels::UpdateNumbers{1e-4f, 0.01f},
                                        .beta1 = 0.9f,
                                        .beta2 = 0.999f,
                                        .epsilon = 1e-8f,
-                                       .decay = 0.01f,
-                                       .max_norm = 0},
+                                       .max_norm = 0,
+                                       .clip_each = false},
                     weights_.stream());
     synchronize(weights_.device());
   }

@@ -7,6 +7,8 @@
 #include "engine/nn/layers.h"
 #include "engine/nn/module.h"
 #include "engine/nn/optimizer.h"
+#include "engine/nn/schedule.h"
+#include "engine/nn/teacher.h"
 #include "engine/ops/attention.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/contrast.h"

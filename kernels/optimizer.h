@@ -2,25 +2,44 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/varying.h"
 
 namespace gestalt::kernels {
 
-// One parameter tensor inside an arena. Biases and norm parameters (rank ≤ 1) neither decay nor adapt.
+// One parameter tensor inside an arena. Biases and norm parameters (rank ≤ 1) do not adapt, nor decay unless asked to.
 struct Segment {
   int64_t begin, end;  // elements
-  int32_t decay;       // 1: weight decay applies
-  int32_t adapt;       // 1: LARS scales its rate by ‖w‖/‖g‖
   float rate_scale;    // multiplies the learning rate, for layer-wise decay
-  float unused;
+  float decay_scale;   // multiplies the weight decay
+  int32_t adapt;       // 1: LARS scales its rate by ‖w‖/‖g‖
+  int64_t first_step;  // steps before this one leave weights and moments alone
+
+  GESTALT_HOST_DEVICE bool frozen(int64_t step) const { return step < first_step; }
 };
 
 // What an update is told anew at each step.
 struct UpdateNumbers {
-  float rate = 0;                    // learning rate
-  float correct1 = 1, correct2 = 1;  // AdamW: 1 / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ), t being 1 for the first step
+  float rate = 0, decay = 0;         // learning rate and weight decay
+  int64_t step = 0;                  // counts from 0
+  float correct1 = 1, correct2 = 1;  // AdamW: 1 / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ) after t = step + 1 updates
 };
+
+// The last two of them.
+struct BiasCorrection {
+  float first, second;
+};
+GESTALT_HOST_DEVICE BiasCorrection bias_correction(float beta1, float beta2, int64_t t) {
+  const auto rest = [t](float beta) { return 1 - pow(static_cast<double>(beta), static_cast<double>(t)); };
+  return {static_cast<float>(1 / rest(beta1)), static_cast<float>(1 / sqrt(rest(beta2)))};
+}
+
+// What gradients are multiplied by so that their norm is at most max_norm.
+GESTALT_HOST_DEVICE float clip_factor(double squared_norm, float max_norm) {
+  const double norm = sqrt(squared_norm);
+  return norm > max_norm ? static_cast<float>(max_norm / (norm + 1e-6)) : 1.0f;
+}
 
 // squared_norm[0] = Σ grad², summed in f64 in a fixed order; [1] is 1 if any element is NaN or infinite, else 0.
 struct GradNorm {
@@ -44,7 +63,8 @@ inline int64_t scratch_bytes(const GradNorm& k, Device device) {
 
 // norms[2s] = Σ w², norms[2s+1] = Σ g² for each segment s, in f64.
 struct SegmentNorms {
-  In weights, grads;
+  In weights;  // absent: their sums are 0
+  In grads;
   const Segment* segments;
   int64_t segment_count;
   int64_t count;  // elements of the arena
@@ -63,18 +83,20 @@ inline int64_t scratch_bytes(const SegmentNorms& k, Device device) {
 // SGD with momentum, and LARS as SGD with a local rate (You et al. 2017, algorithm 1):
 //   g ← clip·g + decay·w;  m ← momentum·m + local·g;  w ← w − rate·m
 // where local = 1 for SGD and η‖w‖ / (‖g‖ + decay‖w‖ + 1e-9) for LARS segments that adapt.
-// clip = min(1, max_norm / ‖all g‖) if max_norm > 0. Also writes the bf16 shadow if there is one.
+// clip = min(1, max_norm / ‖all g‖) if max_norm > 0, with ‖the segment's g‖ for clip_each. Also writes the bf16 shadow
+// if there is one.
 struct SgdStep {
   Out weights, moments, shadows;
   In grads;
   In squared_norm;  // of GradNorm; absent without clipping
-  In norms;         // of SegmentNorms; absent for plain SGD
+  In norms;         // of SegmentNorms; absent for plain SGD without clip_each
   const Segment* segments;
   int64_t segment_count;
   int64_t count;  // elements of the arena
   Varying<UpdateNumbers> numbers;
-  float momentum, decay, max_norm;
-  float trust;      // LARS's η
+  float momentum, max_norm;
+  bool clip_each;
+  float trust;      // LARS's η; 0: plain SGD
   bool clip_local;  // LARC: local rate · rate is at most rate
 };
 GESTALT_KERNEL(SgdStep)
@@ -84,15 +106,18 @@ inline Cost cost(const SgdStep& k) {
 
 // AdamW (Loshchilov and Hutter 2019, algorithm 2):
 //   m ← β1·m + (1−β1)·g;  v ← β2·v + (1−β2)·g²;  w ← w − rate·(m̂ / (√v̂ + ε) + decay·w)
+// where the bias correction of a segment counts steps from its first_step. Clips as SgdStep does.
 struct AdamwStep {
   Out weights, first, second, shadows;
   In grads;
   In squared_norm;  // absent without clipping
+  In norms;         // absent without clip_each
   const Segment* segments;
   int64_t segment_count;
   int64_t count;  // elements of the arena
   Varying<UpdateNumbers> numbers;
-  float beta1, beta2, epsilon, decay, max_norm;
+  float beta1, beta2, epsilon, max_norm;
+  bool clip_each;
 };
 GESTALT_KERNEL(AdamwStep)
 inline Cost cost(const AdamwStep& k) {

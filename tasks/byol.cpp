@@ -64,9 +64,12 @@ LossOutput Byol::loss(const Inputs& inputs, const StepInfo&) {
   return {add(cosine_loss(prediction[0], target[1]), cosine_loss(prediction[1], target[0])), projection[0].detach()};
 }
 
-void Byol::begin_step(const StepInfo& info) { teacher_.set_rate(ema_rate(tau, tau_end, info.step, info.total_steps)); }
+void Byol::begin_step(const StepInfo& info) {
+  momentum_.schedule = Schedule::cosine(tau, tau_end, info.total_steps);
+  momentum_.begin_step(info.step, run.resolved_device());
+}
 
-void Byol::after_step(const StepInfo&, ParameterArena& arena) { teacher_.update(arena); }
+void Byol::after_step(const StepInfo&, ParameterArena&) { teacher_.update(momentum_.now()); }
 
 std::string Byol::collapse_cure() const {
   return use_predictor ? "try a lower --lr, a larger --batch, a --tau nearer to 1 or a wider --predictor-hidden"
@@ -78,7 +81,7 @@ void Byol::Network::visit(Visitor& v) {
   v("projector", projector);
 }
 
-// What has a target comes first, under the names it has there; EmaTeacher checks it.
+// What has a target is named as it is there, so that the teacher finds it.
 void Byol::visit(Visitor& v) {
   ImageTask::visit(v);
   v("projector", projector_);

@@ -1,7 +1,8 @@
 // BYOL: a network predicts what its own moving average says about another view of the same image.
 #pragma once
 
-#include "engine/nn/ema.h"
+#include "engine/nn/schedule.h"
+#include "engine/nn/teacher.h"
 #include "models/heads.h"
 #include "tasks/training/image_task.h"
 
@@ -27,7 +28,7 @@ class Byol : public ImageTask {
   Byol();
   std::string name() const override { return "byol"; }
   void fields(Fields& f) override;
-  void prepare(const ParameterArena& arena) override { teacher_.attach(target_, arena); }
+  void prepare(const ParameterArena& arena) override { teacher_.attach(target_, *this, arena); }
   void begin_step(const StepInfo& info) override;
   LossOutput loss(const Inputs& inputs, const StepInfo& info) override;
   bool replayable() const override { return true; }
@@ -46,7 +47,8 @@ class Byol : public ImageTask {
  private:
   MlpHead projector_, predictor_;
   Network target_;
-  EmaTeacher teacher_;
+  Teacher teacher_;
+  Scheduled momentum_;
 };
 
 }  // namespace gestalt

@@ -10,16 +10,37 @@
 
 namespace gestalt {
 
+// Elements from the beginning of a part of `count` elements to the next one's: bf16 shadows too start at multiples of
+// 64 bytes.
+inline int64_t aligned_count(int64_t count) {
+  constexpr int64_t alignment = 64 / 2;
+  return (count + alignment - 1) / alignment * alignment;
+}
+
+// How one part departs from what the others get.
+struct PartFactors {
+  double rate = 1;   // multiplies the learning rate
+  double decay = 1;  // multiplies the weight decay
+  // So many steps at the start leave the part, its moments and its count of updates alone. Its gradient counts in the
+  // norm of all, as where PyTorch drops it between clipping and the update.
+  int64_t frozen_steps = 0;
+};
+
 // After construction the module's tensors are slices of `weights`, their grads slices of `grads`, and, for a bf16
 // arena, their shadows slices of `shadows`. Tensors start at multiples of 64 bytes; the gaps hold zeros for ever.
 class ParameterArena {
  public:
-  // Takes the trained parts of `module` on `device`. `compute` is the dtype ops will run in: f32 or bf16.
-  ParameterArena(Module& module, Device device, DType compute);
+  // Takes the trained parts of `module` whose names `takes` accepts, all without it. `compute` is the dtype ops will
+  // run in: f32 or bf16. Several arenas may share out the parts of one module; the first brings all of them to
+  // `device`.
+  ParameterArena(Module& module, Device device, DType compute,
+                 const std::function<bool(const std::string&)>& takes = {});
 
   void zero_grads();
-  // Multiplies the learning rate of each tensor by `factor(its name)`.
-  void scale_rates(const std::function<double(const std::string&)>& factor);
+  // Gives each part the factors `of(its name)` in place of those it had. Biases and norm parameters (rank ≤ 1) do not
+  // decay, whatever their factor, until decay_all().
+  void factors(const std::function<PartFactors(const std::string&)>& of);
+  void decay_all();
   void refresh_shadows();  // after the weights were written by anything but an optimizer
 
   Tensor weights, grads, shadows;  // (size), the last undefined for f32
@@ -29,7 +50,10 @@ class ParameterArena {
   int64_t size() const { return weights.count(); }
 
  private:
-  void upload_layout();
+  void lay_out_factors();
+
+  std::vector<PartFactors> factors_;
+  bool decay_all_ = false;
 };
 
 }  // namespace gestalt

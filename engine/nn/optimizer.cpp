@@ -2,7 +2,6 @@
 #include "engine/nn/optimizer.h"
 
 #include <cmath>
-#include <numbers>
 
 namespace gestalt {
 
@@ -12,56 +11,62 @@ void OptimizerOptions::fields(Fields& f) {
   f("lr", rate, "learning rate, for a batch of 256 unless --lr-scaling is none");
   f("lr-scaling", rate_scaling, "batch: the rate used is lr · batch / 256; none: it is lr", {"batch", "none"});
   f("momentum", momentum, "momentum of sgd and lars");
-  f("weight-decay", decay, "weight decay; biases and norm parameters are exempt");
+  f("weight-decay", decay, "weight decay; biases and norm parameters are exempt without --decay-all");
+  f("weight-decay-end", decay_end, "weight decay at the end, where a cosine leads; negative: as --weight-decay");
+  f("decay-all", decay_all, "biases and norm parameters decay too");
   f("trust", trust, "LARS's trust coefficient (η)");
   f("clip-local", clip_local, "LARS: keep the local rate at or under the global one");
   f("beta1", beta1, "adamw: decay of the first moment");
   f("beta2", beta2, "adamw: decay of the second moment");
   f("epsilon", epsilon, "adamw: added to the root of the second moment");
   f("clip", clip, "clip the gradient's norm to this; 0: off");
+  f("clip-each", clip_each, "clip each tensor's gradient by itself instead of all together");
   f("warmup-epochs", warmup_epochs, "epochs of linear warm-up before the cosine");
   f("warmup-steps", warmup_steps, "steps of it, instead of epochs; 0: as --warmup-epochs says");
   f("final-lr", final_rate, "where the cosine ends, as a fraction of the peak rate");
 }
 
-double Schedule::at(int64_t step) const {
-  if (step < warmup_steps) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
-  const double span = static_cast<double>(std::max<int64_t>(1, total_steps - warmup_steps));
-  const double t = std::min(1.0, static_cast<double>(step - warmup_steps) / span);
-  return peak * (final_fraction + (1 - final_fraction) * 0.5 * (1 + std::cos(std::numbers::pi * t)));
-}
-
-Schedule schedule_of(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps) {
-  const double factor = options.rate_scaling == "batch" ? static_cast<double>(batch) / 256 : 1;
+Schedule rate_schedule(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps) {
+  const double peak = options.rate * (options.rate_scaling == "batch" ? static_cast<double>(batch) / 256 : 1);
   const int64_t warmup = options.warmup_steps > 0
                              ? options.warmup_steps
                              : std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch));
-  return {options.rate * factor, options.final_rate, warmup, total_steps};
+  return Schedule::cosine(peak, peak * options.final_rate, total_steps, warmup);
+}
+
+Schedule decay_schedule(const OptimizerOptions& options, int64_t total_steps) {
+  if (options.decay_end < 0) return Schedule::constant(options.decay);
+  return Schedule::cosine(options.decay, options.decay_end, total_steps);
 }
 
 Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : arena_(arena), options_(options) {
+  check(options.kind == "sgd" || options.kind == "lars" || options.kind == "adamw",
+        "[optimizer] got kind '{}', expected sgd, lars or adamw", options.kind);
+  check(options.kind != "lars" || options.trust > 0, "[optimizer] got --trust {}, expected more than 0", options.trust);
+  check(!options.clip_each || options.clip > 0, "[optimizer] got --clip-each and --clip {}, expected more than 0",
+        options.clip);
   const Device device = arena.weights.device();
   first_ = Tensor::zeros({arena.size()}, DType::f32, device);
   if (options.kind == "adamw") second_ = Tensor::zeros({arena.size()}, DType::f32, device);
   squared_norm_ = Tensor::zeros({2}, DType::f64).to(device);
-  if (options.kind == "lars")
+  if (options.kind == "lars" || options.clip_each)
     norms_ = Tensor::zeros({2 * static_cast<int64_t>(arena.layout.size())}, DType::f64).to(device);
-  check(options.kind == "sgd" || options.kind == "lars" || options.kind == "adamw",
-        "[optimizer] got kind '{}', expected sgd, lars or adamw", options.kind);
+  if (options.decay_all) arena.decay_all();
 }
 
-void Optimizer::step(double rate) {
-  begin_step(rate);
+void Optimizer::step(double rate, double decay) {
+  begin_step(rate, decay);
   update();
 }
 
-void Optimizer::begin_step(double rate) {
+void Optimizer::begin_step(double rate, double decay) {
+  kernels::UpdateNumbers numbers{.rate = static_cast<float>(rate), .decay = static_cast<float>(decay), .step = steps};
   ++steps;
-  const auto decayed = [&](double beta) { return std::pow(static_cast<double>(static_cast<float>(beta)), steps); };
-  kernels::UpdateNumbers numbers{static_cast<float>(rate)};
   if (options_.kind == "adamw") {
-    numbers.correct1 = static_cast<float>(1 / (1 - decayed(options_.beta1)));
-    numbers.correct2 = static_cast<float>(1 / std::sqrt(1 - decayed(options_.beta2)));
+    const kernels::BiasCorrection correct =
+        kernels::bias_correction(static_cast<float>(options_.beta1), static_cast<float>(options_.beta2), steps);
+    numbers.correct1 = correct.first;
+    numbers.correct2 = correct.second;
   }
   numbers_.set(numbers, arena_.weights.device());
 }
@@ -72,6 +77,16 @@ void Optimizer::update() {
   const auto count = static_cast<int64_t>(arena_.layout.size());
   const auto f = [](double v) { return static_cast<float>(v); };
   kernels::launch(kernels::GradNorm{arena_.grads.in(), squared_norm_.out(), arena_.size()}, stream);
+  if (norms_) {
+    const In weights = options_.kind == "lars" ? arena_.weights.in() : In{};
+    kernels::launch(kernels::SegmentNorms{.weights = weights,
+                                          .grads = arena_.grads.in(),
+                                          .segments = segments,
+                                          .segment_count = count,
+                                          .count = arena_.size(),
+                                          .norms = norms_.out()},
+                    stream);
+  }
   if (options_.kind == "adamw") {
     kernels::launch(kernels::AdamwStep{.weights = arena_.weights.out(),
                                        .first = first_.out(),
@@ -79,6 +94,7 @@ void Optimizer::update() {
                                        .shadows = arena_.shadows.out(),
                                        .grads = arena_.grads.in(),
                                        .squared_norm = squared_norm_.in(),
+                                       .norms = norms_.in(),
                                        .segments = segments,
                                        .segment_count = count,
                                        .count = arena_.size(),
@@ -86,18 +102,10 @@ void Optimizer::update() {
                                        .beta1 = f(options_.beta1),
                                        .beta2 = f(options_.beta2),
                                        .epsilon = f(options_.epsilon),
-                                       .decay = f(options_.decay),
-                                       .max_norm = f(options_.clip)},
+                                       .max_norm = f(options_.clip),
+                                       .clip_each = options_.clip_each},
                     stream);
   } else {
-    if (norms_)
-      kernels::launch(kernels::SegmentNorms{.weights = arena_.weights.in(),
-                                            .grads = arena_.grads.in(),
-                                            .segments = segments,
-                                            .segment_count = count,
-                                            .count = arena_.size(),
-                                            .norms = norms_.out()},
-                      stream);
     kernels::launch(kernels::SgdStep{.weights = arena_.weights.out(),
                                      .moments = first_.out(),
                                      .shadows = arena_.shadows.out(),
@@ -109,9 +117,9 @@ void Optimizer::update() {
                                      .count = arena_.size(),
                                      .numbers = numbers_.get(),
                                      .momentum = f(options_.momentum),
-                                     .decay = f(options_.decay),
                                      .max_norm = f(options_.clip),
-                                     .trust = f(options_.trust),
+                                     .clip_each = options_.clip_each,
+                                     .trust = options_.kind == "lars" ? f(options_.trust) : 0,
                                      .clip_local = options_.clip_local},
                     stream);
   }

@@ -1,12 +1,12 @@
-// Optimizers over an arena, and the learning rate as a function of the step.
+// Optimizers over an arena, and their schedules.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "engine/nn/arena.h"
+#include "engine/nn/schedule.h"
 #include "engine/run/fields.h"
-#include "engine/tensor/step_number.h"
 
 namespace gestalt {
 
@@ -15,34 +15,33 @@ struct OptimizerOptions {
   double rate = 0.03;
   std::string rate_scaling = "batch";  // the rate used is rate · batch / 256; "none": it is rate
   double momentum = 0.9, decay = 5e-4;
-  double trust = 0.02;  // LARS's η
+  double decay_end = -1;   // where a cosine takes the weight decay; negative: it stays
+  bool decay_all = false;  // biases and norm parameters decay too
+  double trust = 0.02;     // LARS's η
   bool clip_local = false;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double clip = 0;           // largest gradient norm; 0: not clipped
+  bool clip_each = false;    // of each tensor's gradient by itself instead of all together
   double warmup_epochs = 0;  // linear from 0
   int64_t warmup_steps = 0;  // instead of epochs, unless 0
   double final_rate = 0;     // where the cosine ends, as a fraction of the peak
   void fields(Fields& f);
 };
 
-// Linear warm-up from 0, then a cosine from `peak` to `peak · final_fraction` (Loshchilov and Hutter 2017).
-struct Schedule {
-  double peak = 0, final_fraction = 0;
-  int64_t warmup_steps = 0, total_steps = 1;
-  double at(int64_t step) const;  // step counts from 0
-};
-
-// The schedule of a run that makes `total_steps` updates, each of `batch` items.
-Schedule schedule_of(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps);
+// The learning rate of a run that makes `total_steps` updates, each of `batch` items: a linear warm-up from 0, then a
+// cosine; and its weight decay.
+Schedule rate_schedule(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps);
+Schedule decay_schedule(const OptimizerOptions& options, int64_t total_steps);
 
 class Optimizer {
  public:
   Optimizer(ParameterArena& arena, const OptimizerOptions& options);
 
-  // One update with the arena's gradients at learning rate `rate`, then zero gradients. Nothing returns to the host.
-  void step(double rate);
+  // One update with the arena's gradients at this learning rate and weight decay, then zero gradients. Nothing returns
+  // to the host.
+  void step(double rate, double decay);
   // Its two halves: what the host decides, and the work on the device, the same at each step.
-  void begin_step(double rate);
+  void begin_step(double rate, double decay);
   void update();
   // ‖gradient‖ of the last step; waits for the device. Infinite or NaN when a gradient was.
   double gradient_norm() const;
@@ -56,7 +55,7 @@ class Optimizer {
   OptimizerOptions options_;
   Tensor first_, second_;  // moments, (size)
   Tensor squared_norm_;    // (2) f64
-  Tensor norms_;           // LARS: (2·segments) f64
+  Tensor norms_;           // LARS and clip_each: (2·segments) f64
   StepNumber<kernels::UpdateNumbers> numbers_;
 };
 

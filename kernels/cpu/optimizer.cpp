@@ -32,11 +32,12 @@ double squared_norm(const float* x, int64_t begin, int64_t end) {
   return sum;
 }
 
-// What a step multiplies gradients by so that their norm is at most max_norm.
-float clip_factor(const In& squared, float max_norm) {
-  if (!squared || max_norm <= 0) return 1;
-  const double norm = std::sqrt(squared.as<double>()[0]);
-  return norm > max_norm ? static_cast<float>(max_norm / (norm + 1e-6)) : 1.0f;
+// What a step multiplies the gradients of segment `number` by.
+template <class Step>
+float clip_of(const Step& k, int64_t number) {
+  if (k.max_norm <= 0) return 1;
+  if (k.clip_each) return clip_factor(k.norms.template as<double>()[2 * number + 1], k.max_norm);
+  return k.squared_norm ? clip_factor(k.squared_norm.template as<double>()[0], k.max_norm) : 1;
 }
 
 constexpr int64_t tile = 2048;  // elements worked on while they are in the first-level cache
@@ -75,8 +76,9 @@ void run(const GradNorm& k, Stream) {
 void run(const SegmentNorms& k, Stream) {
   double* out = k.norms.as<double>();
   for (int64_t s = 0; s < k.segment_count; ++s) {
-    out[2 * s] = squared_norm(k.weights.as<float>(), k.segments[s].begin, k.segments[s].end);
-    out[2 * s + 1] = squared_norm(k.grads.as<float>(), k.segments[s].begin, k.segments[s].end);
+    const Segment& at = k.segments[s];
+    out[2 * s] = k.weights ? squared_norm(k.weights.as<float>(), at.begin, at.end) : 0;
+    out[2 * s + 1] = squared_norm(k.grads.as<float>(), at.begin, at.end);
   }
 }
 
@@ -85,14 +87,15 @@ void run(const SgdStep& k, Stream) {
   const float* g = k.grads.as<float>();
   BFloat16* shadow = k.shadows.as<BFloat16>();
   const double* norms = k.norms.as<double>();
-  const float clip = clip_factor(k.squared_norm, k.max_norm), momentum = k.momentum;
-  const float full_rate = k.numbers.now().rate;
+  const float momentum = k.momentum;
+  const UpdateNumbers now = k.numbers.now();
   for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
-    const float decay = s.decay ? k.decay : 0.0f, rate = full_rate * s.rate_scale;
+    if (s.frozen(now.step)) return;
+    const int64_t number = &s - k.segments;
+    const float clip = clip_of(k, number), decay = now.decay * s.decay_scale, rate = now.rate * s.rate_scale;
     float local = 1;
-    if (norms && s.adapt) {
-      const double wn = std::sqrt(norms[2 * (&s - k.segments)]),
-                   gn = clip * std::sqrt(norms[2 * (&s - k.segments) + 1]);
+    if (norms && k.trust > 0 && s.adapt) {
+      const double wn = std::sqrt(norms[2 * number]), gn = clip * std::sqrt(norms[2 * number + 1]);
       if (wn > 0 && gn > 0) local = static_cast<float>(k.trust * wn / (gn + decay * wn + 1e-9));
       if (k.clip_local && rate > 0) local = std::min(local / rate, 1.0f);
     }
@@ -110,13 +113,14 @@ void run(const AdamwStep& k, Stream) {
   float *w = k.weights.as<float>(), *m = k.first.as<float>(), *v = k.second.as<float>();
   const float* g = k.grads.as<float>();
   BFloat16* shadow = k.shadows.as<BFloat16>();
-  const float clip = clip_factor(k.squared_norm, k.max_norm);
   const float beta1 = k.beta1, beta2 = k.beta2, epsilon = k.epsilon;
   const UpdateNumbers now = k.numbers.now();
-  const float correct2 = now.correct2;
   for_each_piece(k.segments, k.segment_count, [&](const Segment& s, int64_t begin, int64_t end) {
-    const float rate = now.rate * s.rate_scale, keep = 1 - (s.decay ? rate * k.decay : 0.0f);
-    const float move = rate * now.correct1;
+    if (s.frozen(now.step)) return;
+    const BiasCorrection correct = s.first_step == 0 ? BiasCorrection{now.correct1, now.correct2}
+                                                     : bias_correction(beta1, beta2, now.step - s.first_step + 1);
+    const float clip = clip_of(k, &s - k.segments), rate = now.rate * s.rate_scale;
+    const float keep = 1 - rate * (now.decay * s.decay_scale), move = rate * correct.first, correct2 = correct.second;
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       const float d = clip * g[i];

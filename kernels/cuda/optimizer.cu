@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(threads)
   const int64_t part = ((s.end - s.begin + gridDim.x - 1) / gridDim.x + N - 1) / N * N;
   const int64_t from = s.begin + blockIdx.x * part, begin = from < s.end ? from : s.end;
   const int64_t end = begin + part < s.end ? begin + part : s.end;
-  const double of_weights = block_sum(squared_part(weights, begin, end));
+  const double of_weights = weights ? block_sum(squared_part(weights, begin, end)) : 0;
   const double of_grads = block_sum(squared_part(grads, begin, end));
   if (threadIdx.x == 0) {
     double* to = partial + 2 * (blockIdx.y * int64_t{gridDim.x} + blockIdx.x);
@@ -73,12 +73,19 @@ __global__ void __launch_bounds__(threads)
   norms[i] = sum;
 }
 
-// What a step multiplies gradients by so that their norm is at most max_norm.
-__device__ float clip_factor(const double* squared, float max_norm) {
-  if (!squared || max_norm <= 0) return 1;
-  const double norm = sqrt(squared[0]);
-  return norm > max_norm ? static_cast<float>(max_norm / (norm + 1e-6)) : 1.0f;
-}
+// What a step multiplies gradients by: those of a segment, or all of them unless each is clipped by itself.
+struct Clip {
+  const double *squared_norm, *norms;
+  float max_norm;
+  bool each;
+
+  __device__ float of_all() const {
+    return squared_norm && max_norm > 0 && !each ? clip_factor(squared_norm[0], max_norm) : 1.0f;
+  }
+  __device__ float of(int64_t segment, float of_all) const {
+    return each && max_norm > 0 ? clip_factor(norms[2 * segment + 1], max_norm) : of_all;
+  }
+};
 
 // The first of `count` segments that ends after element i.
 __device__ int64_t segment_at(const Segment* segments, int64_t count, int64_t i) {
@@ -147,7 +154,7 @@ struct SgdPointers {
   float *weights, *moments;
   BFloat16* shadows;
   const float* grads;
-  const double *squared_norm, *norms;
+  Clip clip;
 };
 
 __device__ float local_rate(const double* norms, float clip, float decay, float rate, const SgdStep& k) {
@@ -160,11 +167,14 @@ __device__ float local_rate(const double* norms, float clip, float decay, float 
 }
 
 __global__ void __launch_bounds__(threads) sgd_kernel(SgdStep k, SgdPointers p, bool vectors) {
-  const float clip = clip_factor(p.squared_norm, k.max_norm), full_rate = k.numbers.now().rate;
+  const float clip_all = p.clip.of_all();
   for_each_piece(k.segments, k.segment_count, [&](int64_t number, int64_t begin, int64_t end) {
+    const UpdateNumbers now = k.numbers.now();
     const Segment& s = k.segments[number];
-    const float decay = s.decay ? k.decay : 0.0f, rate = full_rate * s.rate_scale;
-    const float local = p.norms && s.adapt ? local_rate(p.norms + 2 * number, clip, decay, rate, k) : 1.0f;
+    if (s.frozen(now.step)) return;
+    const float clip = p.clip.of(number, clip_all), decay = now.decay * s.decay_scale, rate = now.rate * s.rate_scale;
+    const double* norms = p.clip.norms;
+    const float local = norms && k.trust > 0 && s.adapt ? local_rate(norms + 2 * number, clip, decay, rate, k) : 1.0f;
     sweep(begin, end, vectors, SgdBody{p.weights, p.moments, p.shadows, p.grads, clip, decay, local, k.momentum, rate});
   });
 }
@@ -195,16 +205,21 @@ struct AdamwBody {
   }
 };
 
-__global__ void __launch_bounds__(threads)
-    adamw_kernel(AdamwBody body, const double* squared_norm, float max_norm, const Segment* segments, int64_t count,
-                 Varying<UpdateNumbers> numbers, float decay, bool vectors) {
-  const UpdateNumbers now = numbers.now();
-  body.clip = clip_factor(squared_norm, max_norm);
-  body.correct2 = now.correct2;
+__global__ void __launch_bounds__(threads) adamw_kernel(AdamwBody body, Clip clip, const Segment* segments,
+                                                        int64_t count, Varying<UpdateNumbers> numbers, bool vectors) {
+  const float clip_all = clip.of_all();
   for_each_piece(segments, count, [&](int64_t number, int64_t begin, int64_t end) {
-    const float of_segment = now.rate * segments[number].rate_scale;
-    body.keep = 1 - (segments[number].decay ? of_segment * decay : 0.0f);
-    body.move = of_segment * now.correct1;
+    const UpdateNumbers now = numbers.now();
+    const Segment& s = segments[number];
+    if (s.frozen(now.step)) return;
+    const BiasCorrection correct = s.first_step == 0
+                                       ? BiasCorrection{now.correct1, now.correct2}
+                                       : bias_correction(body.beta1, body.beta2, now.step - s.first_step + 1);
+    const float rate = now.rate * s.rate_scale;
+    body.clip = clip.of(number, clip_all);
+    body.keep = 1 - rate * (now.decay * s.decay_scale);
+    body.move = rate * correct.first;
+    body.correct2 = correct.second;
     sweep(begin, end, vectors, body);
   });
 }
@@ -258,8 +273,8 @@ void run(const SegmentNorms& k, Stream stream) {
 
 void run(const SgdStep& k, Stream stream) {
   if (k.segment_count == 0) return;
-  const SgdPointers p{k.weights.as<float>(), k.moments.as<float>(),       k.shadows.as<BFloat16>(),
-                      k.grads.as<float>(),   k.squared_norm.as<double>(), k.norms.as<double>()};
+  const SgdPointers p{k.weights.as<float>(), k.moments.as<float>(), k.shadows.as<BFloat16>(), k.grads.as<float>(),
+                      Clip{k.squared_norm.as<double>(), k.norms.as<double>(), k.max_norm, k.clip_each}};
   const bool vectors = aligned16(p.weights, p.moments, p.shadows, p.grads);
   launch_kernel(sgd_kernel, blocks_for(k.count, tile), threads, 0, stream, k, p, vectors);
 }
@@ -279,8 +294,9 @@ void run(const AdamwStep& k, Stream stream) {
                        1,
                        0};
   const bool vectors = aligned16(body.weights, body.first, body.second, body.shadows, body.grads);
-  launch_kernel(adamw_kernel, blocks_for(k.count, tile), threads, 0, stream, body, k.squared_norm.as<double>(),
-                k.max_norm, k.segments, k.segment_count, k.numbers, k.decay, vectors);
+  const Clip clip{k.squared_norm.as<double>(), k.norms.as<double>(), k.max_norm, k.clip_each};
+  launch_kernel(adamw_kernel, blocks_for(k.count, tile), threads, 0, stream, body, clip, k.segments, k.segment_count,
+                k.numbers, vectors);
 }
 
 void run(const EmaStep& k, Stream stream) {

@@ -154,16 +154,17 @@ double linear_accuracy(const Features& train, const Features& test, int64_t clas
   classifier.weight.fill(0);
   classifier.bias.fill(0);
   ParameterArena arena(classifier, Device::cpu, DType::f32);
-  Optimizer optimizer(arena, {.kind = "sgd", .momentum = 0.9, .decay = options.decay});
+  Optimizer optimizer(arena, {.kind = "sgd", .momentum = 0.9});
   const int64_t batch = std::min(options.batch, rows), steps = rows / batch;
-  const Schedule schedule{options.rate * static_cast<double>(batch) / 256, 0, 0, options.epochs * steps};
+  const Schedule schedule =
+      Schedule::cosine(options.rate * static_cast<double>(batch) / 256, 0, options.epochs * steps);
   for (int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     const std::vector<int32_t> order = epoch_order(rows, static_cast<uint64_t>(options.seed), epoch);
     for (int64_t step = 0; step < steps; ++step) {
       std::vector<int32_t> labels(static_cast<size_t>(batch));
       for (int64_t i = 0; i < batch; ++i) labels[i] = train.labels[order[step * batch + i]];
       cross_entropy(classifier(gather_rows(x, order, step * batch, batch)), Tensor::from(labels, {batch})).backward();
-      optimizer.step(schedule.at(epoch * steps + step));
+      optimizer.step(schedule.at(epoch * steps + step), options.decay);
     }
   }
 

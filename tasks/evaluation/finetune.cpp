@@ -72,7 +72,8 @@ double finetune_accuracy(Encoder& encoder, const std::shared_ptr<ImageSet>& trai
   Random random(static_cast<uint64_t>(options.seed));
   Classifier classifier(encoder, static_cast<int64_t>(train->class_names().size()), random);
   ParameterArena arena(classifier, view.device, view.dtype);
-  arena.scale_rates([&](const std::string& part) { return layer_rate(encoder, part, options.layer_decay); });
+  arena.factors(
+      [&](const std::string& part) -> PartFactors { return {.rate = layer_rate(encoder, part, options.layer_decay)}; });
   train_classifier(classifier, arena, images, view, options, progress);
   return classifier_accuracy(classifier, test, view);
 }

@@ -37,7 +37,8 @@ void train_classifier(Encoder& classifier, ParameterArena& arena, const std::sha
   Loader loader(images, {.batch = batch, .seed = seed});
   Optimizer optimizer(arena, options.optimizer);
   const int64_t steps = loader.steps_per_epoch();
-  const Schedule schedule = schedule_of(options.optimizer, batch, steps, options.epochs * steps);
+  const Schedule rate = rate_schedule(options.optimizer, batch, steps, options.epochs * steps);
+  const Schedule decay = decay_schedule(options.optimizer, options.epochs * steps);
   const kernels::AugmentParameters parameters = options.augmentation(view.normalisation).parameters();
   const Tensor resident = images->resident() ? images->pixels().to(view.device) : Tensor();
   for (int64_t epoch = 0; epoch < options.epochs; ++epoch) {
@@ -51,7 +52,7 @@ void train_classifier(Encoder& classifier, ParameterArena& arena, const std::sha
       const Tensor loss =
           cross_entropy(classifier.forward(x, true), targets, {.label_smoothing = options.label_smoothing});
       loss.backward();
-      optimizer.step(schedule.at(step));
+      optimizer.step(rate.at(step), decay.at(step));
       total = add(total, loss.detach());
     }
     const double mean = total.item() / static_cast<double>(steps);

@@ -109,7 +109,7 @@ Run::Run(Task& task, const PretrainSettings& settings)
   check(steps_per_epoch_ >= 1, "[pretrain] got {} batches an epoch for --accumulate {}; use a smaller one",
         feed_->steps_per_epoch(), options.accumulate);
   total_steps_ = options.steps > 0 ? options.steps : options.epochs * steps_per_epoch_;
-  schedule_ = schedule_of(task.optimizer, options.batch * options.accumulate, steps_per_epoch_, total_steps_);
+  schedule_ = rate_schedule(task.optimizer, options.batch * options.accumulate, steps_per_epoch_, total_steps_);
 
   if (settings.resume.empty()) {
     folder_.write_config(config_of(task));

@@ -50,7 +50,7 @@ LossOutput TrainStep::accumulate(const Inputs& inputs, const StepInfo& info) {
 
 void TrainStep::finish(const StepInfo& info, double rate) {
   clock_.enter(static_cast<size_t>(Phase::optimizer));
-  optimizer_.begin_step(rate);
+  optimizer_.begin_step(rate, decay_schedule(task_.optimizer, info.total_steps).at(info.step));
   const auto work = [&] {
     optimizer_.update();
     task_.after_step(info, arena_);

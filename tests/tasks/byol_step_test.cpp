@@ -60,7 +60,7 @@ void check_byol(Device device) {
   check_step(record, out.loss.item(), task);
 
   Optimizer optimizer(arena, {.kind = "sgd", .momentum = 0, .decay = 0});
-  optimizer.step(0.05);
+  optimizer.step(0.05, 0);
   task.after_step({3, 10}, arena);
   for (const GradientError& e : compare_values(record, "after", task)) CHECK_MESSAGE(e.error < 1e-5, e.name);
 }

@@ -328,12 +328,12 @@ TEST_CASE("dropout sites: one mask a site and batch") {
 
 TEST_CASE("rates and warm-up as absolute numbers or by batch and epoch") {
   OptimizerOptions o{.rate = 0.1, .warmup_epochs = 2};
-  CHECK(schedule_of(o, 512, 50, 1000).peak == doctest::Approx(0.2));
-  CHECK(schedule_of(o, 512, 50, 1000).warmup_steps == 100);
+  CHECK(rate_schedule(o, 512, 50, 1000).from == doctest::Approx(0.2));
+  CHECK(rate_schedule(o, 512, 50, 1000).warmup_steps == 100);
   o.rate_scaling = "none";
   o.warmup_steps = 7;
-  CHECK(schedule_of(o, 512, 50, 1000).peak == doctest::Approx(0.1));
-  CHECK(schedule_of(o, 512, 50, 1000).warmup_steps == 7);
+  CHECK(rate_schedule(o, 512, 50, 1000).from == doctest::Approx(0.1));
+  CHECK(rate_schedule(o, 512, 50, 1000).warmup_steps == 7);
 }
 
 }  // namespace gestalt::test

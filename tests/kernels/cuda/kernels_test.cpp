@@ -66,13 +66,17 @@ struct Model : Module {
 std::vector<float> trained(const OptimizerOptions& options, DType compute, Device device) {
   Model model;
   ParameterArena arena(model, device, compute);
+  if (options.decay_all)
+    arena.factors([](const std::string& part) -> PartFactors {
+      return {.rate = 0.5, .decay = 2, .frozen_steps = part == "square" ? 1 : 0};
+    });
   Optimizer optimizer(arena, options);
   for (int step = 0; step < 3; ++step) {
     for (NamedPart& p : parts(model)) {
       const std::vector<double> g = hash_uniform(p.name + " gradient " + std::to_string(step), p.tensor.count());
       p.tensor.grad().copy_from(Tensor::from(g, p.tensor.shape()).to(DType::f32).to(device));
     }
-    optimizer.step(0.05);
+    optimizer.step(0.05, options.decay);
   }
   std::vector<float> result = arena.weights.values();
   if (compute == DType::bf16) {
@@ -123,11 +127,15 @@ std::vector<float> views(const Images& images, std::span<const kernels::AugmentP
 TEST_CASE("cuda optimizers: three steps equal the CPU's, shadows are the rounded weights" *
           doctest::skip(without_cuda)) {
   for (const char* kind : {"sgd", "lars", "adamw"})
-    for (double clip : {0.0, 0.5})
+    for (auto [norm, by_part] : {std::pair{0.0, false}, {0.5, false}, {0.5, true}})
       for (DType compute : {DType::f32, DType::bf16}) {
+        const double clip = norm;  // clang 14 captures no structured binding
+        const bool each = by_part;
         CAPTURE(kind);
         CAPTURE(clip);
-        const OptimizerOptions options{.kind = kind, .decay = 0.05, .trust = 0.3, .clip = clip};
+        CAPTURE(each);
+        const OptimizerOptions options{
+            .kind = kind, .decay = 0.05, .decay_all = each, .trust = 0.3, .clip = clip, .clip_each = each};
         const auto got = in_every_order([&] { return trained(options, compute, Device::cuda); });
         CHECK(worst(got, trained(options, compute, Device::cpu)) < 3e-6 * (1 + got.back()));
       }

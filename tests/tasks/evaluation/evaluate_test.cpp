@@ -158,7 +158,7 @@ TEST_CASE("a training step asks the system for no memory once the first ones are
   uint64_t calls = 0;
   for (int64_t step = 0; step < 10; ++step) {
     task.loss(feed->at(step, clock), {step, 10}).loss.backward();
-    optimizer.step(0.01);
+    optimizer.step(0.01, task.optimizer.decay);
     if (step == 3) calls = allocator_stats(Device::cpu).system_calls;
   }
   CHECK(allocator_stats(Device::cpu).system_calls == calls);

@@ -120,10 +120,10 @@ TEST_CASE("layer-wise rates: nothing decays above the blocks, the patch embeddin
   CHECK(vit.layers() - vit.layer_of("patch_embed.proj.weight") == 4);
   CHECK(vit.layers() - vit.layer_of("cls_token") == 4);
   ParameterArena arena(vit, Device::cpu, DType::f32);
-  arena.scale_rates([](const std::string& part) { return part.starts_with("norm") ? 0.25 : 0.0; });
+  arena.factors([](const std::string& part) -> PartFactors { return {.rate = part.starts_with("norm") ? 0.25 : 0.0}; });
   arena.grads.fill(1);
   const std::vector<float> before = arena.weights.values();
-  Optimizer(arena, {.kind = "sgd", .momentum = 0, .decay = 0}).step(0.5);
+  Optimizer(arena, {.kind = "sgd", .momentum = 0, .decay = 0}).step(0.5, 0);
   const std::vector<float> after = arena.weights.values();
   for (size_t s = 0; s < arena.layout.size(); ++s)
     for (int64_t i = arena.layout[s].begin; i < arena.layout[s].end; ++i)

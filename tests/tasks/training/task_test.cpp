@@ -64,7 +64,7 @@ void check_learns(const TaskEntry& entry, std::unique_ptr<Task> task) {
     last = out.loss.item();
     if (step == 0) first = last;
     out.loss.backward();
-    optimizer.step(2e-3);
+    optimizer.step(2e-3, 0);
     task->after_step({0, 1000}, arena);
   }
   CHECK_MESSAGE(last < 0.7 * first, "loss went from ", first, " to ", last);

@@ -44,7 +44,7 @@ Steps train_steps(Task& task, int64_t steps, bool graph) {
   task.prepare(arena);
   const int64_t batches = task.run.accumulate;
   const Schedule schedule =
-      schedule_of(task.optimizer, task.run.batch * batches, feed->steps_per_epoch() / batches, steps);
+      rate_schedule(task.optimizer, task.run.batch * batches, feed->steps_per_epoch() / batches, steps);
   PhaseClock clock(phase_names);
   TrainStep train(task, arena, optimizer, clock, graph);
   Steps result;
