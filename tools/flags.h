@@ -2,12 +2,11 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "engine/run/fields.h"
+#include "engine/run/fields_text.h"
 
 namespace gestalt::tools {
 
@@ -33,33 +32,28 @@ class FlagFields : public Fields {
 };
 
 // Sets each visited field that the command line or, behind it, the config file gives; the others keep their values. So
-// a preset, or the fields of a checkpoint, are put in place first. Visit every struct, then call finish().
-class GivenFields : public Fields {
+// a recipe, or the fields of a checkpoint, are put in place first. Visit every struct, then call finish().
+class GivenFields : public FieldSetter {
  public:
-  // `config_file` holds lines `name = value` with # comments, or one JSON object such as a run's config.json; empty
-  // means none. Throws Error, with file and line, for a line that is neither.
+  // `config_file` is read by parse_values(); empty means none.
   GivenFields(const CLI::App& command, const std::string& config_file);
 
-  void operator()(const char* name, bool& value, const char* help) override;
-  void operator()(const char* name, int64_t& value, const char* help) override;
-  void operator()(const char* name, double& value, const char* help) override;
-  void operator()(const char* name, std::string& value, const char* help,
-                  const std::vector<std::string>& choices) override;
-
   // Throws Error for a name in the config file that no visited struct has, with the nearest one.
-  void finish() const;
+  void finish() const { file_.finish(); }
+
+ protected:
+  const GivenValue* find(const char* name) override;
 
  private:
-  struct Given {
-    std::string text, place;  // place is "runs.conf:3" or "--lr"
+  // The config file's values alone.
+  struct File : TextReader {
+    using TextReader::find;
+    using TextReader::TextReader;
   };
-  const Given* find(const char* name);
 
   const CLI::App& command_;
-  std::string config_file_;
-  std::map<std::string, Given> from_file_;
-  Given from_flag_;
-  std::vector<std::string> known_;
+  File file_;
+  GivenValue from_flag_;
 };
 
 // What is wrong with the command line, with the nearest flag or command where one is unknown.

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/tensor/tensor.h"
@@ -37,6 +38,19 @@ class Module {
  public:
   virtual ~Module() = default;
   virtual void visit(Visitor& v) = 0;
+};
+
+// Modules that somebody else owns, under names of one's own: what a teacher follows, say.
+class Group : public Module {
+ public:
+  Group() = default;
+  explicit Group(std::vector<std::pair<std::string, Module*>> modules) : modules_(std::move(modules)) {}
+  void visit(Visitor& v) override {
+    for (auto& [name, module] : modules_) v(name, *module);
+  }
+
+ private:
+  std::vector<std::pair<std::string, Module*>> modules_;
 };
 
 struct NamedPart {

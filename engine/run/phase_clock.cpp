@@ -1,8 +1,6 @@
 // Where the time of a step goes: switching phases and reading the totals.
 #include "engine/run/phase_clock.h"
 
-#include <algorithm>
-
 #include "kernels/launch.h"
 #if GESTALT_WITH_CUDA
 #include "kernels/cuda/runtime.h"
@@ -10,39 +8,41 @@
 
 namespace gestalt {
 
-PhaseClock::PhaseClock(std::vector<std::string> names) : names_(std::move(names)), seconds_(names_.size(), 0.0) {}
+PhaseClock::Clock::time_point PhaseClock::now() const {
+  if (before_reading_) before_reading_();
+  return Clock::now();
+}
 
-void PhaseClock::enter(size_t phase) {
-  check(phase < names_.size(), "[phase clock] got phase {}, expected one of {}", phase, names_.size());
-  const Clock::time_point now = Clock::now();
-  if (current_ != none) end(now);
+void PhaseClock::enter(Phase phase) {
+  const Clock::time_point time = now();
+  if (running_) end(time);
   current_ = phase;
-  entered_ = now;
+  entered_ = time;
+  running_ = true;
 #if GESTALT_WITH_CUDA
-  kernels::cuda::push_range(names_[phase].c_str());
+  kernels::cuda::push_range(phase_names[static_cast<size_t>(phase)].c_str());
 #endif
 }
 
 void PhaseClock::leave() {
-  if (current_ == none) return;
-  end(Clock::now());
+  if (running_) end(now());
 }
 
-void PhaseClock::end(Clock::time_point now) {
-  seconds_[current_] += std::chrono::duration<double>(now - entered_).count();
-  current_ = none;
+void PhaseClock::end(Clock::time_point time) {
+  seconds_[static_cast<size_t>(current_)] += std::chrono::duration<double>(time - entered_).count();
+  running_ = false;
 #if GESTALT_WITH_CUDA
   kernels::cuda::pop_range();
 #endif
 }
 
-double PhaseClock::milliseconds_per_step(size_t phase) const {
-  return steps_ > 0 ? seconds_.at(phase) * 1e3 / static_cast<double>(steps_) : 0.0;
+double PhaseClock::milliseconds_per_step(Phase phase) const {
+  return steps_ > 0 ? seconds(phase) * 1e3 / static_cast<double>(steps_) : 0.0;
 }
 
 void PhaseClock::reset() {
   leave();
-  std::fill(seconds_.begin(), seconds_.end(), 0.0);
+  seconds_.fill(0);
   steps_ = 0;
 }
 

@@ -71,10 +71,8 @@ double finetune_accuracy(Encoder& encoder, const std::shared_ptr<ImageSet>& trai
   const std::shared_ptr<ImageSet> images = subset(train, few_labels(train->labels(), options.labels));
   Random random(static_cast<uint64_t>(options.seed));
   Classifier classifier(encoder, static_cast<int64_t>(train->class_names().size()), random);
-  ParameterArena arena(classifier, view.device, view.dtype);
-  arena.factors(
-      [&](const std::string& part) -> PartFactors { return {.rate = layer_rate(encoder, part, options.layer_decay)}; });
-  train_classifier(classifier, arena, images, view, options, progress);
+  train_classifier(classifier, images, view, options, progress,
+                   [&](const std::string& part) { return layer_rate(encoder, part, options.layer_decay); });
   return classifier_accuracy(classifier, test, view);
 }
 

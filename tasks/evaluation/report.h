@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "tasks/evaluation/evaluate.h"
-#include "tasks/training/image_task.h"
+#include "tasks/evaluation/knn.h"
+#include "tasks/evaluation/linear.h"
 
 namespace gestalt {
 
@@ -16,9 +16,10 @@ struct ReportRow {
 
 // Evaluates three kinds of features by both protocols. The untrained encoder has the weights that the run began with
 // and batch norm's initial statistics. Throws Error for unlabelled data.
-std::vector<ReportRow> baseline_report(ImageTask& task, const LinearOptions& linear);
+std::vector<ReportRow> baseline_report(ImageMethod& method, const KnnOptions& knn, const LinearOptions& linear);
 
 // The rows as a table, with the protocols under it.
-std::string report_text(const std::vector<ReportRow>& rows, ImageTask& task, const LinearOptions& linear);
+std::string report_text(const std::vector<ReportRow>& rows, const ImageMethod& method, const KnnOptions& knn,
+                        const LinearOptions& linear);
 
 }  // namespace gestalt

@@ -1,4 +1,4 @@
-// The loop of supervised training, and its measure.
+// Supervised training as a method, and its measure.
 #include "tasks/evaluation/supervised.h"
 
 #include <fmt/format.h>
@@ -6,11 +6,48 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/data/images/loader.h"
+#include "engine/data/images/view_feed.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/pointwise.h"
+#include "tasks/training/training.h"
 
 namespace gestalt {
+namespace {
+
+// The classifier is built and its data is open; nothing is exported.
+class Supervised : public Method {
+ public:
+  Supervised(Encoder& classifier, const RateOf& rate_of, double label_smoothing)
+      : classifier_(classifier), rate_of_(rate_of), label_smoothing_(label_smoothing) {}
+
+  Modality modality() const override { return Modality::images; }
+  Wants wants() const override { return {.labels = true}; }
+  std::unique_ptr<Feed> open() override { return nullptr; }
+  void build(Random&) override {}
+  Loss loss(const Batch& batch, const StepInfo&) override {
+    const Tensor logits = classifier_.forward(batch.views[0], true);
+    return {cross_entropy(logits, batch.labels, {.label_smoothing = label_smoothing_}), {}};
+  }
+  PartFactors factors(const std::string& part, const Plan&) const override {
+    return {.rate = rate_of_ ? rate_of_(part) : 1};
+  }
+  std::string export_to(const std::string&) override { return {}; }
+  void visit(Visitor& v) override { classifier_.visit(v); }
+
+ private:
+  Encoder& classifier_;
+  const RateOf& rate_of_;
+  double label_smoothing_;
+};
+
+// The losses stay on the device until the epoch ends.
+double mean_of_epoch(Training& training, Device device) {
+  Tensor total = Tensor::zeros({1}, DType::f32, device);
+  for (int64_t step = 0; step < training.steps_per_epoch(); ++step) total = add(total, training.step()[0][0].second);
+  return total.item() / static_cast<double>(training.steps_per_epoch());
+}
+
+}  // namespace
 
 AugmentOptions SupervisedOptions::augmentation(const std::string& normalisation) const {
   return {.crop_min = crop_min, .flip = flip, .jitter = 0, .grayscale = 0, .normalise = normalisation};
@@ -28,50 +65,37 @@ std::string SupervisedOptions::schedule() const {
                      o.rate_scaling == "batch" ? " · batch / 256" : "", warmup, o.decay);
 }
 
-void train_classifier(Encoder& classifier, ParameterArena& arena, const std::shared_ptr<ImageSet>& images,
-                      const ViewOptions& view, const SupervisedOptions& options, const EpochProgress& progress) {
-  check(options.epochs >= 1 && options.batch >= 1, "[supervised] got --epochs {} and --batch {}, expected 1 or more",
-        options.epochs, options.batch);
-  const auto seed = static_cast<uint64_t>(options.seed);
-  const int64_t batch = std::min(options.batch, images->size());
-  Loader loader(images, {.batch = batch, .seed = seed});
-  Optimizer optimizer(arena, options.optimizer);
-  const int64_t steps = loader.steps_per_epoch();
-  const Schedule rate = rate_schedule(options.optimizer, batch, steps, options.epochs * steps);
-  const Schedule decay = decay_schedule(options.optimizer, options.epochs * steps);
-  const kernels::AugmentParameters parameters = options.augmentation(view.normalisation).parameters();
-  const Tensor resident = images->resident() ? images->pixels().to(view.device) : Tensor();
-  for (int64_t epoch = 0; epoch < options.epochs; ++epoch) {
-    Tensor total = Tensor::zeros({1}, DType::f32, view.device);
-    for (int64_t step = epoch * steps; step < (epoch + 1) * steps; ++step) {
-      const ImageBatch drawn = loader.next();
-      const Tensor pixels = resident ? resident : drawn.pixels.to(view.device);
-      const Tensor x = augment(pixels, drawn.frames, drawn.samples, {&parameters, 1}, view.size, seed,
-                               static_cast<uint64_t>(step), view.dtype);
-      const Tensor targets = Tensor::from(drawn.labels, {batch}).to(view.device);
-      const Tensor loss =
-          cross_entropy(classifier.forward(x, true), targets, {.label_smoothing = options.label_smoothing});
-      loss.backward();
-      optimizer.step(rate.at(step), decay.at(step));
-      total = add(total, loss.detach());
-    }
-    const double mean = total.item() / static_cast<double>(steps);
-    check(std::isfinite(mean), "[supervised] the loss is {} in epoch {}; try a smaller --lr", mean, epoch + 1);
-    if (progress) progress(epoch + 1, mean);
+void train_classifier(Encoder& classifier, Feed& feed, Device device, DType dtype, const SupervisedOptions& options,
+                      const EpochProgress& progress, const RateOf& rate_of) {
+  check(options.epochs >= 1, "[supervised] got --epochs {}, expected 1 or more", options.epochs);
+  Supervised method(classifier, rate_of, options.label_smoothing);
+  method.run.batch = feed.items_per_step();
+  method.run.epochs = options.epochs;
+  method.run.device = name(device);
+  method.run.dtype = name(dtype);
+  method.optimizer = options.optimizer;
+  PhaseClock clock;
+  Training training(method, feed, clock);
+  for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
+    const double mean = mean_of_epoch(training, device);
+    check(std::isfinite(mean), "[supervised] the loss is {} in epoch {}; try a smaller --lr", mean, epoch);
+    if (progress) progress(epoch, mean);
   }
+}
+
+void train_classifier(Encoder& classifier, const std::shared_ptr<ImageSet>& images, const ViewOptions& view,
+                      const SupervisedOptions& options, const EpochProgress& progress, const RateOf& rate_of) {
+  check(options.batch >= 1, "[supervised] got --batch {}, expected 1 or more", options.batch);
+  const LoaderOptions loader{.batch = std::min(options.batch, images->size()),
+                             .seed = static_cast<uint64_t>(options.seed)};
+  const ViewGroup group{{options.augmentation(view.normalisation).parameters()}, view.size};
+  ViewFeed feed(images, loader, {.groups = {group}, .view_dtype = view.dtype, .labels = true}, view.device);
+  train_classifier(classifier, feed, view.device, view.dtype, options, progress, rate_of);
 }
 
 double classifier_accuracy(Encoder& classifier, const std::shared_ptr<ImageSet>& test, const ViewOptions& view) {
   const Features logits = extract_features(classifier, test, view);
-  const int64_t classes = logits.features.dim(1);
-  const Tensor host = logits.features.to(Device::cpu);
-  const float* row = host.data<float>();
-  int64_t right = 0;
-  for (int32_t label : logits.labels) {
-    right += std::max_element(row, row + classes) - row == label;
-    row += classes;
-  }
-  return 100.0 * static_cast<double>(right) / static_cast<double>(logits.labels.size());
+  return percent_right(largest_columns(logits.features), logits.labels);
 }
 
 }  // namespace gestalt

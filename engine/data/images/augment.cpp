@@ -91,7 +91,7 @@ const T* on_device(std::span<const T> values, Device device, std::vector<Tensor>
 
 Tensor launch_views(const Tensor& pixels, std::span<const Frame> frames, std::span<const int32_t> samples,
                     std::span<const AugmentParameters> views, std::span<const AugmentDraw> draws, int64_t size,
-                    uint64_t seed, uint64_t step, DType dtype) {
+                    uint64_t seed, uint64_t step, DType dtype, int first_view = 0) {
   const auto count = static_cast<int64_t>(frames.size()), total = static_cast<int64_t>(views.size());
   std::vector<Tensor> keep;
   Tensor y = Tensor::empty({total * count, size, size, 3}, dtype, pixels.device());
@@ -111,7 +111,7 @@ Tensor launch_views(const Tensor& pixels, std::span<const Frame> frames, std::sp
                  .size = size,
                  .seed = seed,
                  .step = step,
-                 .first_view = static_cast<int32_t>(first),
+                 .first_view = first_view + static_cast<int32_t>(first),
                  .view = {}};
     std::copy_n(views.begin() + first, some, k.view);
     kernels::launch(k, pixels.stream());
@@ -176,11 +176,12 @@ AugmentParameters AugmentOptions::parameters() const {
 }
 
 Tensor augment(const Tensor& pixels, std::span<const Frame> frames, std::span<const int32_t> samples,
-               std::span<const AugmentParameters> views, int64_t size, uint64_t seed, uint64_t step, DType dtype) {
+               std::span<const AugmentParameters> views, int64_t size, uint64_t seed, uint64_t step, DType dtype,
+               int first_view) {
   check_input(pixels, frames, views, size, dtype);
   check(samples.size() == frames.size(), "[augment] got {} sample indices for {} images, expected as many",
         samples.size(), frames.size());
-  return launch_views(pixels, frames, samples, views, {}, size, seed, step, dtype);
+  return launch_views(pixels, frames, samples, views, {}, size, seed, step, dtype, first_view);
 }
 
 Tensor augment(const Tensor& pixels, std::span<const Frame> frames, std::span<const AugmentParameters> views,

@@ -35,11 +35,11 @@ struct AugmentOptions {
 
 // Views of a batch: (views·count, size, size, 3) in `dtype` (f32 or bf16), all images' first view, then all second
 // ones. `pixels` are u8 of any shape that `frames` point into; samples[i] is image i's index in its data set. A view
-// depends on its image, parameters, seed, step, sample and position among `views` alone. Throws Error for frames
-// outside `pixels`, empty images and parameters out of range.
+// depends on its image, parameters, seed, step, sample and number alone; the first of `views` has number `first_view`.
+// Throws Error for frames outside `pixels`, empty images and parameters out of range.
 Tensor augment(const Tensor& pixels, std::span<const kernels::Frame> frames, std::span<const int32_t> samples,
                std::span<const kernels::AugmentParameters> views, int64_t size, uint64_t seed, uint64_t step,
-               DType dtype = DType::f32);
+               DType dtype = DType::f32, int first_view = 0);
 
 // The same with given draws, (views, count), instead of random ones: a replay.
 Tensor augment(const Tensor& pixels, std::span<const kernels::Frame> frames,

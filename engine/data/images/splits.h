@@ -1,0 +1,29 @@
+// The splits of a set of images: what is learned from, and the labelled images that encoders are measured on.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/data/images/image_set.h"
+
+namespace gestalt {
+
+struct ImageSplits {
+  std::shared_ptr<ImageSet> pretrain;  // all that may be learned from, labelled or not
+  std::shared_ptr<ImageSet> train;     // labelled images; `pretrain` itself where that has labels
+  std::shared_ptr<ImageSet> test;      // null where nothing is labelled
+
+  bool labelled() const { return test != nullptr; }
+  int64_t classes() const { return static_cast<int64_t>(train->class_names().size()); }
+};
+
+// Opens `spec` for views of `size` pixels (0: the images' own size). `threads` decode; 0 is one a core.
+ImageSplits open_splits(const std::string& spec, int64_t size, int threads = 0);
+
+// The side of a set whose images are all squares of one size. Throws Error, naming --size, for any other.
+int64_t own_size(const ImageSet& set);
+
+// The short side that images are decoded to for views of `size`: an eighth to spare. 0 for 0.
+inline int32_t decode_size(int64_t size) { return static_cast<int32_t>(size * 8 / 7); }
+
+}  // namespace gestalt

@@ -1,0 +1,131 @@
+// Reading `name = value` lines, and setting fields from them.
+#include "engine/run/fields_text.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <sstream>
+
+#include "engine/run/fields_json.h"
+#include "kernels/check.h"
+
+namespace gestalt {
+namespace {
+
+bool parse(const std::string& text, bool& value) {
+  value = text == "true";
+  return value || text == "false";
+}
+
+// Strict: the whole text, decimal, in range.
+template <class T>
+bool parse(const std::string& text, T& value) {
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size() && std::isfinite(static_cast<double>(value));
+}
+
+const char* kind(bool) { return "true or false"; }
+const char* kind(int64_t) { return "a whole number"; }
+const char* kind(double) { return "a number"; }
+
+template <class T>
+std::string problem(const std::string& text) {
+  T value;
+  return parse(text, value) ? "" : fmt::format("got '{}', expected {}", text, kind(value));
+}
+
+std::string trimmed(std::string_view text) {
+  constexpr std::string_view blank = " \t\r";
+  const size_t begin = text.find_first_not_of(blank), end = text.find_last_not_of(blank);
+  return begin == std::string_view::npos ? "" : std::string(text.substr(begin, end - begin + 1));
+}
+
+// Where a comment begins: at a '#' that nothing or a blank stands before.
+size_t comment_in(const std::string& text) {
+  for (size_t at = text.find('#'); at != std::string::npos; at = text.find('#', at + 1))
+    if (at == 0 || text[at - 1] == ' ' || text[at - 1] == '\t') return at;
+  return std::string::npos;
+}
+
+// The value after '=': quoted as it stands, or up to a comment. Returns false for a broken quote and for nothing.
+bool read_value(const std::string& text, std::string& value) {
+  if (!text.starts_with('"') && !text.starts_with('\'')) {
+    value = trimmed(text.substr(0, comment_in(text)));
+    return !value.empty();
+  }
+  const size_t end = text.find(text[0], 1);
+  if (end == std::string::npos) return false;
+  value = text.substr(1, end - 1);
+  const std::string rest = trimmed(text.substr(end + 1));
+  return rest.empty() || rest.starts_with('#');
+}
+
+GivenValues values_of_json(const std::string& source, std::string_view text) {
+  const nlohmann::ordered_json object = parse_json(source, text);
+  check(object.is_object(), "[config] {}: got {}, expected an object", source, object.type_name());
+  GivenValues values;
+  for (const auto& [name, value] : object.items())
+    values[name] = {value.is_string() ? value.get<std::string>() : value.dump(), source};
+  return values;
+}
+
+}  // namespace
+
+GivenValues parse_values(const std::string& source, std::string_view text) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string_view::npos && text[first] == '{') return values_of_json(source, text);
+  GivenValues values;
+  std::istringstream lines{std::string(text)};
+  std::string line;
+  for (int i = 1; std::getline(lines, line); ++i) {
+    line = trimmed(line);
+    if (line.empty() || line.starts_with('#')) continue;
+    const size_t equals = line.find('=');
+    const std::string name = trimmed(line.substr(0, equals)), place = fmt::format("{}:{}", source, i);
+    std::string value;
+    check(equals != std::string::npos && !name.empty() && read_value(trimmed(line.substr(equals + 1)), value),
+          "[config] {}: got '{}', expected a line 'name = value'", place, line);
+    check(values.emplace(name, GivenValue{value, place}).second, "[config] {}: '{}' stands twice", place, name);
+  }
+  return values;
+}
+
+std::string problem_with(const std::string& text, bool) { return problem<bool>(text); }
+std::string problem_with(const std::string& text, int64_t) { return problem<int64_t>(text); }
+std::string problem_with(const std::string& text, double) { return problem<double>(text); }
+
+template <class T>
+void FieldSetter::set(const char* name, T& value) {
+  const GivenValue* given = find(name);
+  if (!given) return;
+  check(parse(given->text, value), "[config] {}: got {} '{}', expected {}", given->place, name, given->text,
+        kind(value));
+}
+
+void FieldSetter::operator()(const char* name, bool& value, const char*) { set(name, value); }
+void FieldSetter::operator()(const char* name, int64_t& value, const char*) { set(name, value); }
+void FieldSetter::operator()(const char* name, double& value, const char*) { set(name, value); }
+void FieldSetter::operator()(const char* name, std::string& value, const char*,
+                             const std::vector<std::string>& choices) {
+  const GivenValue* given = find(name);
+  if (!given) return;
+  value = given->text;
+  check_choice(fmt::format("{} ({})", name, given->place), value, choices);
+}
+
+const GivenValue* TextReader::find(const char* name) {
+  known_.push_back(name);
+  const auto found = values_.find(name);
+  return found == values_.end() ? nullptr : &found->second;
+}
+
+void TextReader::finish() const {
+  for (const auto& [name, given] : values_)
+    check(std::find(known_.begin(), known_.end(), name) != known_.end(), "[config] {}: unknown name '{}'{}",
+          given.place, name, suggestion(name, known_));
+}
+
+}  // namespace gestalt

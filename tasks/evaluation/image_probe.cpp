@@ -1,0 +1,26 @@
+// kNN of the encoder as it is between two steps.
+#include "tasks/evaluation/image_probe.h"
+
+#include <fmt/format.h>
+
+namespace gestalt {
+
+std::vector<Metric> ImageProbe::measure(Method& any) {
+  auto& method = dynamic_cast<ImageMethod&>(any);
+  const ImageSplits& images = method.images();
+  if (!images.labelled()) return {};
+  const ViewOptions view = view_options(method);
+  const Features train = extract_features(method.encoder(), images.train, view);
+  const Features test = extract_features(method.encoder(), images.test, view);
+  return {{"knn", knn_accuracy(train, test, images.classes(), knn),
+           fmt::format("{}; bank {} train images, {} test images", knn.protocol(), images.train->size(),
+                       images.test->size())}};
+}
+
+namespace {
+
+const RegisterProbe image_probe(Modality::images,
+                                [] { return std::unique_ptr<Probe>(std::make_unique<ImageProbe>()); });
+
+}  // namespace
+}  // namespace gestalt

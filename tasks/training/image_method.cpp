@@ -1,0 +1,91 @@
+// ImageMethod: opening data, building the encoder, exporting it.
+#include "tasks/training/image_method.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/data/images/view_feed.h"
+#include "models/export.h"
+
+namespace gestalt {
+
+void ImageMethod::modality_fields(Fields& f) {
+  f.title("Encoder and views");
+  f("size", image_size, "side of the views in pixels; 0: the data's own");
+  model.fields(f);
+  f.title("Augmentation");
+  augment.fields(f);
+}
+
+std::unique_ptr<Feed> ImageMethod::open() {
+  images_ = open_splits(run.data, image_size, static_cast<int>(run.threads));
+  if (image_size == 0) image_size = own_size(*images_.pretrain);
+  const LoaderOptions loader{
+      .batch = run.batch, .seed = static_cast<uint64_t>(run.seed), .threads = static_cast<int>(run.loader_threads)};
+  return std::make_unique<ViewFeed>(images_.pretrain, loader, wants(), run.resolved_device());
+}
+
+void ImageMethod::use_encoder(MakeEncoder make) {
+  make_ = std::move(make);
+  model.model = "custom";
+}
+
+std::unique_ptr<Encoder> ImageMethod::new_encoder(Random& random) const {
+  return make_ ? make_(random) : make_encoder(model, image_size, random);
+}
+
+void ImageMethod::build(Random& random) {
+  encoder_ = new_encoder(random);
+  build_heads(random);
+}
+
+std::vector<ViewGroup> ImageMethod::views() const {
+  return {{{augment.parameters(), augment.parameters()}, image_size}};
+}
+
+std::optional<Picture> ImageMethod::picture() {
+  const std::shared_ptr<ImageSet>& set = images_.labelled() ? images_.test : images_.pretrain;
+  Loader loader(set, {.batch = std::min<int64_t>(8, set->size()), .drop_last = false, .shuffle = false});
+  const ImageBatch batch = loader.next();
+  return picture(evaluation_view(batch.pixels.to(run.resolved_device()), batch.frames, image_size,
+                                 normalisation(augment.normalise)),
+                 0);
+}
+
+std::string ImageMethod::export_to(const std::string& folder) {
+  const std::string path = folder + "/encoder.safetensors";
+  save_encoder(
+      path, encoder(),
+      {model,
+       image_size,
+       {{"gestalt.task", name()},
+        {"gestalt.training", run.steps > 0 ? fmt::format("{} steps", run.steps) : fmt::format("{} epochs", run.epochs)},
+        {"gestalt.normalise", augment.normalise},
+        {"gestalt.data", run.data}}});
+  return path;
+}
+
+std::vector<Tensor> split_views(const Tensor& group, int64_t count) {
+  check(count >= 1 && group.dim(0) % count == 0, "[views] got {} images for {} views", group.dim(0), count);
+  const int64_t batch = group.dim(0) / count;
+  std::vector<Tensor> views;
+  for (int64_t v = 0; v < count; ++v) views.push_back(group.slice(v * batch, (v + 1) * batch));
+  return views;
+}
+
+Picture draw_views(const ImageMethod& method, const ImageBatch& images, uint64_t step) {
+  const ViewGroup group = method.wants().groups.at(0);
+  const auto count = static_cast<int64_t>(images.frames.size()), views = static_cast<int64_t>(group.views.size());
+  const Tensor drawn = augment(images.pixels.to(Device::cpu), images.frames, images.samples, group.views, group.size,
+                               static_cast<uint64_t>(method.run.seed), step);
+  Tensor rows = Tensor::empty(drawn.shape());  // an image's views side by side
+  for (int64_t v = 0; v < views; ++v)
+    for (int64_t i = 0; i < count; ++i)
+      rows.slice(i * views + v, i * views + v + 1).copy_from(drawn.slice(v * count + i, v * count + i + 1));
+  Picture sheet = draw_sheet(rows, views, normalisation(method.augment.normalise));
+  sheet.caption = fmt::format("what the encoder is shown: a row an image, {} views each", views);
+  return sheet;
+}
+
+}  // namespace gestalt

@@ -1,0 +1,64 @@
+// ImageMethod: what methods on images share: the data, the views and the encoder.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/data/images/augment.h"
+#include "engine/data/images/loader.h"
+#include "engine/data/images/splits.h"
+#include "models/encoder.h"
+#include "tasks/training/method.h"
+
+namespace gestalt {
+
+using MakeEncoder = std::function<std::unique_ptr<Encoder>(Random&)>;
+
+class ImageMethod : public Method {
+ public:
+  int64_t image_size = 0;  // of the views; 0: the data's own
+  AugmentOptions augment;
+  EncoderOptions model;
+
+  Modality modality() const override { return Modality::images; }
+  Wants wants() const override { return {.groups = views(), .view_dtype = view_dtype()}; }
+  std::unique_ptr<Feed> open() override;
+  void build(Random& random) final;
+  std::string export_to(const std::string& folder) override;
+  void visit(Visitor& v) override { v("encoder", *encoder_); }
+  std::optional<Picture> picture() final;
+  using Method::picture;
+
+  // Trains encoders that `make` gives instead of the one that `model` names; a teacher is made by it too. Call it
+  // before build(). On cuda its passes are captured in a graph: if they differ from step to step, set run.graph to
+  // false.
+  void use_encoder(MakeEncoder make);
+  // What is measured and exported. Built by build().
+  virtual Encoder& encoder() { return *encoder_; }
+  // A fresh encoder of the same architecture, on the CPU: a teacher, a baseline.
+  std::unique_ptr<Encoder> new_encoder(Random& random) const;
+  const ImageSplits& images() const { return images_; }
+
+ protected:
+  // Groups of views, each one launch. One group of two alike, unless overridden.
+  virtual std::vector<ViewGroup> views() const;
+  virtual DType view_dtype() const { return run.resolved_dtype(); }
+  virtual void build_heads(Random& random) = 0;
+  void modality_fields(Fields& f) override;
+
+  std::unique_ptr<Encoder> encoder_;
+
+ private:
+  MakeEncoder make_;
+  ImageSplits images_;
+};
+
+// The views of one group (B, S, S, 3), for methods that pass them one by one.
+std::vector<Tensor> split_views(const Tensor& group, int64_t count);
+
+// A sheet of what the method's encoder is shown of `images` in its first steps: a row an image, a column a view.
+Picture draw_views(const ImageMethod& method, const ImageBatch& images, uint64_t step);
+
+}  // namespace gestalt

@@ -1,0 +1,68 @@
+// The registry of methods, and their fields.
+#include "tasks/training/method.h"
+
+#include <algorithm>
+
+#include "engine/run/fields_text.h"
+
+namespace gestalt {
+namespace {
+
+std::vector<MethodEntry>& registry() {
+  static std::vector<MethodEntry> entries;
+  return entries;
+}
+
+}  // namespace
+
+void Method::fields(Fields& f) {
+  run.fields(f);
+  optimizer.fields(f);
+  modality_fields(f);
+  if (probe) {
+    f.title("Evaluation");
+    probe->fields(f);
+  }
+  own_fields(f);
+}
+
+std::unique_ptr<Method> MethodEntry::make() const {
+  std::unique_ptr<Method> method = construct();
+  method->name_ = name;
+  method->probe = make_probe(method->modality());
+  return method;
+}
+
+void add_method(MethodEntry entry) {
+  std::vector<MethodEntry>& all = registry();
+  all.insert(std::upper_bound(all.begin(), all.end(), entry,
+                              [](const MethodEntry& a, const MethodEntry& b) { return a.name < b.name; }),
+             std::move(entry));
+}
+
+const std::vector<MethodEntry>& list_methods() { return registry(); }
+
+const MethodEntry& find_method(const std::string& name) {
+  std::vector<std::string> names;
+  for (const MethodEntry& entry : registry()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  fail("[method] got '{}', which is none{}", name, suggestion(name, names));
+}
+
+std::unique_ptr<Method> make_method(const std::string& name) { return find_method(name).make(); }
+
+void set_fields(Method& method, const std::string& source, std::string_view text) {
+  GivenValues values = parse_values(source, text);
+  if (const auto named = values.find("method"); named != values.end()) {
+    check(named->second.text == method.name(), "[config] {} is for the method {}, not for {}", named->second.place,
+          named->second.text, method.name());
+    values.erase(named);
+  }
+  TextReader reader(std::move(values));
+  method.fields(reader);
+  reader.finish();
+}
+
+}  // namespace gestalt

@@ -1,0 +1,45 @@
+// The flags of every run, and what "auto" means.
+#include "tasks/training/run_options.h"
+
+#include "engine/tensor/device_memory.h"
+
+namespace gestalt {
+
+void RunOptions::fields(Fields& f) {
+  f.title("Run");
+  f("data", data, "what to learn from, such as images:DIR or text:FILE; see 'gestalt list data'");
+  f("batch", batch, "images, or windows of text, per step");
+  f("epochs", epochs, "passes over the data");
+  f("steps", steps, "updates to make, instead of --epochs; 0: as many as those give");
+  f("accumulate", accumulate, "batches whose gradients are summed before one update");
+  f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
+  f("dtype", dtype, "what activations are computed in: auto, f32 or bf16; weights stay f32", {"auto", "f32", "bf16"});
+  f("graph", graph, "on cuda, capture the training step once and replay it");
+  f("threads", threads, "threads of the CPU backend; 0: one a core");
+  f("loader-threads", loader_threads, "threads that decode images ahead");
+  f("seed", seed, "of everything random: weights, order, augmentation");
+  f("probe-every", probe_every, "epochs between evaluations; 0: only at the end");
+  f("checkpoint-minutes", checkpoint_minutes, "minutes between checkpoints; one is also written at the end");
+}
+
+void RunOptions::validate() const {
+  check(batch >= 1 && epochs >= 0 && steps >= 0 && accumulate >= 1,
+        "[run] got --batch {}, --epochs {}, --steps {}, --accumulate {}, expected 1, 0, 0 and 1 or more", batch, epochs,
+        steps, accumulate);
+}
+
+Device RunOptions::resolved_device() const {
+  if (device == "auto") return cuda_report().found ? Device::cuda : Device::cpu;
+  return device == "cuda" ? Device::cuda : Device::cpu;
+}
+
+DType RunOptions::resolved_dtype() const {
+  if (dtype != "auto") return dtype == "bf16" ? DType::bf16 : DType::f32;
+  if (resolved_device() == Device::cuda) return DType::bf16;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bf16")) return DType::bf16;
+#endif
+  return DType::f32;
+}
+
+}  // namespace gestalt

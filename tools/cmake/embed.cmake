@@ -1,0 +1,17 @@
+# gestalt_embed(TARGET GLOB HEADER TYPE) compiles the text of the files that GLOB finds into TARGET: one object of TYPE,
+# which HEADER declares, is made of each file's name and text.
+function(gestalt_embed target glob header type)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${glob})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${files})
+  set(source "// The texts of ${glob}.\n#include \"${header}\"\n\nnamespace gestalt {\nnamespace {\n\n")
+  set(number 0)
+  foreach(file IN LISTS files)
+    get_filename_component(name ${file} NAME_WE)
+    file(READ ${file} text)
+    string(APPEND source "const ${type} text_${number}(\"${name}\", R\"text(${text})text\");\n")
+    math(EXPR number "${number} + 1")
+  endforeach()
+  string(APPEND source "\n}  // namespace\n}  // namespace gestalt\n")
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/embedded_${target}.cpp CONTENT "@source@" @ONLY)
+  target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/embedded_${target}.cpp)
+endfunction()
