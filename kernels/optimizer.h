@@ -10,11 +10,11 @@ namespace gestalt::kernels {
 
 // One parameter tensor inside an arena. Biases and norm parameters (rank ≤ 1) do not adapt, nor decay unless asked to.
 struct Segment {
-  int64_t begin, end;  // elements
-  float rate_scale;    // multiplies the learning rate, for layer-wise decay
-  float decay_scale;   // multiplies the weight decay
-  int32_t adapt;       // 1: LARS scales its rate by ‖w‖/‖g‖
-  int64_t first_step;  // steps before this one leave weights and moments alone
+  int64_t begin = 0, end = 0;  // elements
+  float rate_scale = 1;        // multiplies the learning rate, for layer-wise decay
+  float decay_scale = 1;       // multiplies the weight decay
+  int32_t adapt = 0;           // 1: LARS scales its rate by ‖w‖/‖g‖
+  int64_t first_step = 0;      // steps before this one leave weights and moments alone
 
   GESTALT_HOST_DEVICE bool frozen(int64_t step) const { return step < first_step; }
 };
