@@ -9,6 +9,8 @@
 namespace gestalt::kernels::cuda {
 namespace {
 
+constexpr int blocks_at_once = 4;  // of a multiprocessor: more would spill registers
+
 // Over the elements seen so far: Σ e^(z − most) and Σ (z − most) e^(z − most). `most` starts low, yet finite.
 struct Running {
   float most = -FLT_MAX, sum = 0, moment = 0;
@@ -49,24 +51,43 @@ struct Targets {
   __device__ __forceinline__ float inverse() const {
     return probabilities ? 1.0f : static_cast<float>(1 / temperature.now());
   }
+};
+
+// What the student row of one view and image meets.
+template <class U, bool probabilities>
+struct Met {
+  const U* row;  // of the image in the first target view
+  const float *centre, *lse;
+  int64_t stride;  // from one target view to the next
+  int images, views, skipped;
+  float inverse;
+
+  __device__ __forceinline__ Met(const Targets<U, probabilities>& of, int view, int image)
+      : row(of.rows + int64_t{image} * of.classes),
+        centre(of.centre),
+        lse(of.lse + image),
+        stride(of.pairs.images * of.classes),
+        images(static_cast<int>(of.pairs.images)),
+        views(static_cast<int>(of.pairs.target_views)),
+        skipped(of.pairs.same_view ? -1 : view),
+        inverse(of.inverse()) {}
+
+  // The sum of the probabilities of N classes.
   template <int N>
-  __device__ __forceinline__ Pack<float, N> shift(int column) const {
-    return centre ? load_pack<Pack<float, N>>(centre + column) : Pack<float, N>{};
-  }
-  // Σ of the probabilities that row `image` of student view `view` meets.
-  template <int N>
-  __device__ __forceinline__ Pack<float, N> met(int64_t view, int64_t image, int column, float by) const {
-    Pack<float, N> p{};
-    const auto c = shift<N>(column);
-    for (int64_t i = 0; i < pairs.target_views; ++i) {
-      if (!pairs.meet(view, i)) continue;
-      const int64_t t = i * pairs.images + image;
-      const auto row = load_pack<Pack<U, N>>(rows + t * classes + column);
-      const float most = probabilities ? 0.0f : lse[t];
+  __device__ __forceinline__ Pack<float, N> at(int column) const {
+    Pack<float, N> p{}, c{};
+    if constexpr (!probabilities)
+      if (centre) c = load_pack<Pack<float, N>>(centre + column);
+    const U* from = row + column;
+#pragma unroll 1
+    for (int i = 0; i < views; ++i, from += stride) {
+      if (i == skipped) continue;
+      const auto pack = load_pack<Pack<U, N>>(from);
+      const float most = probabilities ? 0.0f : lse[i * images];
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const float v = static_cast<float>(row.v[j]);
-        p.v[j] += probabilities ? v : __expf((v - c.v[j]) * by - most);
+        const float v = static_cast<float>(pack.v[j]);
+        p.v[j] += probabilities ? v : __expf((v - c.v[j]) * inverse - most);
       }
     }
     return p;
@@ -97,7 +118,7 @@ __global__ void __launch_bounds__(row_threads) target_kernel(Targets<U, probabil
     Running running;
     S::each(of.classes, [&](int, int column) {
       const auto pack = load_pack<Pack<U, S::N>>(row + column);
-      const auto c = of.template shift<S::N>(column);
+      const auto c = of.centre ? load_pack<Pack<float, S::N>>(of.centre + column) : Pack<float, S::N>{};
       float z[S::N], top = -FLT_MAX;
 #pragma unroll
       for (int j = 0; j < S::N; ++j) {
@@ -116,19 +137,19 @@ __global__ void __launch_bounds__(row_threads) target_kernel(Targets<U, probabil
 }
 
 template <class S, class T, class U, bool probabilities>
-__global__ void __launch_bounds__(row_threads)
+__global__ void __launch_bounds__(row_threads, blocks_at_once)
     student_kernel(const T* student, Targets<U, probabilities> of, const float* entropy, float* lse, float* mass,
                    float* row_loss, float* row_kl, float inverse) {
   const int64_t r = int64_t{blockIdx.x} * S::Rows + S::slot();
   if (r >= of.pairs.rows()) return;
-  const int64_t view = r / of.pairs.images, image = r % of.pairs.images;
+  const auto view = static_cast<int>(r / of.pairs.images), image = static_cast<int>(r % of.pairs.images);
+  const Met<U, probabilities> met(of, view, image);
   const T* row = student + r * of.classes;
-  const float by = of.inverse();
   Running running;
   float dot = 0, total = 0;
   S::each(of.classes, [&](int, int column) {
     const auto pack = load_pack<Pack<T, S::N>>(row + column);
-    const auto p = of.template met<S::N>(view, image, column, by);
+    const auto p = met.template at<S::N>(column);
     float z[S::N], top = -FLT_MAX;
 #pragma unroll
     for (int j = 0; j < S::N; ++j) {
@@ -178,17 +199,18 @@ __global__ void __launch_bounds__(join_threads)
 }
 
 template <class S, class T, class U, bool probabilities>
-__global__ void __launch_bounds__(row_threads)
+__global__ void __launch_bounds__(row_threads, blocks_at_once)
     soft_gradient_kernel(const T* student, Targets<U, probabilities> of, const float* weights, const float* lse,
                          const float* mass, const float* dloss, T* dstudent, float inverse, float share) {
   const int64_t r = int64_t{blockIdx.x} * S::Rows + S::slot();
   if (r >= of.pairs.rows()) return;
-  const int64_t view = r / of.pairs.images, image = r % of.pairs.images;
-  const float by = of.inverse(), shift = lse[r], total = mass[r];
+  const auto view = static_cast<int>(r / of.pairs.images), image = static_cast<int>(r % of.pairs.images);
+  const Met<U, probabilities> met(of, view, image);
+  const float shift = lse[r], total = mass[r];
   const float gain = dloss[0] * inverse * (weights ? weights[r] : share);
   S::each(of.classes, [&](int, int column) {
     auto pack = load_pack<Pack<T, S::N>>(student + r * of.classes + column);
-    const auto p = of.template met<S::N>(view, image, column, by);
+    const auto p = met.template at<S::N>(column);
 #pragma unroll
     for (int j = 0; j < S::N; ++j)
       pack.v[j] = static_cast<T>(gain * (total * __expf(static_cast<float>(pack.v[j]) * inverse - shift) - p.v[j]));
@@ -212,7 +234,8 @@ __global__ void __launch_bounds__(column_threads)
 // Calls f(T{}, Targets, RowShape): a warp or a block a row; groups of four elements where rows allow them.
 template <class Kernel, class F>
 void dispatch_rows(const Kernel& k, F&& f) {
-  check(k.classes < (int64_t{1} << 30), "[soft_cross_entropy] got {} classes, expected below 2³⁰", k.classes);
+  check(k.classes < (int64_t{1} << 30) && k.pairs.targets() < (int64_t{1} << 30),
+        "[soft_cross_entropy] got {} classes and {} targets, expected below 2³⁰", k.classes, k.pairs.targets());
   const auto shapes = [&](auto tag, auto targets, bool aligned) {
     if (k.classes % 4 == 0 && aligned)
       return k.classes <= 1024 ? f(tag, targets, RowShape<4, 0, 32>()) : f(tag, targets, RowShape<4, 0, row_threads>());

@@ -1,4 +1,6 @@
 """Numbers made by a formula that tests/golden_step.cpp repeats, and gradients summarised by projections on such numbers."""
+import json
+
 import numpy as np
 
 
@@ -36,3 +38,12 @@ def summary(name, gradient, projections=8):
         "norm": float(np.linalg.norm(g)),
         "projections": [float(g @ hash_uniform(f"{name}#{j}", g.size)) for j in range(projections)],
     }
+
+
+def dump(record):
+    """`record` as JSON, each entry of the dicts in it on a line."""
+    def text(value):
+        if isinstance(value, dict) and value:
+            return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "\n }"
+        return json.dumps(value)
+    return "{\n" + ",\n".join(f" {json.dumps(k)}: {text(v)}" for k, v in record.items()) + "\n}"
