@@ -1,6 +1,7 @@
 // ViT: positions, patch embedding and forward passes over all or some patches.
 #include "models/vit.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/ops/pointwise.h"
@@ -37,6 +38,56 @@ Tensor sincos_positions(int64_t side, int64_t width) {
   return Tensor::from(std::span<const float>(values), {1, 1 + side * side, width});
 }
 
+namespace {
+
+// Which entries of an axis of `from` points make point `to_index` of `to`, and their weights (Keys 1981).
+struct Cubic {
+  int64_t at[4];
+  double weight[4];
+
+  Cubic(int64_t to_index, int64_t from, int64_t to) {
+    constexpr double a = -0.75;
+    const double x = (static_cast<double>(to_index) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5;
+    const double t = x - std::floor(x);
+    const auto near = [](double d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };       // |d| ≤ 1
+    const auto far = [](double d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };  // 1 < |d| < 2
+    const double weights[4] = {far(t + 1), near(t), near(1 - t), far(2 - t)};
+    for (int64_t i = 0; i < 4; ++i) {
+      at[i] = std::clamp<int64_t>(static_cast<int64_t>(std::floor(x)) - 1 + i, 0, from - 1);
+      weight[i] = weights[i];
+    }
+  }
+};
+
+}  // namespace
+
+Tensor interpolate_positions(const Tensor& positions, int64_t rows, int64_t columns) {
+  check(positions.rank() == 3 && positions.dim(0) == 1 && rows >= 1 && columns >= 1,
+        "[vit] got positions {} for a grid of {} x {}, expected (1, 1 + side², width)", positions.shape().text(), rows,
+        columns);
+  const int64_t patches = positions.dim(1) - 1;
+  const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(std::max<int64_t>(1, patches)))));
+  check(side * side == patches, "[vit] got positions of {} patches, expected those of a square grid", patches);
+  const int64_t width = positions.dim(2);
+  const std::vector<double> table = positions.detach().values64();
+  std::vector<double> values(static_cast<size_t>((1 + rows * columns) * width), 0.0);
+  std::copy_n(table.begin(), width, values.begin());
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) {
+      const Cubic down(r, side, rows), along(c, side, columns);
+      double* to = values.data() + (1 + r * columns + c) * width;
+      for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j) {
+          const double* from = table.data() + (1 + down.at[i] * side + along.at[j]) * width;
+          const double weight = down.weight[i] * along.weight[j];
+          for (int64_t k = 0; k < width; ++k) to[k] += weight * from[k];
+        }
+    }
+  return Tensor::from(std::span<const double>(values), {1, 1 + rows * columns, width})
+      .to(positions.dtype())
+      .to(positions.device());
+}
+
 Tensor add_positions(const Tensor& x, const Tensor& positions) {
   return add_row(x.flatten(), positions.flatten(0)).reshape(x.shape());
 }
@@ -61,14 +112,24 @@ VisionTransformer::VisionTransformer(const VitShape& shape, int64_t image_size, 
 }
 
 Tensor VisionTransformer::embed(const Tensor& images, const Tensor& index, DType dtype) const {
-  const int64_t pixels = side_ * patch_;
-  check(images.rank() == 4 && images.dim(1) == pixels && images.dim(2) == pixels,
-        "[vit] got images {}, expected (B, {}, {}, 3) as at the start", images.shape().text(), pixels, pixels);
+  check(images.rank() == 4 && images.dim(1) >= patch_ && images.dim(2) >= patch_ && images.dim(1) % patch_ == 0 &&
+            images.dim(2) % patch_ == 0,
+        "[vit] got images {}, expected (B, H, W, 3) with H and W multiples of {}; set --patch or --size",
+        images.shape().text(), patch_);
   const Shape matrix{width_, patch_ * patch_ * 3};
   Tensor weight = proj_weight_.reshape(matrix);
   if (const Tensor shadow = proj_weight_.shadow()) weight.set_shadow(shadow.reshape(matrix));
   const Tensor x = linear(gather_patches(images, index, patch_, dtype), weight, proj_bias_);
   return prepend_token(x, cls_token_.reshape({width_}));
+}
+
+Tensor VisionTransformer::positions_for(const Tensor& images) const {
+  const int64_t rows = images.dim(1) / patch_, columns = images.dim(2) / patch_;
+  if (rows == side_ && columns == side_) return pos_embed_;
+  Tensor& positions = other_grids_[{rows, columns}];
+  if (!positions || positions.device() != pos_embed_.device())
+    positions = interpolate_positions(pos_embed_, rows, columns);
+  return positions;
 }
 
 Tensor VisionTransformer::encode(Tensor x) const {
@@ -77,11 +138,11 @@ Tensor VisionTransformer::encode(Tensor x) const {
 }
 
 Tensor VisionTransformer::tokens(const Tensor& images, DType dtype) const {
-  return encode(add_positions(embed(images, {}, dtype), pos_embed_));
+  return encode(add_positions(embed(images, {}, dtype), positions_for(images)));
 }
 
 Tensor VisionTransformer::tokens(const Tensor& images, const PatchMask& mask, DType dtype) const {
-  return encode(add_positions(embed(images, mask.visible, dtype), pos_embed_, mask.places));
+  return encode(add_positions(embed(images, mask.visible, dtype), positions_for(images), mask.places));
 }
 
 Tensor VisionTransformer::forward(const Tensor& images, bool) {

@@ -1,6 +1,9 @@
 // Vision Transformers (Dosovitskiy et al. 2021) with fixed sine-cosine positions, as MAE has them.
 #pragma once
 
+#include <map>
+#include <utility>
+
 #include "engine/ops/patch.h"
 #include "models/encoder.h"
 #include "models/transformer.h"
@@ -18,12 +21,20 @@ const std::vector<VitShape>& vit_shapes();
 // of 4.
 Tensor sincos_positions(int64_t side, int64_t width);
 
+// Positions (1, 1 + side², width) of a square grid for one of other (rows, columns), → (1, 1 + rows·columns, width):
+// the first row as it is, the others by bicubic interpolation as PyTorch has it (a = −0.75, align_corners = False, no
+// antialiasing). Without gradients, computed on the host; the result is on the device of `positions`.
+Tensor interpolate_positions(const Tensor& positions, int64_t rows, int64_t columns);
+
 // x (B, T, D) + positions (1, T, D), which are not trained.
 Tensor add_positions(const Tensor& x, const Tensor& positions);
 // The same where x holds only the tokens that stand at `places` (B, T).
 Tensor add_positions(const Tensor& x, const Tensor& positions, const Tensor& places);
 
 // Part names are timm's. Matrices begin as MAE's do (Xavier uniform), the class token normal with deviation 0.02.
+// Images may have any height and width that the patch divides; positions of another grid than that of `image_size` are
+// interpolated from its table. The table is fixed, a state that no gradient reaches, so each grid's is computed once,
+// at the first images of that size.
 class VisionTransformer : public Encoder {
  public:
   // `class_token` says what forward() gives: the class token after the last norm, or the mean of the patch tokens.
@@ -45,14 +56,16 @@ class VisionTransformer : public Encoder {
   int64_t patches() const { return side_ * side_; }
 
  private:
-  Tensor embed(const Tensor& images, const Tensor& index,
-               DType dtype) const;  // with the class token, (B, 1 + K, width)
+  // With the class token, (B, 1 + K, width).
+  Tensor embed(const Tensor& images, const Tensor& index, DType dtype) const;
+  Tensor positions_for(const Tensor& images) const;  // (1, 1 + patches of the images, width)
   Tensor encode(Tensor x) const;
 
   int64_t width_, patch_, side_;
   bool class_token_;
-  Tensor cls_token_, pos_embed_;    // (1, 1, width), (1, 1 + patches, width)
-  Tensor proj_weight_, proj_bias_;  // (width, patch, patch, 3), (width)
+  Tensor cls_token_, pos_embed_;                                       // (1, 1, width), (1, 1 + patches, width)
+  Tensor proj_weight_, proj_bias_;                                     // (width, patch, patch, 3), (width)
+  mutable std::map<std::pair<int64_t, int64_t>, Tensor> other_grids_;  // interpolated positions by (rows, columns)
   std::vector<TransformerBlock> blocks_;
   LayerNorm norm_;
 };

@@ -1,0 +1,116 @@
+// Op table rows: losses on a batch's statistics, and cross-entropy against soft targets.
+#include "engine/ops/covariance.h"
+#include "engine/ops/rows.h"
+#include "engine/ops/soft_cross_entropy.h"
+#include "tests/engine/ops/op_table.h"
+
+namespace gestalt::test {
+namespace {
+
+using In = std::span<const Tensor>;
+using Out = std::vector<Tensor>;
+
+Tensor zeros(const Shape& shape) { return Tensor::zeros(shape); }
+Argument constant(Shape shape) { return {.shape = shape, .differentiable = false}; }
+Argument constant_weights(Shape shape) { return {.shape = shape, .parameter = true, .differentiable = false}; }
+
+const AddRows statistics([](std::vector<OpRow>& t) {
+  t.push_back({.name = "mean_squared",
+               .inputs = {activation({6, 9}), activation({6, 9})},
+               .f = [](In x) -> Out { return {mean_squared(x[0], x[1])}; },
+               .bad = {[] {
+                         mean_squared(zeros({3, 4}), zeros({4, 3}));
+                       },
+                       [] { mean_squared(zeros({3}), Tensor::zeros({3}, DType::bf16)); }},
+               .bench_inputs = {activation({2048, 2048}), activation({2048, 2048})},
+               .bench_bytes = 6.0 * 2048 * 2048 * 4,
+               .bench_flops = 7.0 * 2048 * 2048});
+  t.push_back({.name = "mean_squared of several chunks, a detached target",
+               .inputs = {activation({130, 150}), constant({130, 150})},
+               .f = [](In x) -> Out { return {mean_squared(x[0], x[1])}; }});
+  t.push_back({.name = "variance_hinge",
+               .inputs = {activation({9, 70})},
+               .f = [](In x) -> Out { return {variance_hinge(x[0])}; },
+               .bad = {[] {
+                         variance_hinge(zeros({1, 4}));
+                       },
+                       [] { variance_hinge(zeros({4})); },
+                       [] {
+                         variance_hinge(zeros({3, 4}), 1, 0);
+                       }},
+               .bench_inputs = {activation({2048, 2048})},
+               .bench_bytes = 4.0 * 2048 * 2048 * 4,
+               .bench_flops = 7.0 * 2048 * 2048});
+  t.push_back({.name = "variance_hinge of few columns", .inputs = {activation({40, 5})}, .f = [](In x) -> Out {
+                 return {variance_hinge(x[0], 1.05)};
+               }});
+  t.push_back({.name = "covariance_loss",
+               .inputs = {activation({9, 7})},
+               .f = [](In x) -> Out { return {covariance_loss(x[0])}; },
+               .bad = {[] {
+                         covariance_loss(zeros({1, 4}));
+                       },
+                       [] { covariance_loss(zeros({4})); }},
+               .bench_inputs = {activation({2048, 2048})},
+               .bench_bytes = 10.0 * 2048 * 2048 * 4,
+               .bench_flops = 4.0 * 2048 * 2048 * 2048});
+  t.push_back({.name = "covariance_loss wide", .inputs = {activation({12, 70})}, .f = [](In x) -> Out {
+                 return {covariance_loss(x[0])};
+               }});
+});
+
+// DINO's: three student views of two images, the first two of them the teacher's.
+Tensor dino_loss(In x) { return soft_cross_entropy(x[0], x[1], 2, {.centre = x[2]}).loss; }
+
+const AddRows soft([](std::vector<OpRow>& t) {
+  t.push_back({.name = "soft_cross_entropy",
+               .inputs = {activation({6, 11}), constant({4, 11}), constant_weights({11})},
+               .f = [](In x) -> Out { return {dino_loss(x)}; },
+               .bad = {[] {
+                         soft_cross_entropy(zeros({6, 4}), zeros({4, 3}), 2);
+                       },
+                       [] {
+                         soft_cross_entropy(zeros({6, 4}), zeros({4, 4}), 4);
+                       },
+                       [] {
+                         soft_cross_entropy(zeros({4, 4}), zeros({4, 4}), 4);
+                       },
+                       [] {
+                         soft_cross_entropy(zeros({4, 4}), zeros({4, 4}), 2, {.temperature = 0});
+                       },
+                       [] {
+                         soft_cross_entropy(zeros({4, 4}), zeros({4, 4}), 2, {.centre = zeros({3})});
+                       },
+                       [] {
+                         soft_cross_entropy(zeros({4, 4}), zeros({4, 4}), 2, {.weights = zeros({3})});
+                       },
+                       [] {
+                         soft_cross_entropy(zeros({4, 4}), Tensor::zeros({4, 4}, DType::bf16), 2);
+                       }},
+               .bench_inputs = {activation({640, 4096}), constant({128, 4096}), constant_weights({4096})},
+               .bench_bytes = (3.0 * 640 + 3.0 * 128) * 4096 * 4,
+               .bench_flops = 640.0 * 4096 * 16});
+  t.push_back({.name = "soft_cross_entropy in fours",
+               .inputs = {activation({8, 40}), constant({4, 40}), constant_weights({40})},
+               .f = [](In x) -> Out { return {dino_loss(x)}; }});
+  t.push_back({.name = "soft_cross_entropy of many classes",
+               .inputs = {activation({4, 1204}), constant({4, 1204}), constant_weights({1204})},
+               .f = [](In x) -> Out { return {dino_loss(x)}; }});
+  t.push_back({.name = "soft_cross_entropy of an odd number of classes",
+               .inputs = {activation({4, 1031}), constant({4, 1031}), constant_weights({1031})},
+               .f = [](In x) -> Out { return {dino_loss(x)}; }});
+  // Each row against its own target, weighted: masked tokens.
+  t.push_back({.name = "soft_cross_entropy weighted",
+               .inputs = {activation({5, 9}), constant({5, 9}), constant_weights({5})},
+               .f = [](In x) -> Out {
+                 return {soft_cross_entropy(x[0], x[1], 5, {.weights = x[2], .same_view = true}).loss};
+               }});
+  for (const int64_t classes : {8, 1030})
+    t.push_back(
+        {.name = "soft_cross_entropy of probabilities " + std::to_string(classes),
+         .inputs = {activation({6, classes}), constant_weights({4, classes})},
+         .f = [](In x) -> Out { return {soft_cross_entropy(x[0], softmax(x[1]), 2, {.probabilities = true}).loss}; }});
+});
+
+}  // namespace
+}  // namespace gestalt::test
