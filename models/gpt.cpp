@@ -110,7 +110,7 @@ std::vector<int32_t> generate(const Gpt& model, std::span<const int32_t> prompt,
 double token_loss(const Gpt& model, const Tensor& tokens, const Tensor& targets, DType dtype) {
   const NoGrad no_grad;
   DropoutSites none;
-  return cross_entropy(model(tokens, dtype, none), targets).item();
+  return cross_entropy(model(tokens.to(model.device()), dtype, none), targets.to(model.device())).item();
 }
 
 }  // namespace gestalt

@@ -5,7 +5,8 @@
 #include <memory>
 
 #include "engine/data/images/subset.h"
-#include "tasks/evaluation/linear_probe.h"
+#include "tasks/evaluation/knn.h"
+#include "tasks/evaluation/linear.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"

@@ -5,7 +5,8 @@
 #include <cmath>
 #include <memory>
 
-#include "tasks/gpt.h"
+#include "engine/data/text/token_sets.h"
+#include "tasks/evaluation/held_out.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
@@ -44,7 +45,10 @@ void run(const TextCommand& o) {
   check(o.batch >= 1, "[evaluate] got --eval-batch {}, expected 1 or more", o.batch);
   const OpenedGpt opened = open_gpt(o);
   const std::shared_ptr<const TokenFile> text = open_split(o, *opened.tokenizer);
-  const HeldOutLoss held = held_out_loss(*opened.model, text, o.batch, opened.dtype);
+  const HeldOutLoss held =
+      held_out_loss([&](const Tensor& tokens,
+                        const Tensor& targets) { return token_loss(*opened.model, tokens, targets, opened.dtype); },
+                    text, opened.model->options().context, o.batch, opened.dtype);
   fmt::print(
       "{}: loss {:.4f} nats a token, perplexity {:.2f}, {:.4f} bits per byte\nprotocol: {}; {} of {}, {} tokens\n",
       o.model, held.nats_per_token, std::exp(held.nats_per_token), held.bits_per_byte, held.protocol,

@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "models/vit.h"
-#include "tasks/training/task.h"
 
 namespace gestalt::tools {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "models/export.h"
-#include "tasks/evaluation/evaluate.h"
+#include "tasks/evaluation/features.h"
 
 namespace gestalt::tools {
 

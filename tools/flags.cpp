@@ -42,8 +42,8 @@ void FlagFields::operator()(const char* name, std::string& value, const char* he
   });
 }
 
-GivenFields::GivenFields(const CLI::App& command, const std::string& config_file)
-    : command_(command), file_(config_file, config_file.empty() ? "" : read_text(config_file)) {}
+GivenFields::GivenFields(const CLI::App& command, const std::string& config_file, const std::string& method)
+    : command_(command), file_(values_for(method, config_file, config_file.empty() ? "" : read_text(config_file))) {}
 
 const GivenValue* GivenFields::find(const char* name) {
   const GivenValue* from_file = file_.find(name);

@@ -35,8 +35,8 @@ class FlagFields : public Fields {
 // a recipe, or the fields of a checkpoint, are put in place first. Visit every struct, then call finish().
 class GivenFields : public FieldSetter {
  public:
-  // `config_file` is read by parse_values(); empty means none.
-  GivenFields(const CLI::App& command, const std::string& config_file);
+  // `config_file` is read by parse_values(); empty means none. A line `method = …` in it has to name `method`.
+  GivenFields(const CLI::App& command, const std::string& config_file, const std::string& method = {});
 
   // Throws Error for a name in the config file that no visited struct has, with the nearest one.
   void finish() const { file_.finish(); }

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "models/gpt_file.h"
-#include "tasks/training/task.h"
+#include "tasks/training/run_options.h"
 
 namespace gestalt::tools {
 namespace {

@@ -4,8 +4,10 @@
 #include <CLI/CLI.hpp>
 
 #include "engine/data/images/image_set.h"
+#include "engine/data/text/token_sets.h"
 #include "models/encoder.h"
-#include "tasks/gpt.h"
+#include "tasks/training/method.h"
+#include "tasks/training/recipe.h"
 #include "tools/commands.h"
 
 namespace gestalt::tools {
@@ -16,14 +18,17 @@ void row(const std::string& name, const std::string& text) { fmt::print("{:<32} 
 void list_data() {
   fmt::print("images\n");
   for (const ImageSource& source : image_sources()) row(source.usage, source.help);
-  fmt::print("\ntext, for gpt\n");
+  fmt::print("\ntext\n");
   for (const TextSource& source : text_sources()) row(source.usage, source.help);
 }
 
-void list_tasks_and_presets() {
-  for (const TaskEntry& task : list_tasks()) {
-    row(task.name, task.summary);
-    for (const Preset& preset : task.presets) row("  --preset " + preset.name, preset.summary);
+void list_methods_and_recipes() {
+  for (const MethodEntry& method : list_methods()) {
+    row(method.name, method.summary);
+    for (const Recipe& recipe : list_recipes())
+      if (recipe.method == method.name)
+        row("  --preset " + recipe.name,
+            fmt::format("{} (reports {}; costs {})", recipe.source, recipe.reports, recipe.costs));
   }
 }
 
@@ -35,7 +40,7 @@ void list_models() {
 
 void add_list(CLI::App& app) {
   CLI::App* list = app.add_subcommand("list", "list methods, models or sources of data")->require_subcommand(1);
-  list->add_subcommand("tasks", "methods and their presets")->callback(list_tasks_and_presets);
+  list->add_subcommand("methods", "methods and their presets")->alias("tasks")->callback(list_methods_and_recipes);
   list->add_subcommand("models", "encoders")->callback(list_models);
   list->add_subcommand("data", "what --data accepts")->callback(list_data);
 }

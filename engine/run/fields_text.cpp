@@ -93,6 +93,16 @@ GivenValues parse_values(const std::string& source, std::string_view text) {
   return values;
 }
 
+GivenValues values_for(const std::string& method, const std::string& source, std::string_view text) {
+  GivenValues values = parse_values(source, text);
+  if (const auto named = values.find("method"); named != values.end()) {
+    check(named->second.text == method, "[config] {} is for the method {}, not for {}", named->second.place,
+          named->second.text, method);
+    values.erase(named);
+  }
+  return values;
+}
+
 std::string problem_with(const std::string& text, bool) { return problem<bool>(text); }
 std::string problem_with(const std::string& text, int64_t) { return problem<int64_t>(text); }
 std::string problem_with(const std::string& text, double) { return problem<double>(text); }

@@ -21,6 +21,10 @@ using GivenValues = std::map<std::string, GivenValue>;
 // neither and a name that stands twice.
 GivenValues parse_values(const std::string& source, std::string_view text);
 
+// The same without its line `method = NAME`, as recipes and a run's config.json have one. Throws Error unless it names
+// `method`.
+GivenValues values_for(const std::string& method, const std::string& source, std::string_view text);
+
 // "" where `text` is a value of that kind, else what is wrong with it. Numbers are decimal, whole and finite.
 std::string problem_with(const std::string& text, bool);
 std::string problem_with(const std::string& text, int64_t);

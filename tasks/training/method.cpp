@@ -54,13 +54,7 @@ const MethodEntry& find_method(const std::string& name) {
 std::unique_ptr<Method> make_method(const std::string& name) { return find_method(name).make(); }
 
 void set_fields(Method& method, const std::string& source, std::string_view text) {
-  GivenValues values = parse_values(source, text);
-  if (const auto named = values.find("method"); named != values.end()) {
-    check(named->second.text == method.name(), "[config] {} is for the method {}, not for {}", named->second.place,
-          named->second.text, method.name());
-    values.erase(named);
-  }
-  TextReader reader(std::move(values));
+  TextReader reader(values_for(method.name(), source, text));
   method.fields(reader);
   reader.finish();
 }
