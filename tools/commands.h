@@ -9,7 +9,7 @@ void add_pretrain(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_finetune(CLI::App& evaluate);
 void add_text(CLI::App& evaluate);
-void add_reconstruct(CLI::App& app);
+void add_show(CLI::App& app);
 void add_pack(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_generate(CLI::App& app);

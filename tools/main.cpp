@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(36);
   gestalt::tools::add_pretrain(app);
   gestalt::tools::add_evaluate(app);
-  gestalt::tools::add_reconstruct(app);
+  gestalt::tools::add_show(app);
   gestalt::tools::add_pack(app);
   gestalt::tools::add_tokenize(app);
   gestalt::tools::add_generate(app);
