@@ -1,18 +1,74 @@
 // The list of encoders and their construction by name.
 #include "models/encoder.h"
 
+#include "engine/run/fields_json.h"
 #include "models/resnet.h"
 #include "models/vit.h"
 
 namespace gestalt {
 
-void EncoderOptions::fields(Fields& f) {
-  f("model", model, "encoder; see 'gestalt list models'");
-  f("stem", stem, "cifar (3x3), imagenet (7x7 stride 2, max-pool) or auto (cifar up to 64 pixels)",
+namespace {
+
+const ResNetShape* resnet_shape(const std::string& model) {
+  for (const ResNetShape& s : resnet_shapes())
+    if (s.name == model) return &s;
+  return nullptr;
+}
+
+const VitShape* vit_shape(const std::string& model) {
+  for (const VitShape& s : vit_shapes())
+    if (s.name == model) return &s;
+  return nullptr;
+}
+
+// The fields of `given` that differ from their defaults, as flags.
+template <class Options>
+std::string changed_flags(Options given) {
+  JsonWriter now, before;
+  given.fields(now);
+  Options().fields(before);
+  std::string flags;
+  for (const auto& [name, value] : now.object.items())
+    if (value != before.object[name]) flags += (flags.empty() ? "--" : " and --") + name;
+  return flags;
+}
+
+template <class Options>
+void refuse_others(const std::string& model, const Options& others) {
+  check(others == Options(), "[model] got {} for {}, which would ignore it; leave it out", changed_flags(others),
+        model);
+}
+
+}  // namespace
+
+void ResNetOptions::fields(Fields& f) {
+  f("stem", stem, "of a ResNet: cifar (3x3), imagenet (7x7 stride 2, max-pool) or auto (cifar up to 64 pixels)",
     {"auto", "cifar", "imagenet"});
   f("width", width, "channels of the first stage of a ResNet; 64 is the paper's, 16 or 32 suit a CPU");
+}
+
+void VitOptions::fields(Fields& f) {
   f("patch", patch, "pixels along a patch of a ViT; 0: 4 for images up to 64 pixels, else 16");
   f("pool", pool, "features of a ViT: mean of its patch tokens, or cls, its class token", {"mean", "cls"});
+}
+
+void EncoderOptions::fields(Fields& f) {
+  f("model", model, "encoder; see 'gestalt list models'");
+  resnet.fields(f);
+  vit.fields(f);
+}
+
+void EncoderOptions::own_fields(Fields& f) {
+  f("model", model, "encoder");
+  if (resnet_shape(model)) resnet.fields(f);
+  if (vit_shape(model)) vit.fields(f);
+}
+
+EncoderOptions EncoderOptions::own() const {
+  EncoderOptions options{.model = model};
+  if (resnet_shape(model)) options.resnet = resnet;
+  if (vit_shape(model)) options.vit = vit;
+  return options;
 }
 
 std::vector<EncoderEntry> list_encoders() {
@@ -23,14 +79,18 @@ std::vector<EncoderEntry> list_encoders() {
 }
 
 std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t image_size, Random& random) {
-  check(options.width >= 1 && options.width <= 1024, "[model] got --width {}, expected 1 to 1024", options.width);
-  const bool cifar_stem = options.stem == "cifar" || (options.stem == "auto" && image_size <= 64);
-  for (const ResNetShape& s : resnet_shapes())
-    if (s.name == options.model) return std::make_unique<ResNet>(s, options.width, cifar_stem, random);
-  const int64_t patch = options.patch > 0 ? options.patch : (image_size <= 64 ? 4 : 16);
-  for (const VitShape& s : vit_shapes())
-    if (s.name == options.model)
-      return std::make_unique<VisionTransformer>(s, image_size, patch, options.pool == "cls", random);
+  if (const ResNetShape* shape = resnet_shape(options.model)) {
+    const auto& [stem, width] = options.resnet;
+    refuse_others(options.model, options.vit);
+    check(width >= 1 && width <= 1024, "[model] got --width {}, expected 1 to 1024", width);
+    const bool cifar_stem = stem == "cifar" || (stem == "auto" && image_size <= 64);
+    return std::make_unique<ResNet>(*shape, width, cifar_stem, random);
+  }
+  if (const VitShape* shape = vit_shape(options.model)) {
+    refuse_others(options.model, options.resnet);
+    const int64_t patch = options.vit.patch > 0 ? options.vit.patch : (image_size <= 64 ? 4 : 16);
+    return std::make_unique<VisionTransformer>(*shape, image_size, patch, options.vit.pool == "cls", random);
+  }
   std::vector<std::string> names;
   for (const EncoderEntry& e : list_encoders()) names.push_back(e.name);
   fail("[model] got --model '{}', which is none{}", options.model, suggestion(options.model, names));

@@ -22,13 +22,28 @@ class Encoder : public Module {
   virtual int64_t layer_of(const std::string&) const { return 0; }
 };
 
+struct ResNetOptions {
+  std::string stem = "auto";  // cifar: 3×3, no pooling; imagenet: 7×7 stride 2 and max-pool; auto: by image size
+  int64_t width = 64;         // channels of the first stage; the others follow (64 is the paper's)
+  void fields(Fields& f);
+  bool operator==(const ResNetOptions&) const = default;
+};
+
+struct VitOptions {
+  int64_t patch = 0;          // pixels along a patch; 0: 4 for images up to 64 pixels, else 16
+  std::string pool = "mean";  // what it gives: the mean of its patch tokens, or its class token
+  void fields(Fields& f);
+  bool operator==(const VitOptions&) const = default;
+};
+
+// A model by name, with the options of its family; those of another family stay at their defaults.
 struct EncoderOptions {
   std::string model = "resnet18";
-  std::string stem = "auto";  // cifar: 3×3, no pooling; imagenet: 7×7 stride 2 and max-pool; auto: by image size
-  int64_t width = 64;         // channels of a ResNet's first stage; the others follow (64 is the paper's)
-  int64_t patch = 0;          // pixels along a ViT's patches; 0: 4 for images up to 64 pixels, else 16
-  std::string pool = "mean";  // what a ViT gives: the mean of its patch tokens, or its class token
-  void fields(Fields& f);
+  ResNetOptions resnet = {};
+  VitOptions vit = {};
+  void fields(Fields& f);      // of all families: what a command line offers
+  void own_fields(Fields& f);  // of the model's family: what a file records
+  EncoderOptions own() const;  // the others at their defaults
 };
 
 // A model that can be asked for by name.
@@ -37,7 +52,8 @@ struct EncoderEntry {
 };
 std::vector<EncoderEntry> list_encoders();
 
-// Throws Error, suggesting the nearest name, for an unknown model. `image_size` resolves stem "auto" and patch 0.
+// Throws Error, suggesting the nearest name, for an unknown model, and naming the flag for an option that the model
+// would ignore. `image_size` resolves stem "auto" and patch 0.
 std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t image_size, Random& random);
 
 }  // namespace gestalt

@@ -50,7 +50,7 @@ void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& 
   }
   JsonWriter writer;
   EncoderOptions options = info.options;
-  options.fields(writer);
+  options.own_fields(writer);
   Metadata metadata = info.notes;
   metadata["format"] = "pt";
   metadata["gestalt.encoder"] = writer.object.dump();
@@ -67,6 +67,7 @@ LoadedEncoder load_encoder(const std::string& path) {
   JsonReader reader(path, parse_json(path, options->second));
   loaded.info.options.fields(reader);
   reader.finish();
+  loaded.info.options = loaded.info.options.own();  // older files name the fields of every family
   loaded.info.image_size = std::stoll(size->second);
   loaded.info.notes = file.metadata;
   Random random(0);

@@ -43,7 +43,7 @@ std::string model_name(const OpenedEncoder& opened) {
   const EncoderOptions& o = opened.loaded.info.options;
   if (const auto* vit = dynamic_cast<const VisionTransformer*>(opened.loaded.encoder.get()))
     return fmt::format("{}/{}", o.model, vit->patch());
-  return o.width == 64 ? o.model : fmt::format("{} (width {})", o.model, o.width);
+  return o.resnet.width == ResNetOptions().width ? o.model : fmt::format("{} (width {})", o.model, o.resnet.width);
 }
 
 }  // namespace
