@@ -1,26 +1,27 @@
-// Times what a step launches on a device, by the device's own clock.
+// Times what a step enqueues on a device, by the device's own clock.
 #pragma once
 
 #include <memory>
 
-#include "kernels/launch.h"
+#include "kernels/memory.h"
 
 namespace gestalt::bench {
 
-// Watches the launches on a device for as long as it lives; on the CPU, none. From the beginning of the first launch of
-// a step to the end of its last one, so that what the host does before and after is left out.
+// From begin() to end(), as the device comes to them. On the CPU there is none.
 class DeviceClock {
  public:
   explicit DeviceClock(Device device);
   DeviceClock(const DeviceClock&) = delete;
   ~DeviceClock();
 
-  bool runs() const { return launches_ != nullptr; }
-  double milliseconds();  // of the launches since the last call
+  bool runs() const { return timer_ != nullptr; }
+  void begin();
+  void end();
+  double milliseconds();  // waits for the device
 
  private:
-  class Launches;
-  std::unique_ptr<Launches> launches_;
+  class Timer;
+  std::unique_ptr<Timer> timer_;
 };
 
 }  // namespace gestalt::bench

@@ -21,7 +21,9 @@ double shortest(Device device, F&& f) {
   double best = 1e9;
   for (int i = 0; i < 8; ++i) {
     const auto start = std::chrono::steady_clock::now();
+    clock.begin();
     f();
+    clock.end();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::min(best, clock.runs() ? clock.milliseconds() / 1e3 : seconds);
   }

@@ -95,9 +95,10 @@ std::string columns(const Spent& s, double steps, double step_seconds) {
 constexpr const char* heads = "calls | ms | % of step | GB/s | GFLOP/s | of floor |";
 constexpr const char* rules = " --- | --- | --- | --- | --- | --- |";
 
-void profile(const WorkloadOptions& what, double seconds, int threads, int rows) {
+void profile(WorkloadOptions what, double seconds, int threads, int rows) {
   if (threads > 0) omp_set_num_threads(threads);
   machine();
+  what.graph = false;
   const std::unique_ptr<Workload> work = make_workload(what);
   work->step(), work->step();
   const double step_seconds = median(time_steps(*work, seconds));

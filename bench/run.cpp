@@ -21,9 +21,9 @@ double seconds_since(Clock::time_point t) { return std::chrono::duration<double>
 
 struct RoundOptions {
   double seconds = 2;
-  int64_t least = 3, warmup = 2;  // steps
+  int64_t least = 3, warmup = 0;  // steps
   int threads = 0;
-  bool serve = false, arrows = false;
+  bool serve = false;
 };
 
 // Adds up what the launches of a step cost.
@@ -44,24 +44,24 @@ kernels::Cost cost_of_step(Workload& work) {
   return counter.sum;
 }
 
-nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double before_mib, Device device) {
+nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double before_mib) {
   std::vector<double> ms, device_ms;
-  DeviceClock clock(options.arrows ? Device::cpu : device);  // the arrows watch the launches themselves
+  DeviceClock clock(work.device);
   const Clock::time_point start = Clock::now();
   while (static_cast<int64_t>(ms.size()) < options.least || seconds_since(start) < options.seconds) {
     const Clock::time_point begin = Clock::now();
-    work.step();
+    clock.begin();
+    work.enqueue();
+    clock.end();
+    synchronize(work.device);
     ms.push_back(seconds_since(begin) * 1e3);
     if (clock.runs()) device_ms.push_back(clock.milliseconds());
   }
   check(std::isfinite(work.loss()), "[run] the loss became {}", work.loss());
   nlohmann::ordered_json line{{"ms", ms}, {"peak_mib", peak_memory_mib() - before_mib}};
   if (clock.runs()) line["device_ms"] = device_ms;
-  line["tensors_mib"] = static_cast<double>(allocator_stats(device).peak) / 1048576;
-  if (options.arrows) {
-    auto& arrows = line["arrows_ms"] = nlohmann::ordered_json::object();
-    for (const auto& [name, value] : work.arrows()) arrows[name] = value;
-  }
+  line["tensors_mib"] = static_cast<double>(allocator_stats(work.device).peak) / 1048576;
+  for (const auto& [name, value] : work.arrows()) line["arrows_ms"][name] = value;
   return line;
 }
 
@@ -73,8 +73,10 @@ void run(const WorkloadOptions& what, RoundOptions options) {
   const double before = memory_mib();
   const std::unique_ptr<Workload> work = make_workload(what);
   const kernels::Cost cost = cost_of_step(*work);
-  for (int64_t i = 1; i < options.warmup; ++i) work->step();
-  if (options.arrows) work->arrows();
+  // On CUDA a training step's third is the one that is captured.
+  const int64_t warmup = options.warmup > 0 ? options.warmup : what.device == Device::cuda ? 4 : 2;
+  for (int64_t i = 1; i < warmup; ++i) work->step();
+  work->arrows();
   print({{"workload", what.name},
          {"dtype", name(what.dtype)},
          {"batch", work->batch},
@@ -85,10 +87,10 @@ void run(const WorkloadOptions& what, RoundOptions options) {
          {"gflop", cost.flops / 1e9},
          {"gbyte", cost.bytes / 1e9},
          {"threads", omp_get_max_threads()}});
-  if (!options.serve) return print(round(*work, options, before, what.device));
+  if (!options.serve) return print(round(*work, options, before));
   for (std::string line; std::getline(std::cin, line);) {
     options.seconds = std::stod(line);
-    print(round(*work, options, before, what.device));
+    print(round(*work, options, before));
   }
 }
 
@@ -104,7 +106,7 @@ std::shared_ptr<WorkloadOptions> add_workload_flags(CLI::App& command) {
   command.add_option("--batch", what->batch, "images, windows, rows or parameters of a step; 0: the workload's own");
   command.add_option("--size", what->size, "side of the images, context or columns; 0: the workload's own");
   command.add_option("--set", what->fields,
-                     "NAME=VALUE: a hyper-parameter of the step's task, as in 'gestalt pretrain'");
+                     "NAME=VALUE: a hyper-parameter of the step's method, as in 'gestalt pretrain'");
   return what;
 }
 
@@ -115,9 +117,9 @@ void add_run(CLI::App& app) {
   command->add_flag("--feed", what->feed, "each step's inputs come from loader and augmentation, not from memory");
   command->add_option("--seconds", options->seconds, "length of the round [2]");
   command->add_option("--least", options->least, "steps of a round, at least [3]");
-  command->add_option("--warmup", options->warmup, "steps before it, at least 1 [2]");
+  command->add_option("--warmup", options->warmup, "steps before it; 0: 2, or on cuda 4 [0]");
   command->add_option("--threads", options->threads, "threads; 0: one a core");
-  command->add_flag("--arrows", options->arrows, "also the time of each part of the step");
+  command->add_flag("--arrows", what->arrows, "also the time of each part of the step, launch by launch");
   command->add_flag("--serve", options->serve, "a round for each line of standard input, which gives its seconds");
   command->callback([what, options] { run(*what, *options); });
 }

@@ -9,7 +9,8 @@ namespace {
 
 // From loader and augmentation to the update, as in training.
 void run_step(benchmark::State& state, const std::string& name, DType dtype) {
-  const std::unique_ptr<Workload> work = make_workload({.name = name, .dtype = dtype, .feed = true, .fields = {}});
+  const std::unique_ptr<Workload> work =
+      make_workload({.name = name, .dtype = dtype, .feed = true, .arrows = true, .fields = {}});
   work->step(), work->step();
   work->arrows();
   for (auto _ : state) work->step();

@@ -1,77 +1,42 @@
-// Training steps of every method, built from the registered tasks with the shapes that PyTorch is compared at.
-#include <fmt/format.h>
-
-#include <algorithm>
+// The training step of each case, as Training makes it, from inputs in memory or from the method's own feed.
+#include <array>
 #include <chrono>
-#include <string_view>
 
+#include "bench/cases.h"
 #include "bench/workload.h"
-#include "engine/nn/arena.h"
-#include "engine/nn/optimizer.h"
-#include "engine/run/fields_json.h"
-#include "engine/run/files.h"
-#include "engine/tensor/device_memory.h"
-#include "kernels/philox.h"
-#include "tasks/training/task.h"
-#include "tests/temporary_folder.h"
+#include "engine/run/fields_text.h"
+#include "tasks/training/training.h"
 
 namespace gestalt::bench {
 namespace {
 
-struct TaskCase {
-  std::string name, summary, task;
-  std::string size_field;  // the field that WorkloadOptions::size sets
-  bool text;               // learns from random text of 65 characters instead of the data that `values` name
-  std::string values;      // fields as JSON
+// Another feed's first batch, again and again.
+class SameBatch : public Feed {
+ public:
+  explicit SameBatch(Feed& from)
+      : steps_per_epoch_(from.steps_per_epoch()), items_(from.items_per_step()), item_(from.item()) {
+    PhaseClock unread;
+    batch_ = from.at(0, unread);
+  }
+  Batch at(int64_t, PhaseClock& clock) override {
+    clock.enter(Phase::data);
+    return batch_;
+  }
+  int64_t steps_per_epoch() const override { return steps_per_epoch_; }
+  int64_t items_per_step() const override { return items_; }
+  std::string item() const override { return item_; }
+  std::string describe() const override { return "one batch in memory"; }
+
+ private:
+  Batch batch_;
+  int64_t steps_per_epoch_, items_;
+  std::string item_;
 };
 
-// ResNet-18 with the CIFAR stem, SGD with momentum; a rate at which nothing diverges on the same batch again and again.
-const std::string resnet = R"("data": "shapes:2048:32", "size": 32, "batch": 64, "model": "resnet18", "stem": "cifar",
-    "width": 64, "optimizer": "sgd", "lr": 0.01, "lr-scaling": "none", "momentum": 0.9, "weight-decay": 1e-4,
-    "normalise": "imagenet")";
-const std::string adamw = R"("optimizer": "adamw", "lr": 1e-4, "lr-scaling": "none", "weight-decay": 0.05, "clip": 0)";
-
-const std::vector<TaskCase>& task_cases() {
-  static const std::vector<TaskCase> cases{
-      {"simclr", "SimCLR, ResNet-18 with the CIFAR stem, head 512-2048-128, batch 64 of 32 pixels, SGD", "simclr",
-       "size", false, "{" + resnet + R"(, "temperature": 0.5, "head-hidden": 2048, "head-out": 128, "head-layers": 2,
-       "head-norm": true})"},
-      {"byol", "BYOL, ResNet-18 with the CIFAR stem, heads 2048-128, batch 64 of 32 pixels, SGD", "byol", "size", false,
-       "{" + resnet + R"(, "tau": 0.99, "head-hidden": 2048, "head-out": 128, "predictor-hidden": 2048})"},
-      {"simsiam", "SimSiam, ResNet-18 with the CIFAR stem, projector 2048-2048, predictor 512, batch 64, SGD",
-       "simsiam", "size", false, "{" + resnet + R"(, "head-hidden": 2048, "head-out": 2048, "predictor-hidden": 512})"},
-      {"mae", "MAE, ViT-Ti with patches of 4, decoder 128 x 4 x 4, batch 128 of 32 pixels, AdamW", "mae", "size", false,
-       R"({"data": "shapes:2048:32", "size": 32, "batch": 128, "model": "vit-tiny", "patch": 4, "decoder-width": 128,
-       "decoder-depth": 4, "decoder-heads": 4, "mask-ratio": 0.75, "norm-pixels": true, "normalise": "imagenet", )" +
-           adamw + "}"},
-      {"gpt-4x128", "GPT, 4 layers and heads, width 128, context 64, 65 characters, batch 12, AdamW", "gpt", "context",
-       true,
-       R"({"layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 12, "dropout": 0, "tokenizer": "character", )" +
-           adamw + "}"},
-      {"gpt-6x384", "GPT, 6 layers and heads, width 384, context 256, 65 characters, batch 16, AdamW", "gpt", "context",
-       true,
-       R"({"layers": 6, "heads": 6, "width": 384, "context": 256, "batch": 16, "dropout": 0, "tokenizer": "character", )" +
-           adamw + "}"}};
-  return cases;
-}
-
-// "name=value" as JSON: a number, true or false where it is one, else a string.
-nlohmann::ordered_json value_of(const std::string& text) {
-  const auto value = nlohmann::ordered_json::parse(text, nullptr, false);
-  return value.is_number() || value.is_boolean() ? value : nlohmann::ordered_json(text);
-}
-
-// 200,000 of 65 characters, drawn evenly.
-std::string random_text() {
-  const std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .\n";
-  std::string text;
-  for (uint32_t i = 0; i < 200'000; ++i) text += letters[draw(1, Use::made_up, 0, i, 0).word[0] % letters.size()];
-  return text;
-}
-
-// Sums the time that a step's losses take, to tell them from the rest of forward and backward.
+// Sums the time that losses take in each phase, to tell them from the rest of forward and backward.
 class LossTimer : public kernels::LaunchObserver {
  public:
+  explicit LossTimer(const PhaseClock& clock) : clock_(clock) {}
   void begin(const kernels::LaunchInfo& launch) override {
     on_ = launch.cost().loss;
     if (!on_) return;
@@ -81,134 +46,101 @@ class LossTimer : public kernels::LaunchObserver {
   void end(Stream stream) override {
     if (!on_) return;
     synchronize(stream.device);
-    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    seconds_[static_cast<size_t>(clock_.current())] +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
-  double seconds = 0;
+  double milliseconds(Phase phase) const { return seconds_[static_cast<size_t>(phase)] * 1e3; }
+  void reset() { seconds_.fill(0); }
 
  private:
+  const PhaseClock& clock_;
+  std::array<double, phase_names.size()> seconds_{};
   std::chrono::steady_clock::time_point start_;
   bool on_ = false;
 };
 
+void wait_for_cuda() { synchronize(Device::cuda); }
+
+// The case's method, with what the command line sets.
+std::unique_ptr<Method> configured(const TrainingCase& which, const WorkloadOptions& options) {
+  GivenValues values = parse_values("bench/cases/" + which.name + ".conf", which.text);
+  const auto named = values.extract("method");
+  check(!named.empty(), "[case] {} has no line 'method = NAME'", which.name);
+  std::unique_ptr<Method> method = make_method(named.mapped().text);
+  const auto set = [&](const char* name, const std::string& text, const char* place) { values[name] = {text, place}; };
+  if (options.batch > 0) set("batch", std::to_string(options.batch), "--batch");
+  if (options.size > 0)
+    set(method->modality() == Modality::text ? "context" : "size", std::to_string(options.size), "--size");
+  for (const std::string& field : options.fields)
+    for (const auto& [name, given] : parse_values("--set", field)) values[name] = {given.text, "--set"};
+  set("device", std::string(name(options.device)), "--device");
+  set("dtype", std::string(name(options.dtype)), "--dtype");
+  if (!options.graph || options.arrows) set("graph", "false", "launch by launch");
+  TextReader reader(std::move(values));
+  method->fields(reader);
+  reader.finish();
+  method->run.steps = int64_t{1} << 40;  // rates stay where they begin
+  return method;
+}
+
 class TrainingStep : public Workload {
  public:
-  TrainingStep(const TaskCase& which, const WorkloadOptions& options);
-  void step() override;
-  std::string phase() const override { return phase_names[static_cast<size_t>(phase_)]; }
+  TrainingStep(const TrainingCase& which, const WorkloadOptions& options);
+  void enqueue() override;
+  std::string phase() const override { return phase_names[static_cast<size_t>(clock_.current())]; }
   std::vector<std::pair<std::string, double>> arrows() override;
   double loss() const override { return loss_.item(); }
 
  private:
-  void configure(const TaskCase& which, const WorkloadOptions& options);
-  void enter(Phase phase);
-  Inputs inputs_of_step();
-
-  std::unique_ptr<Task> task_;
+  std::unique_ptr<Method> method_;
   std::unique_ptr<Feed> feed_;
-  std::unique_ptr<ParameterArena> arena_;
-  std::unique_ptr<Optimizer> optimizer_;
-  Device device_;
-  bool from_feed_, timed_ = false;
-  Inputs inputs_;
+  PhaseClock clock_;
+  std::unique_ptr<Training> training_;
   Tensor loss_;
-  int64_t step_ = 0, timed_steps_ = 0;
-  Phase phase_ = Phase::data;
-  PhaseClock clock_{phase_names};
-  double loss_seconds_[2] = {0, 0};  // of timed_steps_ steps, forward and backward
+  bool timed_;
+  LossTimer loss_timer_{clock_};
+  int64_t timed_steps_ = 0;
 };
 
-TrainingStep::TrainingStep(const TaskCase& which, const WorkloadOptions& options)
-    : device_(options.device), from_feed_(options.feed) {
-  const test::TemporaryFolder folder;
-  configure(which, options);
-  if (which.text) {
-    write_file_atomically(folder / "text", random_text());
-    task_->run.data = "text:" + (folder / "text");
-  }
-  feed_ = task_->open();
-  Random random(1);
-  task_->build(random);
-  arena_ = std::make_unique<ParameterArena>(*task_, device_, options.dtype);
-  optimizer_ = std::make_unique<Optimizer>(*arena_, task_->optimizer);
-  task_->prepare(*arena_);
-  parameters = parameter_count(*task_);
-  items = static_cast<double>(feed_->items_per_step());
-  item = which.text ? "tokens" : "images";
-  inputs_ = feed_->at(0, clock_);
-  clock_.reset();
+TrainingStep::TrainingStep(const TrainingCase& which, const WorkloadOptions& options)
+    : Workload(options),
+      method_(configured(which, options)),
+      feed_(method_->open()),
+      clock_(options.arrows && device == Device::cuda ? &wait_for_cuda : nullptr),
+      timed_(options.arrows) {
+  Random random(static_cast<uint64_t>(method_->run.seed));
+  method_->build(random);
+  if (!options.feed) feed_ = std::make_unique<SameBatch>(*feed_);
+  training_ = std::make_unique<Training>(*method_, *feed_, clock_);
+  const Wants wants = method_->wants();
+  batch = method_->run.batch;
+  size = wants.modality == Modality::text ? wants.context : wants.groups.at(0).size;
+  parameters = parameter_count(*method_);
+  items = static_cast<double>(feed_->items_per_step() * method_->run.accumulate);
+  item = feed_->item();
 }
 
-void TrainingStep::configure(const TaskCase& which, const WorkloadOptions& options) {
-  nlohmann::ordered_json values = parse_json("workload " + which.name, which.values);
-  values["device"] = name(options.device);
-  values["dtype"] = name(options.dtype);
-  if (options.batch > 0) values["batch"] = options.batch;
-  if (options.size > 0) values[which.size_field] = options.size;
-  for (const std::string& field : options.fields) {
-    const size_t equals = field.find('=');
-    check(equals != std::string::npos, "[workload] got '{}', expected NAME=VALUE", field);
-    values[field.substr(0, equals)] = value_of(field.substr(equals + 1));
-  }
-  batch = values["batch"].get<int64_t>();
-  size = values[which.size_field].get<int64_t>();
-  task_ = find_task(which.task).make();
-  JsonReader reader("workload " + which.name, values);
-  task_->fields(reader);
-  reader.finish();
-}
-
-void TrainingStep::enter(Phase phase) {
-  phase_ = phase;
-  if (!timed_) return;
-  synchronize(device_);
-  clock_.enter(static_cast<size_t>(phase));
-}
-
-Inputs TrainingStep::inputs_of_step() {
-  enter(Phase::data);
-  return from_feed_ ? feed_->at(step_, clock_) : inputs_;
-}
-
-void TrainingStep::step() {
-  const StepInfo info{step_, int64_t{1} << 40, static_cast<uint64_t>(step_)};
-  task_->begin_step(info);
-  LossTimer timer;
-  const Inputs inputs = inputs_of_step();
-  {
-    const std::unique_ptr<Observing> observing = timed_ ? std::make_unique<Observing>(timer) : nullptr;
-    enter(Phase::forward);
-    const LossOutput out = task_->loss(inputs, info);
-    loss_ = out.loss.detach();
-    loss_seconds_[0] += timer.seconds;
-    enter(Phase::backward);
-    out.loss.backward();
-    loss_seconds_[1] += timer.seconds;
-  }
-  enter(Phase::optimizer);
-  optimizer_->step(task_->optimizer.rate, task_->optimizer.decay);
-  task_->after_step(info, *arena_);
-  synchronize(device_);
-  clock_.end_step();
-  ++step_, ++timed_steps_;
+void TrainingStep::enqueue() {
+  const std::unique_ptr<Observing> observing = timed_ ? std::make_unique<Observing>(loss_timer_) : nullptr;
+  loss_ = training_->step().back().at(0).second;
+  ++timed_steps_;
 }
 
 std::vector<std::pair<std::string, double>> TrainingStep::arrows() {
-  const double steps = static_cast<double>(std::max<int64_t>(1, timed_steps_));
-  const auto spent = [&](Phase p) { return clock_.seconds(static_cast<size_t>(p)) * 1e3 / steps; };
-  // The second sum holds the first one's share too.
-  const double ahead = loss_seconds_[0] * 1e3 / steps, both = loss_seconds_[1] * 1e3 / steps;
   std::vector<std::pair<std::string, double>> all;
-  if (timed_)
-    all = {{"loader", spent(Phase::data)},
-           {"augment", spent(Phase::augment)},
-           {"forward", spent(Phase::forward) - ahead},
-           {"loss", both},
-           {"backward", spent(Phase::backward) - (both - ahead)},
-           {"optimizer", spent(Phase::optimizer)}};
+  if (timed_ && timed_steps_ > 0) {
+    const auto whole = [&](Phase p) { return clock_.milliseconds_per_step(p); };
+    const auto loss = [&](Phase p) { return loss_timer_.milliseconds(p) / static_cast<double>(timed_steps_); };
+    all = {{"loader", whole(Phase::data)},
+           {"augment", whole(Phase::augment)},
+           {"forward", whole(Phase::forward) - loss(Phase::forward)},
+           {"loss", loss(Phase::forward) + loss(Phase::backward)},
+           {"backward", whole(Phase::backward) - loss(Phase::backward)},
+           {"optimizer", whole(Phase::optimizer)}};
+  }
   clock_.reset();
-  loss_seconds_[0] = loss_seconds_[1] = 0;
+  loss_timer_.reset();
   timed_steps_ = 0;
-  timed_ = true;
   return all;
 }
 
@@ -216,7 +148,7 @@ std::vector<std::pair<std::string, double>> TrainingStep::arrows() {
 
 std::vector<WorkloadEntry> training_workloads() {
   std::vector<WorkloadEntry> entries;
-  for (const TaskCase& which : task_cases())
+  for (const TrainingCase& which : training_cases())
     entries.push_back({which.name, which.summary,
                        [&which](const WorkloadOptions& o) { return std::make_unique<TrainingStep>(which, o); }});
   return entries;

@@ -9,7 +9,6 @@
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
 #include "engine/run/fields.h"
-#include "engine/tensor/device_memory.h"
 #include "engine/tensor/random.h"
 
 namespace gestalt::bench {
@@ -22,16 +21,15 @@ Tensor normal(const Shape& shape, uint64_t seed, const WorkloadOptions& o) {
 // NT-Xent, forward and backward, of `batch` rows and `size` columns.
 class NtXentWork : public Workload {
  public:
-  explicit NtXentWork(const WorkloadOptions& o) {
+  explicit NtXentWork(const WorkloadOptions& o) : Workload(o) {
     batch = o.batch > 0 ? o.batch : 4096, size = o.size > 0 ? o.size : 128;
     items = static_cast<double>(batch), item = "rows";
     z_ = normal({batch, size}, 1, o).require_grad();
   }
-  void step() override {
+  void enqueue() override {
     z_.set_grad({});
     loss_ = nt_xent(z_, 0.5);
     loss_.backward();
-    synchronize(z_.device());
   }
   double loss() const override { return loss_.item(); }
 
@@ -42,7 +40,7 @@ class NtXentWork : public Workload {
 // Two views, as SimCLR's or BYOL's, of `batch` images as large as the views, or of 256 pixels for views of 224.
 class AugmentWork : public Workload {
  public:
-  AugmentWork(const WorkloadOptions& o, int64_t view, int64_t image, bool byol = false) : dtype_(o.dtype) {
+  AugmentWork(const WorkloadOptions& o, int64_t view, int64_t image, bool byol = false) : Workload(o), dtype_(o.dtype) {
     batch = o.batch > 0 ? o.batch : 64, size = o.size > 0 ? o.size : view;
     items = 2 * static_cast<double>(batch), item = "views";
     const auto side = static_cast<int32_t>(o.size > 0 ? o.size : image);
@@ -62,10 +60,7 @@ class AugmentWork : public Workload {
     views_ = {options.parameters(), options.parameters()};
     if (byol) views_[0].blur = 1, views_[1].blur = 0.1f, views_[1].solarize = 0.2f;
   }
-  void step() override {
-    augment(pixels_, frames_, samples_, views_, size, 1, step_++, dtype_);
-    synchronize(pixels_.device());
-  }
+  void enqueue() override { augment(pixels_, frames_, samples_, views_, size, 1, step_++, dtype_); }
 
  private:
   DType dtype_;
@@ -79,7 +74,7 @@ class AugmentWork : public Workload {
 // The masked reconstruction loss of ViT-B's MAE and its gradient: `batch` images of `size`, patches of 16.
 class MaskedLossWork : public Workload {
  public:
-  explicit MaskedLossWork(const WorkloadOptions& o) {
+  explicit MaskedLossWork(const WorkloadOptions& o) : Workload(o) {
     constexpr int64_t side = 16;
     batch = o.batch > 0 ? o.batch : 128, size = o.size > 0 ? o.size : 224;
     items = static_cast<double>(batch), item = "images";
@@ -88,11 +83,10 @@ class MaskedLossWork : public Workload {
     images_ = Random(2).normal({batch, size, size, 3}, 0, 1).to(o.device);
     masked_ = random_mask(first_samples(batch, o.device), patches, 0.75, 3, 0).masked;
   }
-  void step() override {
+  void enqueue() override {
     predictions_.set_grad({});
     loss_ = masked_loss(predictions_, images_, masked_, 16, true);
     loss_.backward();
-    synchronize(images_.device());
   }
   double loss() const override { return loss_.item(); }
 
@@ -103,7 +97,7 @@ class MaskedLossWork : public Workload {
 // One update of AdamW, the pass over weights, gradients and moments alone: `batch` parameters in 48 tensors.
 class AdamwWork : public Workload {
  public:
-  explicit AdamwWork(const WorkloadOptions& o) {
+  explicit AdamwWork(const WorkloadOptions& o) : Workload(o) {
     constexpr int64_t tensors = 48;
     batch = o.batch > 0 ? o.batch : 124'000'000;
     const int64_t each = batch / tensors / 16 * 16;
@@ -122,7 +116,7 @@ class AdamwWork : public Workload {
             .copy_from(draw.slice(0, std::min(draw.count(), parameters - at)));
     if (o.dtype == DType::bf16) shadows_ = Tensor::zeros({parameters}, DType::bf16, o.device);
   }
-  void step() override {
+  void enqueue() override {
     const auto* segments = reinterpret_cast<const kernels::Segment*>(segments_.data<uint8_t>());
     kernels::launch(kernels::AdamwStep{.weights = weights_.out(),
                                        .first = first_.out(),
@@ -141,7 +135,6 @@ class AdamwWork : public Workload {
                                        .max_norm = 0,
                                        .clip_each = false},
                     weights_.stream());
-    synchronize(weights_.device());
   }
 
  private:
