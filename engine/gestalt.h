@@ -16,6 +16,7 @@
 #include "engine/ops/covariance.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/knn.h"
+#include "engine/ops/noise.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/pool.h"
 #include "engine/ops/product.h"

@@ -2,6 +2,7 @@
 #include "models/encoder.h"
 
 #include "engine/run/fields_json.h"
+#include "models/dcgan.h"
 #include "models/resnet.h"
 #include "models/vit.h"
 
@@ -20,6 +21,8 @@ const VitShape* vit_shape(const std::string& model) {
     if (s.name == model) return &s;
   return nullptr;
 }
+
+constexpr const char* dcgan = "dcgan";
 
 // The fields of `given` that differ from their defaults, as flags.
 template <class Options>
@@ -44,7 +47,7 @@ void refuse_others(const std::string& model, const Options& others) {
 void ResNetOptions::fields(Fields& f) {
   f("stem", stem, "of a ResNet: cifar (3x3), imagenet (7x7 stride 2, max-pool) or auto (cifar up to 64 pixels)",
     {"auto", "cifar", "imagenet"});
-  f("width", width, "channels of the first stage of a ResNet; 64 is the paper's, 16 or 32 suit a CPU");
+  f("width", width, "channels of the first stage of a ResNet or dcgan; 64 is the papers', 16 or 32 suit a CPU");
 }
 
 void VitOptions::fields(Fields& f) {
@@ -60,13 +63,13 @@ void EncoderOptions::fields(Fields& f) {
 
 void EncoderOptions::own_fields(Fields& f) {
   f("model", model, "encoder");
-  if (resnet_shape(model)) resnet.fields(f);
+  if (resnet_shape(model) || model == dcgan) resnet.fields(f);
   if (vit_shape(model)) vit.fields(f);
 }
 
 EncoderOptions EncoderOptions::own() const {
   EncoderOptions options{.model = model};
-  if (resnet_shape(model)) options.resnet = resnet;
+  if (resnet_shape(model) || model == dcgan) options.resnet = resnet;
   if (vit_shape(model)) options.vit = vit;
   return options;
 }
@@ -75,6 +78,7 @@ std::vector<EncoderEntry> list_encoders() {
   std::vector<EncoderEntry> all;
   for (const ResNetShape& s : resnet_shapes()) all.push_back({s.name, s.summary});
   for (const VitShape& s : vit_shapes()) all.push_back({s.name, s.summary});
+  all.push_back({dcgan, "the discriminator of DCGAN (Radford et al. 2016): strided 4x4 convolutions; for gan"});
   return all;
 }
 
@@ -90,6 +94,12 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t ima
     refuse_others(options.model, options.resnet);
     const int64_t patch = options.vit.patch > 0 ? options.vit.patch : (image_size <= 64 ? 4 : 16);
     return std::make_unique<VisionTransformer>(*shape, image_size, patch, options.vit.pool == "cls", random);
+  }
+  if (options.model == dcgan) {
+    refuse_others(options.model, options.vit);
+    refuse_others(options.model, ResNetOptions{.stem = options.resnet.stem});
+    return std::make_unique<DcganDiscriminator>(DcganOptions{.image_size = image_size, .width = options.resnet.width},
+                                                random);
   }
   std::vector<std::string> names;
   for (const EncoderEntry& e : list_encoders()) names.push_back(e.name);

@@ -1,0 +1,23 @@
+// Normal noise on the CPU.
+#include "kernels/noise.h"
+
+namespace gestalt::kernels::cpu {
+
+void run(const NormalNoise& k, Stream) {
+  const int32_t* samples = k.samples.as<int32_t>();
+  const uint64_t step = k.step.now();
+  dispatch_float(k.y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    T* y = k.y.as<T>();
+#pragma omp parallel for
+    for (int64_t i = 0; i < k.rows; ++i)
+      for (int64_t j = 0; j < k.columns; j += 2) {
+        const NormalPair pair =
+            normal_pair(k.seed, step, static_cast<uint32_t>(samples[i]), static_cast<uint32_t>(j / 2));
+        y[i * k.columns + j] = static_cast<T>(pair.first);
+        if (j + 1 < k.columns) y[i * k.columns + j + 1] = static_cast<T>(pair.second);
+      }
+  });
+}
+
+}  // namespace gestalt::kernels::cpu
