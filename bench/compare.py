@@ -52,6 +52,7 @@ class Case:
 CASES = [
     Case("simclr", "SimCLR ResNet-18 (CIFAR stem) step, batch 64", {"f32": 1.3, "bf16": 1.5}),
     Case("byol", "BYOL ResNet-18 (CIFAR stem) step, batch 64", {"f32": 1.3, "bf16": 1.5}),
+    Case("vicreg", "VICReg ResNet-18 (CIFAR stem), expander 2048³, step, batch 64", {"f32": 1.3, "bf16": 1.5}),
     Case("mae", "MAE ViT-Ti/4 at 32², step, batch 128", {"f32": 1.5, "bf16": 2}),
     Case("gpt-4x128", "GPT 4 × 128, context 64, step, batch 12", {"f32": 3, "bf16": None}, quick_batch=4),
     Case("gpt-6x384", "GPT 6 × 384, context 256, step, batch 16", {"f32": 1.3, "bf16": 1.5}, quick_batch=2),
@@ -152,7 +153,8 @@ def figure(value):
 
 def flags(case, dtype, options):
     batch = case.quick_batch if options.quick else case.batch
-    least, warmup = ("1", "1") if options.quick else ("2", "2")
+    # On CUDA a step is captured in the third.
+    least, warmup = ("1", "1") if options.quick else ("2", "4" if options.device == "cuda" else "2")
     return [case.workload, "--dtype", dtype, "--device", options.device, "--batch", str(batch), "--least", least,
             "--warmup", warmup, "--threads", str(options.threads)]
 

@@ -29,7 +29,7 @@ class Case:
     batch: int = 0
     size: int = 0
     quick: tuple = (8, 0)  # batch and size of a smoke test
-    sets: tuple = ()  # NAME=VALUE of the training step's task
+    sets: tuple = ()  # NAME=VALUE of the training step's method
     configs: tuple = ("eager", "compile")
     peer: str = ""  # the case of bench/peers; the workload's name, if empty
     rate: str = ""  # what an aim in items a second counts

@@ -97,7 +97,7 @@ class TrainingStep : public Workload {
   PhaseClock clock_;
   std::unique_ptr<Training> training_;
   Tensor loss_;
-  bool timed_;
+  bool arrows_, timed_ = false;
   LossTimer loss_timer_{clock_};
   int64_t timed_steps_ = 0;
 };
@@ -107,7 +107,7 @@ TrainingStep::TrainingStep(const TrainingCase& which, const WorkloadOptions& opt
       method_(configured(which, options)),
       feed_(method_->open()),
       clock_(options.arrows && device == Device::cuda ? &wait_for_cuda : nullptr),
-      timed_(options.arrows) {
+      arrows_(options.arrows) {
   Random random(static_cast<uint64_t>(method_->run.seed));
   method_->build(random);
   if (!options.feed) feed_ = std::make_unique<SameBatch>(*feed_);
@@ -141,6 +141,7 @@ std::vector<std::pair<std::string, double>> TrainingStep::arrows() {
   clock_.reset();
   loss_timer_.reset();
   timed_steps_ = 0;
+  timed_ = arrows_;
   return all;
 }
 

@@ -32,7 +32,8 @@ class Workload {
   virtual void enqueue() = 0;                       // one step; has ended when the device has
   void step() { enqueue(), synchronize(device); }   // the same, to its end
   virtual std::string phase() const { return ""; }  // of the step that is running
-  // Milliseconds a step in each arrow of the flow since the last call; empty where they are not timed.
+  // Milliseconds a step in each arrow of the flow since the last call, of a workload that times them; what comes
+  // before the first call is not timed.
   virtual std::vector<std::pair<std::string, double>> arrows() { return {}; }
   virtual double loss() const { return 0; }  // of the last step
 

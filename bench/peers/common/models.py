@@ -35,6 +35,14 @@ def mlp(inside, hidden, outside):
         nn.Linear(inside, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outside))
 
 
+def expander(inside, hidden, outside):
+    """VICReg's: three layers, the last without a bias."""
+    return nn.Sequential(
+        nn.Linear(inside, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(),
+        nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(),
+        nn.Linear(hidden, outside, bias=False))
+
+
 class TransformerBlock(nn.Module):
     """Pre-norm; attention by scaled_dot_product_attention."""
 
