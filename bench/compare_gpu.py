@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The work of the CUDA backend's table of aims, on this machine's GPU, beside PyTorch where it has a counterpart.
 
-Each row gives the time on the device's own clock, from the first launch of a step to the end of its last; the aim; what
-share that time is of the machine's measured copy bandwidth and bf16 product rate; and, for the same step timed from
-outside with a wait at its end, PyTorch's time over Gestalt's. bench/run_gpu.sh builds and runs this.
+Each row gives the time on the device's own clock, from the beginning of a step to its end; the aim; what share that
+time is of the machine's measured copy bandwidth and bf16 product rate; and, for the same step timed from outside with
+a wait at its end, PyTorch's time over Gestalt's. bench/run_gpu.sh builds and runs this.
 
 usage: bench/compare_gpu.py --output bench/results/FILE.md [--build build-cuda] [--case nt_xent,adamw] [--rounds 3]
        --quick: a smoke test on tiny batches; with --build build-emulated it needs no GPU
@@ -62,7 +62,7 @@ CASES = [
 def programs_of(case, options):
     batch, size = case.quick if options.quick else (case.batch, case.size)
     flags = ["--dtype", case.dtype, "--device", "cuda", "--batch", str(batch), "--size", str(size)]
-    flags += ["--least", "1", "--warmup", "1"] if options.quick else ["--least", "10", "--warmup", "5"]
+    flags += ["--least", "2", "--warmup", "2"] if options.quick else ["--least", "10", "--warmup", "5"]
     sets = [] if options.quick else [word for s in case.sets for word in ("--set", s)]
     ours = [f"{options.build}/gestalt_bench", "run", case.workload, *flags, *sets, "--serve"]
     programs = {"gestalt": Program(ours, 600)}
