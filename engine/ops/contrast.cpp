@@ -17,10 +17,15 @@ Tensor like(const Tensor& x) { return Tensor::empty(x.shape(), x.dtype(), x.devi
 
 }  // namespace
 
+// From here on e^(s/τ) of two opposite rows and of two equal ones both fit f32: 2/τ ≤ 60 + 87.
+constexpr double least_temperature = 0.0137;
+
 Tensor nt_xent(const Tensor& z, double temperature) {
   check(z.rank() == 2 && z.dim(0) >= 2 && z.dim(0) % 2 == 0 && z.dim(1) >= 1,
         "[nt_xent] got z {}, expected (2B, D): the first view of B images, then the second", z.shape().text());
-  check(temperature > 0, "[nt_xent] got temperature {}, expected a positive one", temperature);
+  check(temperature >= least_temperature,
+        "[nt_xent] got temperature {}, expected {} or more; below, f32 has no room for the exponentials", temperature,
+        least_temperature);
   const int64_t rows = z.dim(0), dim = z.dim(1);
   Tensor row_sum = accumulators(z, rows), inv_norm = accumulators(z, rows), loss = accumulators(z, 1);
   kernels::launch(kernels::NtXent{.z = z.in(),
