@@ -58,13 +58,28 @@ Tensor cosine_loss(const Tensor& p, const Tensor& z) {
   const int64_t rows = p.dim(0), dim = p.dim(1);
   Tensor cosine = accumulators(p, rows), inv_p = accumulators(p, rows), inv_z = accumulators(p, rows);
   Tensor loss = accumulators(p, 1);
-  kernels::launch(kernels::CosineLoss{p.in(), z.in(), cosine.out(), inv_p.out(), inv_z.out(), loss.out(), rows, dim},
+  kernels::launch(kernels::CosineLoss{.p = p.in(),
+                                      .z = z.in(),
+                                      .cosine = cosine.out(),
+                                      .inv_norm_p = inv_p.out(),
+                                      .inv_norm_z = inv_z.out(),
+                                      .loss = loss.out(),
+                                      .rows = rows,
+                                      .dim = dim},
                   p.stream());
   const bool need_dp = p.requires_grad(), need_dz = z.requires_grad();
   return record("cosine_loss", loss, {p, z}, [=, p = p.detach(), z = z.detach()](const Tensor& dy) -> Grads {
     Tensor dp = need_dp ? like(p) : Tensor(), dz = need_dz ? like(z) : Tensor();
-    kernels::launch(kernels::CosineLossBackward{p.in(), z.in(), cosine.in(), inv_p.in(), inv_z.in(), dy.in(),
-                                                need_dp ? dp.out() : Out{}, need_dz ? dz.out() : Out{}, rows, dim},
+    kernels::launch(kernels::CosineLossBackward{.p = p.in(),
+                                                .z = z.in(),
+                                                .cosine = cosine.in(),
+                                                .inv_norm_p = inv_p.in(),
+                                                .inv_norm_z = inv_z.in(),
+                                                .dy = dy.in(),
+                                                .dp = need_dp ? dp.out() : Out{},
+                                                .dz = need_dz ? dz.out() : Out{},
+                                                .rows = rows,
+                                                .dim = dim},
                     p.stream());
     return {dp, dz};
   });
