@@ -2,10 +2,12 @@
 """Two builds of Gestalt beside each other on this machine: the same steps, in alternation in one run.
 
 Both programs are started for a case, warm up, and then take rounds in turn, each first in every other one, so that a
-slow minute of the machine meets both; the ratio, new over old, is the median over the rounds. The machine's load is
-noted before and after each row. The cases are workloads of `gestalt_bench list` that both builds have.
+slow minute of the machine meets both; the ratio, new over old, is the median over the rounds. Beside it stands the ratio
+of processor time a step, which other programs on the machine disturb less: with --threads 1, where no thread waits for
+another, it holds on a busy machine too. The cases are workloads of `gestalt_bench list` that both builds have.
 
 usage: bench/versions.py OLD_BUILD NEW_BUILD [--case simclr,mae,gpt-4x128] [--dtype f32|bf16] [--rounds 7] [--seconds 2]
+                                             [--threads 1]
 """
 import argparse
 import os
@@ -15,19 +17,29 @@ import sys
 
 from compare import Failed, Program, figure
 
-HEADS = ["case", "dtype", "old ms", "new ms", "new / old", "by round", "load"]
+HEADS = ["case", "dtype", "old ms", "new ms", "new / old", "by round", "of processor time", "by round", "load"]
+
+
+def processor_ms(program):
+    """What the process has used so far, on all cores."""
+    with open(f"/proc/{program.process.pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")
 
 
 def round_of(program, options):
-    return statistics.median(program.round(options.seconds)["ms"])
+    """Milliseconds a step: the median, and the mean of processor time."""
+    before = processor_ms(program)
+    ms = program.round(options.seconds)["ms"]
+    return statistics.median(ms), (processor_ms(program) - before) / len(ms)
 
 
 def measure(builds, case, dtype, options):
-    """The median of each round, [old, new]."""
+    """What round_of() gives for each round, [old, new]."""
     flags = ["--dtype", dtype, "--device", options.device, "--threads", str(options.threads), "--least", "3", "--warmup", "4"]
     if options.feed:
         flags.append("--feed")
-    medians, programs = [[], []], []
+    rounds, programs = [[], []], []
     try:
         for build in builds:
             programs.append(Program([f"{build}/gestalt_bench", "run", case, *flags, "--serve"], 300))
@@ -36,18 +48,20 @@ def measure(builds, case, dtype, options):
             raise Failed(f"the two do different work: {sizes[0]} and {sizes[1]}")
         for turn in range(options.rounds):
             for which in (0, 1) if turn % 2 == 0 else (1, 0):
-                medians[which].append(round_of(programs[which], options))
+                rounds[which].append(round_of(programs[which], options))
     finally:
         for program in programs:
             program.close()
-    return medians
+    return rounds
 
 
 def cells(case, dtype, old, new, loads):
-    ratios = [b / a for a, b in zip(old, new)]
-    return [case, dtype, *(f"{figure(statistics.median(m))} ({figure(min(m))}–{figure(max(m))})" for m in (old, new)),
-            f"**{statistics.median(ratios):.3f}**", f"{min(ratios):.3f}–{max(ratios):.3f}",
-            " → ".join(f"{load:.1f}" for load in loads)]
+    times = [[ms for ms, _ in rounds] for rounds in (old, new)]
+    row = [case, dtype, *(f"{figure(statistics.median(t))} ({figure(min(t))}–{figure(max(t))})" for t in times)]
+    for which in (0, 1):
+        ratios = [b[which] / a[which] for a, b in zip(old, new)]
+        row += [f"**{statistics.median(ratios):.3f}**", f"{min(ratios):.3f}–{max(ratios):.3f}"]
+    return row + [" → ".join(f"{load:.1f}" for load in loads)]
 
 
 def main():
