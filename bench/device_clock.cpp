@@ -15,7 +15,7 @@ class DeviceClock::Launches : public kernels::LaunchObserver {
     if (stream.device == Device::cuda) timer_.end();
   }
   double milliseconds() {
-    check(begun_, "[device clock] nothing was launched on the device");
+    check(begun_, "[device_clock] nothing was launched on the device");
     begun_ = false;
     return timer_.milliseconds();
   }

@@ -38,7 +38,11 @@ double product_rate(DType dtype, Device device, int64_t n) {
 // that it is about to overwrite elsewhere, which would be traffic that this does not count.
 double copy_rate(Device device, int64_t n) {
   Tensor x = Random(2).uniform({n}, 0, 1).to(device);
-  const auto copy = [&] { kernels::launch(kernels::Combine{x.in(), x.in(), x.out(), 0.5, 0.5, n}, x.stream()); };
+  const auto copy = [&] {
+    kernels::launch(
+        kernels::Combine{.a = x.in(), .b = x.in(), .y = x.out(), .a_scale = 0.5, .b_scale = 0.5, .count = n},
+        x.stream());
+  };
   return 2.0 * 4 * static_cast<double>(n) / shortest(device, copy) / 1e9;
 }
 

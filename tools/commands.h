@@ -3,17 +3,17 @@
 
 #include <CLI/CLI.hpp>
 
+// Every subcommand, in the order of --help: add_NAME stands in tools/NAME.cpp.
+#define GESTALT_COMMANDS(X) X(pretrain) X(evaluate) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
+
 namespace gestalt::tools {
 
-void add_pretrain(CLI::App& app);
-void add_evaluate(CLI::App& app);
+#define GESTALT_DECLARE(name) void add_##name(CLI::App& app);
+GESTALT_COMMANDS(GESTALT_DECLARE)
+#undef GESTALT_DECLARE
+
+// Of `gestalt evaluate`.
 void add_finetune(CLI::App& evaluate);
 void add_text(CLI::App& evaluate);
-void add_show(CLI::App& app);
-void add_pack(CLI::App& app);
-void add_tokenize(CLI::App& app);
-void add_generate(CLI::App& app);
-void add_list(CLI::App& app);
-void add_info(CLI::App& app);
 
 }  // namespace gestalt::tools

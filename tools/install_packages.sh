@@ -8,7 +8,7 @@ packages=(
   libpcre2-dev libxxhash-dev
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev)
-ci=(clang libomp-dev ccache python3)
+ci=(clang clang-format libomp-dev ccache python3)
 
 case "${1:-}" in
   "") ;;

@@ -41,13 +41,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", GESTALT_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(36);
-  gestalt::tools::add_pretrain(app);
-  gestalt::tools::add_evaluate(app);
-  gestalt::tools::add_show(app);
-  gestalt::tools::add_pack(app);
-  gestalt::tools::add_tokenize(app);
-  gestalt::tools::add_generate(app);
-  gestalt::tools::add_list(app);
-  gestalt::tools::add_info(app);
+#define GESTALT_ADD(name) gestalt::tools::add_##name(app);
+  GESTALT_COMMANDS(GESTALT_ADD)
+#undef GESTALT_ADD
   return run(app, argc, argv);
 }

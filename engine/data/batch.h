@@ -20,9 +20,9 @@ struct ViewGroup {
 struct Wants {
   Modality modality = Modality::images;
   std::vector<ViewGroup> groups = {};  // images: groups of views, such as two large and six small
-  DType view_dtype = DType::f32;  // f32 or bf16
-  bool labels = false;            // the data's classes, which only supervised methods may see
-  int64_t context = 0;            // text: tokens of a window
+  DType view_dtype = DType::f32;       // f32 or bf16
+  bool labels = false;                 // the data's classes, which only supervised methods may see
+  int64_t context = 0;                 // text: tokens of a window
 };
 
 // What was asked for is there, on the run's device; the other tensors are undefined.

@@ -36,7 +36,10 @@ Tensor cached_attention(const Tensor& qkv, Tensor& cache, int64_t first) {
   check(!recording({qkv}), "[cached_attention] has no gradient; call it under NoGrad");
   const kernels::AttentionShape s{qkv.dim(0), qkv.dim(1), qkv.dim(3), qkv.dim(4), true};
   Tensor y = Tensor::empty({s.batch, s.length, s.heads * s.dim}, qkv.dtype(), qkv.device());
-  kernels::launch(kernels::CachedAttention{qkv.in(), cache.out(), y.out(), s, first, cache.dim(1)}, qkv.stream());
+  kernels::launch(
+      kernels::CachedAttention{
+          .qkv = qkv.in(), .cache = cache.out(), .y = y.out(), .shape = s, .first = first, .capacity = cache.dim(1)},
+      qkv.stream());
   return y;
 }
 

@@ -17,10 +17,15 @@ Tensor like(const Tensor& x) { return Tensor::empty(x.shape(), x.dtype(), x.devi
 
 }  // namespace
 
+// From here on e^(s/τ) of two opposite rows and of two equal ones both fit f32: 2/τ ≤ 60 + 87.
+constexpr double least_temperature = 0.0137;
+
 Tensor nt_xent(const Tensor& z, double temperature) {
   check(z.rank() == 2 && z.dim(0) >= 2 && z.dim(0) % 2 == 0 && z.dim(1) >= 1,
         "[nt_xent] got z {}, expected (2B, D): the first view of B images, then the second", z.shape().text());
-  check(temperature > 0, "[nt_xent] got temperature {}, expected a positive one", temperature);
+  check(temperature >= least_temperature,
+        "[nt_xent] got temperature {}, expected {} or more; below, f32 has no room for the exponentials", temperature,
+        least_temperature);
   const int64_t rows = z.dim(0), dim = z.dim(1);
   Tensor row_sum = accumulators(z, rows), inv_norm = accumulators(z, rows), loss = accumulators(z, 1);
   kernels::launch(kernels::NtXent{.z = z.in(),
@@ -53,13 +58,28 @@ Tensor cosine_loss(const Tensor& p, const Tensor& z) {
   const int64_t rows = p.dim(0), dim = p.dim(1);
   Tensor cosine = accumulators(p, rows), inv_p = accumulators(p, rows), inv_z = accumulators(p, rows);
   Tensor loss = accumulators(p, 1);
-  kernels::launch(kernels::CosineLoss{p.in(), z.in(), cosine.out(), inv_p.out(), inv_z.out(), loss.out(), rows, dim},
+  kernels::launch(kernels::CosineLoss{.p = p.in(),
+                                      .z = z.in(),
+                                      .cosine = cosine.out(),
+                                      .inv_norm_p = inv_p.out(),
+                                      .inv_norm_z = inv_z.out(),
+                                      .loss = loss.out(),
+                                      .rows = rows,
+                                      .dim = dim},
                   p.stream());
   const bool need_dp = p.requires_grad(), need_dz = z.requires_grad();
   return record("cosine_loss", loss, {p, z}, [=, p = p.detach(), z = z.detach()](const Tensor& dy) -> Grads {
     Tensor dp = need_dp ? like(p) : Tensor(), dz = need_dz ? like(z) : Tensor();
-    kernels::launch(kernels::CosineLossBackward{p.in(), z.in(), cosine.in(), inv_p.in(), inv_z.in(), dy.in(),
-                                                need_dp ? dp.out() : Out{}, need_dz ? dz.out() : Out{}, rows, dim},
+    kernels::launch(kernels::CosineLossBackward{.p = p.in(),
+                                                .z = z.in(),
+                                                .cosine = cosine.in(),
+                                                .inv_norm_p = inv_p.in(),
+                                                .inv_norm_z = inv_z.in(),
+                                                .dy = dy.in(),
+                                                .dp = need_dp ? dp.out() : Out{},
+                                                .dz = need_dz ? dz.out() : Out{},
+                                                .rows = rows,
+                                                .dim = dim},
                     p.stream());
     return {dp, dz};
   });

@@ -8,9 +8,8 @@ namespace gestalt {
 // The contrastive loss of SimCLR (Chen et al. 2020, equation 1), mean over the rows of z (2B, D): rows i and i+B are
 // two views of one image. The L2 normalisation of the rows is part of the op. Gives a (1) tensor in the accumulator's
 // dtype. Takes memory for about three copies of z, never a (2B, 2B) matrix. A row of zeros gets no gradient.
-// In f32, with a temperature t below 0.0136, similarities below 1 − 147·t count as nothing; loss and gradient are not
-// finite where a row has no other. Throws Error unless z is (2B, D) with B of 1 or more and the temperature is
-// positive.
+// Throws Error unless z is (2B, D) with B of 1 or more and the temperature is 0.0137 or more: below, f32 would lose
+// similarities, and with all of a row the loss.
 Tensor nt_xent(const Tensor& z, double temperature);
 
 // mean over rows of 2 − 2·cos(p_i, z_i), for p and z of (N, D): the loss of BYOL (Grill et al. 2020, equation 2) and,

@@ -31,10 +31,17 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
     // The node's input and this closure each hold the logits.
     Tensor dlogits =
         logits.sole_owner(2) ? logits.detach() : Tensor::empty(logits.shape(), logits.dtype(), logits.device());
-    kernels::launch(
-        kernels::CrossEntropyBackward{logits.in(), targets.in(), lse.in(), share.in(), dy.in(), dlogits.out(), rows,
-                                      classes, options.ignore_index, options.label_smoothing},
-        dy.stream());
+    kernels::launch(kernels::CrossEntropyBackward{.logits = logits.in(),
+                                                  .target = targets.in(),
+                                                  .lse = lse.in(),
+                                                  .share = share.in(),
+                                                  .dloss = dy.in(),
+                                                  .dlogits = dlogits.out(),
+                                                  .rows = rows,
+                                                  .classes = classes,
+                                                  .ignore = options.ignore_index,
+                                                  .smoothing = options.label_smoothing},
+                    dy.stream());
     return {dlogits};
   });
 }

@@ -16,7 +16,9 @@ Tensor like(const Tensor& x) { return Tensor::empty(x.shape(), x.dtype(), x.devi
 
 Tensor combine(const Tensor& a, const Tensor& b, double sa, double sb) {
   Tensor y = like(a);
-  kernels::launch(kernels::Combine{a.in(), b.in(), y.out(), sa, sb, a.count()}, a.stream());
+  kernels::launch(
+      kernels::Combine{.a = a.in(), .b = b.in(), .y = y.out(), .a_scale = sa, .b_scale = sb, .count = a.count()},
+      a.stream());
   return y;
 }
 

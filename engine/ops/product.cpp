@@ -12,7 +12,17 @@ namespace {
 Tensor product(const Tensor& a, bool ta, const Tensor& b, bool tb, const Shape& shape, DType dtype, int64_t m,
                int64_t n, int64_t k, int64_t batch) {
   Tensor c = Tensor::empty(shape, dtype, a.device());
-  kernels::launch(kernels::Product{a.in(), b.in(), {}, c.out(), m, n, k, batch, ta, tb}, a.stream());
+  kernels::launch(kernels::Product{.a = a.in(),
+                                   .b = b.in(),
+                                   .bias = {},
+                                   .c = c.out(),
+                                   .m = m,
+                                   .n = n,
+                                   .k = k,
+                                   .batch = batch,
+                                   .transpose_a = ta,
+                                   .transpose_b = tb},
+                  a.stream());
   return c;
 }
 
@@ -30,7 +40,17 @@ struct Affine {
   // x·weightᵀ + bias, and where `gelu` is given, GELU of it there.
   Tensor forward(Tensor gelu = {}) const {
     Tensor y = Tensor::empty(x.shape().with(-1, n), x.dtype(), x.device());
-    kernels::launch(kernels::Product{x.in(), operand.in(), bias.in(), y.out(), m, n, k, 1, false, true, gelu.out()},
+    kernels::launch(kernels::Product{.a = x.in(),
+                                     .b = operand.in(),
+                                     .bias = bias.in(),
+                                     .c = y.out(),
+                                     .m = m,
+                                     .n = n,
+                                     .k = k,
+                                     .batch = 1,
+                                     .transpose_a = false,
+                                     .transpose_b = true,
+                                     .gelu = gelu.out()},
                     x.stream());
     return y;
   }

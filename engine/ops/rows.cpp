@@ -58,14 +58,19 @@ Tensor softmax(const char* op, const Tensor& x, bool log) {
   kernels::launch(kernels::Softmax{x.in(), y.out(), e.rows, e.columns, log}, x.stream());
   return record(op, y, {x}, [y = y.detach(), e, log](const Tensor& dy) -> Grads {
     Tensor dx = like(y);
-    kernels::launch(kernels::SoftmaxBackward{y.in(), dy.in(), dx.out(), e.rows, e.columns, log}, dy.stream());
+    kernels::launch(
+        kernels::SoftmaxBackward{
+            .y = y.in(), .dy = dy.in(), .dx = dx.out(), .rows = e.rows, .columns = e.columns, .log = log},
+        dy.stream());
     return {dx};
   });
 }
 
 Tensor dropped(const Tensor& x, double p, uint64_t seed, kernels::Varying<uint64_t> step, uint32_t slot) {
   Tensor y = like(x);
-  kernels::launch(kernels::Dropout{x.in(), y.out(), p, seed, step, slot, x.count()}, x.stream());
+  kernels::launch(
+      kernels::Dropout{.x = x.in(), .y = y.out(), .p = p, .seed = seed, .step = step, .slot = slot, .count = x.count()},
+      x.stream());
   return y;
 }
 
@@ -75,10 +80,18 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, doub
   const Extent e = rows_of("layer_norm", x);
   check_affine("layer_norm", x, gamma, beta);
   Tensor y = like(x), mean = per_row(x, e.rows), inv_std = per_row(x, e.rows);
-  kernels::launch(
-      kernels::LayerNorm{
-          x.in(), {}, gamma.in(), beta.in(), {}, y.out(), mean.out(), inv_std.out(), e.rows, e.columns, eps},
-      x.stream());
+  kernels::launch(kernels::LayerNorm{.x = x.in(),
+                                     .residual = {},
+                                     .gamma = gamma.in(),
+                                     .beta = beta.in(),
+                                     .sum = {},
+                                     .y = y.out(),
+                                     .mean = mean.out(),
+                                     .inv_std = inv_std.out(),
+                                     .rows = e.rows,
+                                     .columns = e.columns,
+                                     .eps = eps},
+                  x.stream());
   return record("layer_norm", y, {x, gamma, beta},
                 [saved = SavedNorm{x.detach(), gamma.detach(), mean, inv_std, e}](const Tensor& dy) -> Grads {
                   return saved.gradients(dy, {});
@@ -93,8 +106,17 @@ SumAndNorm residual_layer_norm(const Tensor& x, const Tensor& residual, const Te
         "[residual_layer_norm] got residual {} {}, expected {} {}", name(residual.dtype()), residual.shape().text(),
         name(x.dtype()), x.shape().text());
   Tensor sum = like(x), y = like(x), mean = per_row(x, e.rows), inv_std = per_row(x, e.rows);
-  kernels::launch(kernels::LayerNorm{x.in(), residual.in(), gamma.in(), beta.in(), sum.out(), y.out(), mean.out(),
-                                     inv_std.out(), e.rows, e.columns, eps},
+  kernels::launch(kernels::LayerNorm{.x = x.in(),
+                                     .residual = residual.in(),
+                                     .gamma = gamma.in(),
+                                     .beta = beta.in(),
+                                     .sum = sum.out(),
+                                     .y = y.out(),
+                                     .mean = mean.out(),
+                                     .inv_std = inv_std.out(),
+                                     .rows = e.rows,
+                                     .columns = e.columns,
+                                     .eps = eps},
                   x.stream());
   const std::vector<Tensor> outputs =
       record("residual_layer_norm", std::vector<Tensor>{sum, y}, {x, residual, gamma, beta},
@@ -113,10 +135,19 @@ Tensor normalize(const Tensor& x, double eps) {
   const Extent e = rows_of("normalize", x);
   check(eps > 0, "[normalize] got eps {}, expected more than 0", eps);
   Tensor y = like(x), inv_norm = per_row(x, e.rows);
-  kernels::launch(kernels::Normalize{x.in(), y.out(), inv_norm.out(), e.rows, e.columns, eps}, x.stream());
+  kernels::launch(
+      kernels::Normalize{
+          .x = x.in(), .y = y.out(), .inv_norm = inv_norm.out(), .rows = e.rows, .columns = e.columns, .eps = eps},
+      x.stream());
   return record("normalize", y, {x}, [y = y.detach(), inv_norm, e, eps](const Tensor& dy) -> Grads {
     Tensor dx = like(y);
-    kernels::launch(kernels::NormalizeBackward{y.in(), dy.in(), inv_norm.in(), dx.out(), e.rows, e.columns, eps},
+    kernels::launch(kernels::NormalizeBackward{.y = y.in(),
+                                               .dy = dy.in(),
+                                               .inv_norm = inv_norm.in(),
+                                               .dx = dx.out(),
+                                               .rows = e.rows,
+                                               .columns = e.columns,
+                                               .eps = eps},
                     dy.stream());
     return {dx};
   });

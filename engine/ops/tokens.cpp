@@ -25,7 +25,14 @@ Tensor scattered(const Tensor& x, const Tensor& index, const Shape& shape, DType
 // Copies `batch` blocks of `count` elements between tensors, see CopyBlocks.
 void copy_blocks(const Tensor& x, Tensor& y, int64_t batch, int64_t count, int64_t x_stride, int64_t x_offset,
                  int64_t y_stride, int64_t y_offset) {
-  kernels::launch(kernels::CopyBlocks{x.in(), y.out(), batch, count, x_stride, y_stride, x_offset, y_offset},
+  kernels::launch(kernels::CopyBlocks{.x = x.in(),
+                                      .y = y.out(),
+                                      .batch = batch,
+                                      .count = count,
+                                      .x_stride = x_stride,
+                                      .y_stride = y_stride,
+                                      .x_offset = x_offset,
+                                      .y_offset = y_offset},
                   x.stream());
 }
 

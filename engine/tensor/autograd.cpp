@@ -29,7 +29,10 @@ void accumulate(Tensor& sum, const Tensor& addend) {
     return;
   }
   Tensor target = sum.sole_owner() ? sum : Tensor::empty(sum.shape(), sum.dtype(), sum.device());
-  kernels::launch(kernels::Combine{sum.in(), addend.in(), target.out(), 1, 1, sum.count()}, sum.stream());
+  kernels::launch(
+      kernels::Combine{
+          .a = sum.in(), .b = addend.in(), .y = target.out(), .a_scale = 1, .b_scale = 1, .count = sum.count()},
+      sum.stream());
   sum = target;
 }
 
@@ -39,7 +42,10 @@ void accumulate_leaf(Tensor::Impl& leaf, const Tensor& grad) {
     leaf.grad = grad.clone();
     return;
   }
-  kernels::launch(kernels::Combine{leaf.grad.in(), grad.in(), leaf.grad.out(), 1, 1, grad.count()}, grad.stream());
+  kernels::launch(
+      kernels::Combine{
+          .a = leaf.grad.in(), .b = grad.in(), .y = leaf.grad.out(), .a_scale = 1, .b_scale = 1, .count = grad.count()},
+      grad.stream());
 }
 
 struct Later {

@@ -22,7 +22,7 @@ class StepNumber {
     kernels::launch(k, memory_.stream());
   }
   kernels::Varying<T> get() const {
-    check(bool(memory_), "[step number] is read before it was set");
+    check(bool(memory_), "[step_number] is read before it was set");
     return kernels::Varying<T>::at(memory_.in().data);
   }
 

@@ -128,7 +128,7 @@ void run(const OffDiagonal& k, Stream stream) {
   dispatch_float(k.products.dtype, [&](auto tag) {
     using S = decltype(tag);
     if constexpr (std::is_same_v<S, BFloat16>) {
-      fail("[OffDiagonal] got products of bf16, expected them in their accumulator's dtype");
+      fail("[off_diagonal] got products of bf16, expected them in their accumulator's dtype");
     } else {
       const S* products = k.products.as<S>();
       const S scale = static_cast<S>(k.scale);

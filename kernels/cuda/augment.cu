@@ -319,8 +319,7 @@ Layout layout_of(const Augment& k) {
   }
   fail(
       "[augment] got blurred views of {} pixels, which a block's shared memory on cuda cannot hold; use --device cpu "
-      "or "
-      "a smaller blur",
+      "or a smaller blur",
       k.size);
 }
 

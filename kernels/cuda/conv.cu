@@ -39,7 +39,7 @@ Library& library() {
 }
 
 cudnnDataType_t type(DType dtype) {
-  check(dtype == DType::f32 || dtype == DType::bf16, "[Conv] got {}, expected f32 or bf16; f64 runs on --device cpu",
+  check(dtype == DType::f32 || dtype == DType::bf16, "[conv2d] got {}, expected f32 or bf16; f64 runs on --device cpu",
         name(dtype));
   return dtype == DType::f32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
 }

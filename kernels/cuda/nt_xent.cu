@@ -422,7 +422,7 @@ int gather_gradients(Tile, const Work<T>& w, Stream stream) {
 // Calls f(Tile) with the tile for these rows.
 template <class T, class F>
 auto with_tile(const Work<T>& w, bool backward, F&& f) {
-  check(w.dim <= most_dim, "[NtXent] got rows of {}, expected at most {} on cuda; use --device cpu", w.dim, most_dim);
+  check(w.dim <= most_dim, "[nt_xent] got rows of {}, expected at most {} on cuda; use --device cpu", w.dim, most_dim);
   if (w.dim <= 64) return with_tile(typename TilesFor<T, 64>::Type(), backward, f);
   if (w.dim <= 128) return with_tile(typename TilesFor<T, 128>::Type(), backward, f);
   if (w.dim <= 256) return with_tile(typename TilesFor<T, 256>::Type(), backward, f);

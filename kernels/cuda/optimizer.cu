@@ -261,7 +261,7 @@ void run(const GradNorm& k, Stream stream) {
 void run(const SegmentNorms& k, Stream stream) {
   if (k.segment_count == 0) return;
   constexpr int64_t most_segments = 65535;  // the height of a grid
-  check(k.segment_count <= most_segments, "[SegmentNorms] got {} segments, expected at most {}", k.segment_count,
+  check(k.segment_count <= most_segments, "[segment_norms] got {} segments, expected at most {}", k.segment_count,
         most_segments);
   const auto parts = static_cast<int>(segment_norm_parts(k.segment_count));
   auto* partial = static_cast<double*>(stream.scratch);

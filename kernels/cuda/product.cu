@@ -15,7 +15,7 @@ namespace {
 constexpr size_t most_workspace = size_t{32} << 20;
 
 cudaDataType_t type(DType dtype) {
-  check(dtype == DType::f32 || dtype == DType::bf16, "[Product] got {}, expected f32 or bf16; f64 runs on --device cpu",
+  check(dtype == DType::f32 || dtype == DType::bf16, "[product] got {}, expected f32 or bf16; f64 runs on --device cpu",
         name(dtype));
   return dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
 }
@@ -111,7 +111,7 @@ Plan make_plan(const Library& lib, const Product& k) {
     set_epilogue(p, k);
     if (choose(lib, p, k)) return p;
   }
-  fail("[Product] cuBLASLt has no algorithm for {}×{}×{} of {} into {}", k.m, k.n, k.k, name(k.a.dtype),
+  fail("[product] cuBLASLt has no algorithm for {}×{}×{} of {} into {}", k.m, k.n, k.k, name(k.a.dtype),
        name(k.c.dtype));
 }
 

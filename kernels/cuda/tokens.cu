@@ -268,7 +268,7 @@ void run(const ScatterRows& k, Stream stream) {
   const int32_t* index = k.index.as<int32_t>();
   Scratch memory(stream.scratch);
   const ScatterSort s(memory, p);
-  check(std::max(s.rows, s.picks) < (int64_t{1} << 31), "[scatter] got {} picks into {} rows, expected below 2³¹",
+  check(std::max(s.rows, s.picks) < (int64_t{1} << 31), "[scatter_rows] got {} picks into {} rows, expected below 2³¹",
         s.picks, s.rows);
   const unsigned over_picks = blocks_for(s.picks, threads), over_rows = blocks_for(s.rows, threads);
   launch_kernel(clear_kernel, over_rows, threads, 0, stream, s);

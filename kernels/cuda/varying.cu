@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(most_bytes) set_kernel(const __grid_constant__
 }  // namespace
 
 void run(const SetVarying& k, Stream stream) {
-  check(k.bytes >= 0 && k.bytes <= most_bytes, "[SetVarying] got {} bytes, expected at most {}", k.bytes, most_bytes);
+  check(k.bytes >= 0 && k.bytes <= most_bytes, "[set_varying] got {} bytes, expected at most {}", k.bytes, most_bytes);
   launch_kernel(set_kernel, 1, most_bytes, 0, stream, k, k.y.as<uint8_t>());
 }
 

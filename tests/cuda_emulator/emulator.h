@@ -4,8 +4,7 @@
 // host compiler translate a .cu file as plain C++. There is no lockstep and no parallelism:
 //
 //  - Work enqueued on a stream (stream.cpp) waits in a list until something synchronises, so a host that reads too
-//  early
-//    reads old data. Events order streams; a captured graph is the recorded list.
+//    early reads old data. Events order streams; a captured graph is the recorded list.
 //  - A kernel (execution.cpp) runs block after block, each thread on a fiber of its own (Boost.Context), until it must
 //    wait: at a barrier for the block, at a shuffle, vote or matrix product for the lanes its mask names. Which ready
 //    thread and which block goes next is set by `Order`. A result that depends on it lacks a barrier.
@@ -18,8 +17,7 @@
 //  - cuBLASLt and cuDNN (blas.cpp, dnn.cpp) have the project's part of their interface, computed in f32 on the CPU.
 //
 // Kernels declare shared memory with GESTALT_SHARED and GESTALT_DYNAMIC_SHARED (kernels/cuda/launch.cuh). A fault
-// prints
-// "[emulator] …" on stderr and ends the program with abort().
+// prints "[emulator] …" on stderr and ends the program with abort().
 #pragma once
 
 #include <cstddef>

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "engine/gestalt.h"
-#include "tasks/simclr.h"
-#include "tasks/training/pretrain.h"
+#include "tasks/training/image_method.h"
+#include "tasks/training/run.h"
 
 using namespace gestalt;
 
@@ -23,11 +23,10 @@ struct SmallEncoder : Encoder {
 };
 
 int main() {
-  Simclr task;
-  task.run.data = "shapes:1024";
-  task.run.epochs = 2;
-  Random random(1);
-  task.use_encoder(std::make_unique<SmallEncoder>(random));
-  const PretrainResult result = pretrain(task, {.quiet = true});
+  const std::unique_ptr<Method> method = make_method("simclr");
+  set_fields(*method, "main.cpp", "data = shapes:1024\nepochs = 2");
+  dynamic_cast<ImageMethod&>(*method).use_encoder(
+      [](Random& random) { return std::make_unique<SmallEncoder>(random); });
+  const PretrainResult result = pretrain(*method, {.quiet = true});
   std::printf("%s: kNN accuracy %.1f %%\n", result.encoder_file.c_str(), result.metrics[0].value);
 }

@@ -63,7 +63,11 @@ void compare_in_place(const std::function<void(T* x, int64_t count, Stream)>& f,
 template <class T>
 void compare_elementwise(double tolerance) {
   const DType d = dtype_of<T>;
-  compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Combine{{x, d}, {x, d}, {x, d}, 0.5, -0.25, n}, s); }, 0);
+  compare_in_place<T>(
+      [&](T* x, int64_t n, Stream s) {
+        launch(Combine{.a = {x, d}, .b = {x, d}, .y = {x, d}, .a_scale = 0.5, .b_scale = -0.25, .count = n}, s);
+      },
+      0);
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Multiply{{x, d}, {x, d}, {x, d}, n}, s); }, 0);
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Fill{{x, d}, 2.5, n}, s); }, 0);
   compare_in_place<T>([&](T* x, int64_t n, Stream s) { launch(Pointwise{{x, d}, {x, d}, Gelu{}, n}, s); }, tolerance);
@@ -138,27 +142,27 @@ TEST_CASE("cuda: products agree with the CPU on transposes, batches, biases and 
   for (int mode = 0; mode < 8; ++mode) {
     CAPTURE(mode);
     const bool ta = mode & 1, tb = mode & 2, biased = mode & 4;
-    launch(Product{{da.get(), f32},
-                   {db.get(), f32},
-                   {biased ? dbias.get() : nullptr, f32},
-                   {dc.get(), f32},
-                   m,
-                   n,
-                   k,
-                   batch,
-                   ta,
-                   tb},
+    launch(Product{.a = {da.get(), f32},
+                   .b = {db.get(), f32},
+                   .bias = {biased ? dbias.get() : nullptr, f32},
+                   .c = {dc.get(), f32},
+                   .m = m,
+                   .n = n,
+                   .k = k,
+                   .batch = batch,
+                   .transpose_a = ta,
+                   .transpose_b = tb},
            compute_stream());
-    launch(Product{{a.data(), f32},
-                   {b.data(), f32},
-                   {biased ? bias.data() : nullptr, f32},
-                   {c.data(), f32},
-                   m,
-                   n,
-                   k,
-                   batch,
-                   ta,
-                   tb},
+    launch(Product{.a = {a.data(), f32},
+                   .b = {b.data(), f32},
+                   .bias = {biased ? bias.data() : nullptr, f32},
+                   .c = {c.data(), f32},
+                   .m = m,
+                   .n = n,
+                   .k = k,
+                   .batch = batch,
+                   .transpose_a = ta,
+                   .transpose_b = tb},
            Stream{});
     const std::vector<float> got = dc.host();
     float worst = 0;
