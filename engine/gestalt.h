@@ -4,6 +4,7 @@
 
 #include "engine/data/images/image_set.h"
 #include "engine/data/images/loader.h"
+#include "engine/nn/arena.h"
 #include "engine/nn/layers.h"
 #include "engine/nn/module.h"
 #include "engine/nn/optimizer.h"
@@ -16,7 +17,9 @@
 #include "engine/ops/covariance.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/knn.h"
+#include "engine/ops/masked_loss.h"
 #include "engine/ops/noise.h"
+#include "engine/ops/patch.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/pool.h"
 #include "engine/ops/product.h"

@@ -8,8 +8,8 @@
 namespace gestalt {
 namespace {
 
-// Equations 1 to 6, with the means of the authors' code: the variance term is the mean of both views'. No teacher, no
-// queue, and embeddings of any length: nothing is normalised.
+// Equations 1 to 6, with the means of the authors' code: the variance term is the mean of both views', and each
+// view passes batch norm by itself. No teacher, no queue, and embeddings of any length: nothing is normalised.
 class Vicreg : public ImageMethod {
  public:
   Vicreg() {
@@ -38,13 +38,14 @@ class Vicreg : public ImageMethod {
   }
 
   Loss loss(const Batch& batch, const StepInfo&) override {
-    const Tensor z = projector_(encoder_->forward(batch.views[0], true), true);  // (2B, head_out)
-    const std::vector<Tensor> view = split_views(z, 2);
-    const Tensor near = mean_squared(view[0], view[1]);
-    const Tensor hinge = scale(add(variance_hinge(view[0]), variance_hinge(view[1])), 0.5);
-    const Tensor shared = add(covariance_loss(view[0]), covariance_loss(view[1]));
+    Tensor z[2];  // (B, head_out)
+    for (int v = 0; const Tensor& view : split_views(batch.views[0], 2))
+      z[v++] = projector_(encoder_->forward(view, true), true);
+    const Tensor near = mean_squared(z[0], z[1]);
+    const Tensor hinge = scale(add(variance_hinge(z[0]), variance_hinge(z[1])), 0.5);
+    const Tensor shared = add(covariance_loss(z[0]), covariance_loss(z[1]));
     const Tensor total = add(add(scale(near, invariance_), scale(hinge, variance_)), scale(shared, covariance_));
-    return {total, z, {{"invariance", near}, {"variance", hinge}, {"covariance", shared}}};
+    return {total, z[0], {{"invariance", near}, {"variance", hinge}, {"covariance", shared}}};
   }
 
   std::string collapse_cure() const override {

@@ -1,10 +1,11 @@
-// Formula-made parameters and the comparison of gradients by projections.
+// Formula-made parameters and the comparison with recorded projections.
 #include "tests/golden_step.h"
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
+
+#include "engine/run/files.h"
+#include "kernels/check.h"
 
 namespace gestalt::test {
 namespace {
@@ -23,32 +24,7 @@ std::vector<double> torch_order(const Shape& shape, const std::vector<double>& v
   return result;
 }
 
-// ‖Δx‖ / max(‖x‖, floor) of `values` (in PyTorch's order) from the projections that formula.py's `summary` recorded.
-double projection_error(const std::string& name, const std::vector<double>& values, const nlohmann::json& summary,
-                        double floor = 0) {
-  const auto& expected = summary.at("projections");
-  double squared = 0;
-  for (size_t j = 0; j < expected.size(); ++j) {
-    const std::vector<double> u = hash_uniform(name + "#" + std::to_string(j), static_cast<int64_t>(values.size()));
-    double dot = 0;
-    for (size_t i = 0; i < values.size(); ++i) dot += values[i] * u[i];
-    squared += std::pow(dot - expected[j].get<double>(), 2);
-  }
-  return std::sqrt(12 * squared / static_cast<double>(expected.size())) /
-         std::max(floor, summary.at("norm").get<double>());
-}
-
-nlohmann::json read_record(const std::string& file) {
-  const std::string path = std::string(GESTALT_SOURCE_DIR) + "/tests/golden/" + file;
-  std::ifstream stream(path);
-  check(stream.good(), "[golden] cannot read {}", path);
-  return nlohmann::json::parse(stream);
-}
-
 }  // namespace
-
-std::string golden_text(const std::string& file, const std::string& key) { return read_record(file).at(key); }
-std::vector<double> golden_values(const std::string& file, const std::string& key) { return read_record(file).at(key); }
 
 std::vector<double> hash_uniform(const std::string& name, int64_t count) {
   uint32_t seed = 2166136261u;
@@ -66,55 +42,56 @@ std::vector<double> hash_uniform(const std::string& name, int64_t count) {
   return values;
 }
 
-void fill_by_formula(Module& module) {
-  for (NamedPart& p : parts(module)) {
-    if (!p.trained) continue;
-    const Shape& shape = p.tensor.shape();
-    std::vector<double> values = hash_uniform(p.name, shape.count());
-    for (double& v : values) {
-      if (shape.rank() > 1)
-        v *= std::sqrt(24.0 * static_cast<double>(shape[0]) / static_cast<double>(shape.count()));
-      else
-        v = p.name.ends_with("weight") ? 1 + 0.2 * v : 0.2 * v;
-    }
-    p.tensor.copy_from(Tensor::from(torch_order(shape, values, false), shape));
+void fill_by_formula(const std::string& name, Tensor part) {
+  const Shape& shape = part.shape();
+  std::vector<double> values = hash_uniform(name, shape.count());
+  for (double& v : values) {
+    if (shape.rank() > 1)
+      v *= std::sqrt(24.0 * static_cast<double>(shape[0]) / static_cast<double>(shape.count()));
+    else
+      v = name.ends_with("weight") ? 1 + 0.2 * v : 0.2 * v;
   }
+  part.copy_from(Tensor::from(torch_order(shape, values, false), shape));
 }
 
-GradientError StepErrors::worst() const {
-  return *std::max_element(gradients.begin(), gradients.end(),
-                           [](const GradientError& a, const GradientError& b) { return a.error < b.error; });
+void fill_by_formula(Module& module) {
+  for (const NamedPart& p : parts(module))
+    if (p.trained) fill_by_formula(p.name, p.tensor);
 }
 
-StepErrors compare_step(const std::string& file, double loss, Module& module, const std::string& key) {
-  const auto whole = read_record(file);
-  const auto& record = key.empty() ? whole : whole.at(key);
-  StepErrors errors{std::abs(loss - record.at("loss").get<double>()) / std::abs(record.at("loss").get<double>()), {}};
-  const auto& gradients = record.at("gradients");
+nlohmann::json golden_record(const std::string& file) {
+  return nlohmann::json::parse(read_text(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/" + file));
+}
+
+std::vector<double> golden_values(const std::string& file, const std::string& key) {
+  return golden_record(file).at(key);
+}
+
+double golden_error(const std::string& name, const Tensor& tensor, const nlohmann::json& summary, double floor) {
+  const std::vector<double> values = torch_order(tensor.shape(), tensor.values64(), true);
+  const auto& expected = summary.at("projections");
+  double squared = 0;
+  for (size_t j = 0; j < expected.size(); ++j) {
+    const std::vector<double> u = hash_uniform(name + "#" + std::to_string(j), static_cast<int64_t>(values.size()));
+    double dot = 0;
+    for (size_t i = 0; i < values.size(); ++i) dot += values[i] * u[i];
+    squared += std::pow(dot - expected[j].get<double>(), 2);
+  }
+  return std::sqrt(12 * squared / static_cast<double>(expected.size())) /
+         std::max(floor, summary.at("norm").get<double>());
+}
+
+std::vector<GradientError> compare_gradients(const nlohmann::json& recorded, const NamedGradients& gradients) {
   // A bias before a batch norm has no gradient but rounding: errors below a 10,000th of the whole gradient count so.
   double squared_norm = 0;
-  for (const auto& g : gradients) squared_norm += std::pow(g.at("norm").get<double>(), 2);
+  for (const auto& g : recorded) squared_norm += std::pow(g.at("norm").get<double>(), 2);
   const double floor = 1e-4 * std::sqrt(squared_norm);
-  for (const NamedPart& p : parts(module)) {
-    if (!p.trained) continue;
-    check(gradients.contains(p.name), "[golden] {} has no gradient of {}", file, p.name);
-    const std::vector<double> g = torch_order(p.tensor.shape(), p.tensor.grad().values64(), true);
-    errors.gradients.push_back({p.name, projection_error(p.name, g, gradients.at(p.name), floor)});
-  }
-  check(errors.gradients.size() == gradients.size(), "[golden] {} has {} gradients, the module {}", file,
-        gradients.size(), errors.gradients.size());
-  return errors;
-}
-
-std::vector<GradientError> compare_values(const std::string& file, const std::string& key, Module& module) {
-  const auto record = read_record(file).at(key);
   std::vector<GradientError> errors;
-  for (const NamedPart& p : parts(module)) {
-    check(record.contains(p.name), "[golden] {} has no {} of {}", file, key, p.name);
-    const std::vector<double> values = torch_order(p.tensor.shape(), p.tensor.values64(), true);
-    errors.push_back({p.name, projection_error(p.name, values, record.at(p.name))});
+  for (const auto& [name, gradient] : gradients) {
+    check(recorded.contains(name), "[golden] the record has no gradient of {}", name);
+    errors.push_back({name, golden_error(name, gradient, recorded.at(name), floor)});
   }
-  check(errors.size() == record.size(), "[golden] {} has {} of {}, the module {}", file, record.size(), key,
+  check(errors.size() == recorded.size(), "[golden] the record has {} gradients, the method {}", recorded.size(),
         errors.size());
   return errors;
 }

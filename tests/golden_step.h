@@ -1,7 +1,10 @@
-// Whole training steps against values that tests/golden/*.py recorded from PyTorch.
+// Numbers by the formula of tests/golden/formula.py, and the comparison with values that scripts recorded by
+// projections.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/nn/module.h"
@@ -11,28 +14,24 @@ namespace gestalt::test {
 // `count` numbers in [-0.5, 0.5), the same as hash_uniform in tests/golden/formula.py.
 std::vector<double> hash_uniform(const std::string& name, int64_t count);
 
-// Sets every trained part to formula.py's `parameter` of its name. Filters are stored here as (O, KH, KW, I).
-void fill_by_formula(Module& module);
+// Sets a part to formula.py's `parameter` of its name. Filters are stored here as (O, KH, KW, I).
+void fill_by_formula(const std::string& name, Tensor part);
+void fill_by_formula(Module& module);  // every trained part
+
+// The record tests/golden/FILE.
+nlohmann::json golden_record(const std::string& file);
+// A list of numbers of the record.
+std::vector<double> golden_values(const std::string& file, const std::string& key);
+
+// Estimate of ‖Δx‖ / max(‖x‖, floor) from the projections that formula.py's `summary` recorded.
+double golden_error(const std::string& name, const Tensor& values, const nlohmann::json& summary, double floor = 0);
 
 struct GradientError {
   std::string name;
-  double error;  // estimate of ‖Δg‖ / ‖g‖ from the recorded projections; ‖g‖ counts as no less than
-                 // a 10,000th of the norm of all gradients together
+  double error;  // ‖g‖ counts as no less than a 10,000th of the norm of all gradients together
 };
-// The same for the values of all of the module's parts, recorded under `key`.
-std::vector<GradientError> compare_values(const std::string& file, const std::string& key, Module& module);
-
-// Compares the gradients of the module's trained parts, and its loss, with the record tests/golden/FILE, or with what
-// it has under `key`.
-struct StepErrors {
-  double loss;  // relative
-  std::vector<GradientError> gradients;
-  GradientError worst() const;
-};
-StepErrors compare_step(const std::string& file, double loss, Module& module, const std::string& key = {});
-// A text value of the record, such as the name that its inputs were made from.
-std::string golden_text(const std::string& file, const std::string& key);
-// A list of numbers of the record.
-std::vector<double> golden_values(const std::string& file, const std::string& key);
+using NamedGradients = std::vector<std::pair<std::string, Tensor>>;
+// Of each gradient against the recorded ones. Throws Error unless they have the same names.
+std::vector<GradientError> compare_gradients(const nlohmann::json& recorded, const NamedGradients& gradients);
 
 }  // namespace gestalt::test

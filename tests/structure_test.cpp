@@ -100,24 +100,64 @@ TEST_SUITE("structure") {
     CHECK_FALSE(from("engine/tensor", "tensor.h").empty());
   }
 
-  TEST_CASE("a task does not include another task") {
-    // What methods share; everything else under tasks/ with a REGISTER is one method.
-    std::set<std::string> methods;
+  TEST_CASE("a method is one short source directly in tasks/, and includes no other") {
+    int methods = 0;
     for (const std::string& file : sources("tasks")) {
+      if (fs::path(file).parent_path() != "tasks") continue;
       const std::vector<std::string> text = lines(file);
-      const bool registers = std::any_of(text.begin(), text.end(), [](const std::string& line) {
-        return line.find("RegisterTask ") != std::string::npos && line.find("struct ") == std::string::npos &&
-               line.find("//") != 0;
-      });
-      if (registers) methods.insert(fs::path(file).stem().string());
-    }
-    for (const std::string& file : sources("tasks")) {
-      for (const std::string& line : lines(file)) {
-        for (const std::string& method : methods) {
-          const bool includes = line.starts_with("#include \"tasks/" + method + ".h\"");
-          CHECK_MESSAGE((!includes || fs::path(file).stem() == method), file, " includes another method: ", line);
-        }
+      CHECK_MESSAGE(file.ends_with(".cpp"), file, " is no source of a method");
+      CHECK_MESSAGE(text.size() <= 130, file, " has ", text.size(), " lines, more than 130");
+      const auto registers = std::count_if(
+          text.begin(), text.end(), [](const std::string& line) { return line.starts_with("const RegisterMethod<"); });
+      CHECK_MESSAGE(registers == 1, file, " registers ", registers, " methods, not one");
+      for (const std::string& line : text) {
+        const bool other = line.starts_with("#include \"tasks/") && line.find('/') == line.rfind('/');
+        CHECK_MESSAGE(!other, file, " includes another method: ", line);
       }
+      ++methods;
+    }
+    CHECK(methods >= 5);
+  }
+
+  TEST_CASE("the step stands once: nothing else has an optimizer at work") {
+    const std::regex work(
+        R"re(\bOptimizer\s*[({]|\bOptimizer\s+\w+\s*[({;]|optimizer\w*(\.|->)(begin_step|step|update)\()re");
+    CHECK(std::regex_search("  Optimizer optimizer(arena, options);", work));
+    CHECK(std::regex_search("  learner.optimizer.update();", work));
+    CHECK_FALSE(std::regex_search("  OptimizerOptions optimizer;", work));
+    for (const char* folder : {"tasks", "bench", "tools", "tests/tasks"})
+      for (const std::string& file : sources(folder)) {
+        if (file == "tasks/training/training.cpp" || file == "tasks/training/training.h") continue;
+        for (const std::string& line : lines(file))
+          CHECK_MESSAGE(!std::regex_search(line, work), file, " makes a step of its own: ", line);
+      }
+  }
+
+  TEST_CASE("the public header has every op, every layer and the tensor's own headers") {
+    std::set<std::string> included;
+    for (const std::string& line : lines("engine/gestalt.h"))
+      if (line.starts_with("#include \"")) included.insert(line.substr(10, line.size() - 11));
+    std::vector<std::string> expected;
+    for (const char* name : {"tensor", "autograd", "random", "safetensors"})
+      expected.push_back(std::string("engine/tensor/") + name + ".h");
+    for (const char* folder : {"engine/ops", "engine/nn"})
+      for (const std::string& file : sources(folder))
+        if (file.ends_with(".h")) expected.push_back(file);
+    for (const std::string& file : expected)
+      CHECK_MESSAGE(included.contains(file), "engine/gestalt.h does not include ", file);
+    for (const std::string& file : included) CHECK_MESSAGE(fs::exists(root / file), file, " is not there");
+  }
+
+  TEST_CASE("every folder of sources has a README of at most 80 lines") {
+    std::set<std::string> folders(tops.begin(), tops.end());
+    folders.insert({"tasks/recipes", "tests", "bench"});
+    for (const std::string& top : tops)
+      for (const std::string& file : sources(top)) folders.insert(fs::path(file).parent_path().string());
+    for (const std::string& folder : folders) {
+      if (folder == "kernels/cpu" || folder == "kernels/cuda") continue;  // kernels/README.md is about both sides
+      const size_t count = lines(folder + "/README.md").size();
+      CHECK_MESSAGE(count > 0, folder, " has no README.md");
+      CHECK_MESSAGE(count <= 80, folder, "/README.md has ", count, " lines, more than 80");
     }
   }
 

@@ -1,4 +1,4 @@
-// Drawing noise.
+// Drawing noise: one launch, nothing to differentiate.
 #include "engine/ops/noise.h"
 
 #include "kernels/noise.h"

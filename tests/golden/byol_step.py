@@ -7,7 +7,6 @@ rounding. So the views are, of many candidates, those whose nearest input to 0 i
 
 usage: byol_step.py byol > byol_step.json; byol_step.py simsiam > simsiam_step.json     (needs torch and torchvision)
 """
-import json
 import math
 import sys
 
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 import torchvision
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from formula import hash_uniform, parameter, summary
+from formula import hash_uniform, json_text, parameter, summary
 
 torch.set_default_dtype(torch.float64)
 BATCH, SIZE, WIDTH, CANDIDATES = 8, 16, 16, 60
@@ -111,9 +110,12 @@ model.load_state_dict(start)  # the running statistics moved
 loss = model.loss(*views(best[1]))
 loss.backward()
 online = {n: p for n, p in model.named_parameters() if not n.startswith("target.")}
+fields = ["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet10", "stem = cifar",
+          f"width = {WIDTH}", "head-hidden = 64", "head-out = 32", "predictor-hidden = 48"]
 record = {
     "torch": torch.__version__,
-    "views": best[1],
+    "fields": "\n".join(fields + ([f"tau = {TAU}", f"steps = {STEPS}"] if method == "byol" else [])),
+    "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in online.items()},
@@ -125,7 +127,7 @@ if method == "byol":
             p -= RATE * p.grad
         for name, p in model.target.named_parameters():
             p.copy_(tau * p + (1 - tau) * online[name])
-    record["tau"] = tau
+    record |= {"step": STEP, "states": {"target.": ""}, "rate": RATE}
     record["after"] = {name: summary(name, value.numpy()) for name, value in model.state_dict().items()
                        if not name.endswith("num_batches_tracked")}
-print(json.dumps(record, indent=1))
+print(json_text(record))

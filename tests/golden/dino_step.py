@@ -115,9 +115,15 @@ loss = sum(-(targets[i] * log_p[v]).sum(dim=1).mean() for i, v in pairs) / len(p
 loss.backward()
 print(json_text({
     "torch": torch.__version__,
+    "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {GLOBAL}", "model = vit-nano", f"patch = {PATCH}",
+                         "local-views = 2", f"local-size = {LOCAL}", f"head-hidden = {HIDDEN}",
+                         f"head-bottleneck = {BOTTLENECK}", f"prototypes = {OUT}", "student-temperature = 0.1",
+                         "teacher-temperature-end = 0.04", "teacher-temperature-epochs = 0", "freeze-last-epochs = 0"]),
+    "views": ["global views", "local views"],
+    "states": {"teacher.": "student.", "centre": 0.1},
     "loss": loss.item(),
-    "entropy_and_kl": [entropy.item(), (loss - entropy).item()],
-    "centre": (0.9 * centre + 0.1 * logits.mean(dim=0)).tolist(),
+    "terms": {"teacher_entropy": entropy.item(), "kl": (loss - entropy).item()},
+    "after": {"centre": (0.9 * centre + 0.1 * logits.mean(dim=0)).tolist()},
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()
                   if name.startswith("student.")},
 }))

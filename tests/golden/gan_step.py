@@ -2,20 +2,23 @@
 """One DCGAN step in PyTorch (f64), both networks' losses from the same parameters. Writes gan_step.json.
 
 The discriminator's loss is softplus(−D(x)) + softplus(D(G(z))), means, real and fake images in forward passes of their
-own; the generator's, without an update between, is softplus(−D(G(z))). x and z are 2·hash_uniform of the recorded names.
+own; the generator's, without an update between, is softplus(−D(G(z))). x is 2·hash_uniform of the recorded name, z the noise of samples 0 to 3 at the recorded step.
 
 A ReLU whose input is within f32's rounding of 0 may fall on either side, and then gradients differ by more than
 rounding. So the inputs are, of many candidates, those whose nearest input of a ReLU to 0 is the farthest away.
 
 usage: gan_step.py > gan_step.json     (needs torch)
 """
+import math
+
 import torch
 import torch.nn.functional as F
 
 from formula import hash_uniform, json_text, parameter, summary
+from philox import draw
 
 torch.set_default_dtype(torch.float64)
-BATCH, SIZE, LATENT, WIDTH, STAGES, CANDIDATES = 4, 32, 16, 8, 3, 300
+BATCH, SIZE, LATENT, WIDTH, STAGES, CANDIDATES, SEED = 4, 32, 16, 8, 3, 300, 5
 
 
 class Network(torch.nn.Module):
@@ -77,13 +80,19 @@ def generator_loss(fake):
     return F.softplus(-fake).mean()
 
 
-def inputs(candidate):
-    def numbers(name, *shape):
-        u = 2 * hash_uniform(name, torch.Size(shape).numel()).reshape(shape)
-        return torch.from_numpy(u).float().double()
+def noise(step, sample):
+    """Pairs of normal numbers (Box and Muller 1958)."""
+    for pair in range(LATENT // 2):
+        words = draw(SEED, "noise", step, sample, pair)
+        length = math.sqrt(-2 * math.log(((words[0] >> 8) + 0.5) / 2**24))
+        angle = 2 * math.pi * (words[1] >> 8) / 2**24
+        yield from (length * math.cos(angle), length * math.sin(angle))
 
-    return (numbers(f"images {candidate}", BATCH, SIZE, SIZE, 3).permute(0, 3, 1, 2),
-            numbers(f"z {candidate}", BATCH, LATENT))
+
+def inputs(candidate):
+    images = 2 * hash_uniform(f"images {candidate}", BATCH * SIZE * SIZE * 3).reshape(BATCH, SIZE, SIZE, 3)
+    z = torch.tensor([list(noise(candidate, sample)) for sample in range(BATCH)])
+    return torch.from_numpy(images).float().double().permute(0, 3, 1, 2), z
 
 
 def logits(k):
@@ -107,7 +116,14 @@ with torch.no_grad():
         model.losses(*inputs(candidate))
         best = max(best, (min(margin), candidate))
 
-record = {"torch": torch.__version__, "images": f"images {best[1]}", "z": f"z {best[1]}", "margin": best[0]}
+record = {
+    "torch": torch.__version__,
+    "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", f"width = {WIDTH}",
+                         f"generator-width = {WIDTH}", f"latent = {LATENT}", f"seed = {SEED}"]),
+    "step": best[1],
+    "views": [{"name": f"images {best[1]}", "scale": 2, "shift": 0}],
+    "margin": best[0],
+}
 for part, loss in zip(("discriminator", "generator"), model.losses(*inputs(best[1]))):
     names, parameters = zip(*((n, p) for n, p in model.named_parameters() if n.startswith(part)))
     gradients = torch.autograd.grad(loss, parameters)

@@ -3,12 +3,10 @@
 
 usage: gpt_step.py > gpt_step.json     (needs torch)
 """
-import json
-
 import torch
 import torch.nn.functional as F
 
-from formula import hash_uniform, parameter, summary
+from formula import hash_uniform, json_text, parameter, summary
 
 torch.set_default_dtype(torch.float64)
 LAYERS, HEADS, WIDTH, CONTEXT, VOCABULARY, BATCH, LENGTH = 3, 4, 48, 80, 61, 2, 70
@@ -62,18 +60,22 @@ class Gpt(torch.nn.Module):
         return self.ln_f(x) @ self.wte.weight.t()
 
 
-model = Gpt()
+model = torch.nn.ModuleDict({"model": Gpt()})  # for the names
 with torch.no_grad():
     for name, p in model.named_parameters():
         p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
 
 window = ((hash_uniform("tokens", BATCH * (LENGTH + 1)) + 0.5) * VOCABULARY).astype("int64").reshape(BATCH, -1)
 tokens = torch.from_numpy(window)
-loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+loss = F.cross_entropy(model["model"](tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
 loss.backward()
-print(json.dumps({
+print(json_text({
     "torch": torch.__version__,
+    "fields": "\n".join(["data = sums:50", f"vocabulary-multiple = {VOCABULARY}", f"batch = {BATCH}", f"layers = {LAYERS}",
+                         f"heads = {HEADS}", f"width = {WIDTH}", f"context = {CONTEXT}"]),
+    "vocabulary": VOCABULARY,
+    "length": LENGTH,
     "tokens": "tokens",
     "loss": loss.item(),
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
-}, indent=1))
+}))

@@ -7,18 +7,18 @@ get_2d_sincos_pos_embed of facebookresearch/mae).
 usage: mae_step.py     (needs torch and timm; writes beside itself)
 """
 import functools
-import json
-import os
+import pathlib
 
-from formula import hash_uniform, parameter, summary
+from formula import hash_uniform, json_text, parameter, summary
+from philox import draw
 
 import numpy as np
 import torch
 from timm.models.vision_transformer import Block, PatchEmbed
 
 torch.set_default_dtype(torch.float64)
-BATCH, SIZE, PATCH, KEPT = 3, 16, 4, 4
-WIDTH, DEPTH, HEADS = 32, 2, 2
+BATCH, SIZE, PATCH, KEPT, SEED, STEP = 3, 16, 4, 4, 5, 9
+WIDTH, DEPTH, HEADS = 128, 6, 4  # vit-nano
 DECODER_WIDTH, DECODER_DEPTH, DECODER_HEADS = 16, 1, 2
 SIDE = SIZE // PATCH
 
@@ -107,18 +107,24 @@ with torch.no_grad():
         p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
 pixels = hash_uniform("images", BATCH * SIZE * SIZE * 3).reshape(BATCH, SIZE, SIZE, 3) + 0.5
 images = torch.from_numpy(pixels).float().double().permute(0, 3, 1, 2)
-order = torch.stack([torch.from_numpy(hash_uniform(f"noise {b}", SIDE * SIDE)).argsort() for b in range(BATCH)])
+# Patches of sample b by what is drawn for their mask; the first KEPT are seen.
+order = torch.tensor([sorted(range(SIDE * SIDE), key=lambda n: (draw(SEED, "mask", STEP, b, n // 4)[n % 4], n))
+                      for b in range(BATCH)])
 
 for normalise, file in ((False, "mae_step.json"), (True, "mae_step_normalised.json")):
     model.zero_grad()
     loss = loss_of(model, images, order, normalise)
     loss.backward()
+    fields = ["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = vit-nano", f"patch = {PATCH}",
+              f"decoder-width = {DECODER_WIDTH}", f"decoder-depth = {DECODER_DEPTH}", f"decoder-heads = {DECODER_HEADS}",
+              f"mask-ratio = {1 - KEPT / SIDE**2}", f"norm-pixels = {str(normalise).lower()}", f"seed = {SEED}"]
     record = {
         "torch": torch.__version__,
+        "fields": "\n".join(fields),
+        "step": STEP,
+        "views": ["images"],
         "loss": loss.item(),
         "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
         "positions": positions(8, 3).reshape(-1).tolist(),
     }
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), file), "w") as out:
-        json.dump(record, out, indent=1)
-        out.write("\n")
+    pathlib.Path(__file__).with_name(file).write_text(json_text(record) + "\n")

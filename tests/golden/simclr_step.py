@@ -6,13 +6,11 @@ rounding. So the views are, of many candidates, those whose nearest input to 0 i
 
 usage: simclr_step.py > simclr_step.json     (needs torch and torchvision)
 """
-import json
-
 import torch
 import torch.nn.functional as F
 import torchvision
 
-from formula import hash_uniform, parameter, summary
+from formula import hash_uniform, json_text, parameter, summary
 
 torch.set_default_dtype(torch.float64)
 BATCH, SIZE, TAU, CANDIDATES = 4, 16, 0.5, 300
@@ -76,10 +74,12 @@ with torch.no_grad():
 
 loss = nt_xent(model(views(best[1])))
 loss.backward()
-print(json.dumps({
+print(json_text({
     "torch": torch.__version__,
-    "views": best[1],
+    "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet18", "stem = cifar",
+                         "width = 64", "head-hidden = 512", "head-out = 128", f"temperature = {TAU}"]),
+    "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
-}, indent=1))
+}))

@@ -98,9 +98,11 @@ loss = 25 * terms[0] + 25 * terms[1] + terms[2]
 loss.backward()
 print(json_text({
     "torch": torch.__version__,
-    "views": best[1],
+    "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet10", "stem = cifar",
+                         f"width = {WIDTH}", f"head-hidden = {HIDDEN}", f"head-out = {HIDDEN}"]),
+    "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
-    "terms": [t.item() for t in terms],
+    "terms": {name: t.item() for name, t in zip(("invariance", "variance", "covariance"), terms)},
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
 }))

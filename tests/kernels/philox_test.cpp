@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -12,11 +14,14 @@
 #include "engine/data/images/augment.h"
 #include "engine/data/images/loader.h"
 #include "engine/data/text/token_batches.h"
+#include "engine/data/text/token_sets.h"
+#include "engine/ops/noise.h"
 #include "engine/ops/patch.h"
 #include "engine/ops/rows.h"
 #include "engine/run/files.h"
 #include "engine/tensor/random.h"
 #include "models/sampling.h"
+#include "tests/devices.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
@@ -162,6 +167,50 @@ TEST_CASE("philox: windows, dropout and tokens equal a second implementation's")
   SamplingOptions options;
   options.seed = 9;
   for (size_t i = 0; i < tokens.size(); ++i) CHECK(sample(logits, options, i) == tokens[i]);
+}
+
+TEST_CASE("philox: noise equals a second implementation's on every device, whatever else is in the batch") {
+  const auto expected = golden().at("noise").get<std::vector<std::vector<double>>>();
+  for (Device device : devices()) {
+    CAPTURE(name(device));
+    const std::vector<int32_t> samples{0, 3, INT32_MAX};
+    const Tensor all = normal_noise(Tensor::from(samples, {3}).to(device), 7, 5, 9);
+    CHECK(all.shape() == Shape{3, 7});
+    CHECK(all.device() == device);
+    for (int64_t i = 0; i < 3; ++i) {
+      const std::vector<double> got = all.slice(i, i + 1).values64();
+      for (size_t j = 0; j < 7; ++j) CHECK(std::abs(got[j] - expected[static_cast<size_t>(i)][j]) < 1e-5);
+    }
+    const Tensor one = normal_noise(Tensor::from(std::vector<int32_t>{3}, {1}).to(device), 7, 5, 9);
+    CHECK(one.values() == all.slice(1, 2).values());
+    const Tensor narrow = normal_noise(Tensor::from(samples, {3}).to(device), 7, 5, 9, DType::bf16);
+    CHECK(narrow.dtype() == DType::bf16);
+    CHECK(narrow.values() == all.to(DType::bf16).values());
+    CHECK(normal_noise(Tensor::from(samples, {3}).to(device), 7, 5, 10).values() != all.values());
+    CHECK_THROWS_AS(normal_noise(Tensor::from(samples, {3}).to(device), 0, 5, 9), Error);
+  }
+}
+
+TEST_CASE("philox: noise is normal") {
+  std::vector<int32_t> samples(2000);
+  for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<int32_t>(i);
+  const Tensor z = normal_noise(Tensor::from(samples, {2000}), 10, 1, 0);
+  double sum = 0, squares = 0, fourth = 0;
+  for (double v : z.values64()) sum += v, squares += v * v, fourth += v * v * v * v;
+  // Of 20,000 numbers: deviations of the mean, the variance and the fourth moment.
+  CHECK(std::abs(sum / 2e4) < 5 / std::sqrt(2e4));
+  CHECK(std::abs(squares / 2e4 - 1) < 5 * std::sqrt(2 / 2e4));
+  CHECK(std::abs(fourth / 2e4 - 3) < 5 * std::sqrt(96 / 2e4));
+}
+
+TEST_CASE("philox: letters: equal a second implementation's") {
+  const TokenSets sets = open_tokens("letters:200", {.tokenizer = {.kind = "byte"}, .val_fraction = 0});
+  std::vector<int32_t> ids(static_cast<size_t>(sets.training->count()));
+  sets.training->read(0, ids);
+  CHECK(byte_tokenizer()->decode(ids) == golden().at("letters").get<std::string>());
+  CHECK(open_tokens("letters:20000", {}).training->vocabulary() == 65);
+  CHECK_THROWS_WITH_AS(open_tokens("letters:0", {}), doctest::Contains("letters: and a number"), Error);
+  CHECK_THROWS_WITH_AS(open_tokens("leters:5", {}), doctest::Contains("did you mean 'letters:'"), Error);
 }
 
 }  // namespace gestalt::test

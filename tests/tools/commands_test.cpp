@@ -3,11 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
-#include "tasks/training/pretrain.h"
+#include "tasks/training/run.h"
+#include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
@@ -22,7 +21,7 @@ std::string gestalt_prints(const std::string& line) {
   app.require_subcommand(1);
   tools::add_pretrain(app);
   tools::add_evaluate(app);
-  tools::add_reconstruct(app);
+  tools::add_show(app);
   tools::add_generate(app);
   const TemporaryFolder folder;
   const std::string file = folder / "stdout";
@@ -42,6 +41,11 @@ std::string gestalt_prints(const std::string& line) {
   return read_text(file) + error;
 }
 
+Image image_in(const std::string& file) {
+  const std::string bytes = read_text(file);
+  return decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+}
+
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // Runs of a step or two; tests look at them, no test changes them.
@@ -50,13 +54,9 @@ struct Runs {
   std::string simclr = make("simclr"), mae = make("mae"), gpt = make("gpt");
 
   std::string make(const std::string& method) {
-    const TaskEntry& entry = find_task(method);
-    const std::unique_ptr<Task> task = entry.make();
-    apply_preset(*task, entry, "tiny");
-    task->run.steps = 2;
-    task->run.device = "cpu";
-    task->run.dtype = "f32";
-    pretrain(*task, {.out = folder / method, .quiet = true});
+    const std::unique_ptr<Method> made = tiny_method(method);
+    made->run.steps = 2;
+    pretrain(*made, {.out = folder / method, .quiet = true});
     return folder / method;
   }
 };
@@ -101,22 +101,37 @@ TEST_CASE("evaluate text: the validation loss that training printed") {
                        fmt::format("loss {:.4f} nats", probed)));
 }
 
-TEST_CASE("reconstruct: a picture of chosen images, by number or by file") {
+TEST_CASE("show: a picture of chosen images, by number or by file") {
   const TemporaryFolder folder;
-  const std::string out = folder / "grid.png";
-  const std::string said =
-      gestalt_prints("reconstruct " + runs().mae + " --images 0,2-3 --dtype f32 --out " + out + " --mask-ratio 0.5");
+  const std::string out = folder / "grid.png", show = "show " + runs().mae;
+  const std::string said = gestalt_prints(show + " --images 0,2-3 --dtype f32 --out " + out);
   CHECK(contains(said, "masked loss "));
-  CHECK(contains(said, "3 images, 50 % hidden"));
-  const std::string bytes = read_text(out);
-  const Image grid = decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  CHECK(contains(said, "3 images, 75 % hidden"));
+  const Image grid = image_in(out);
   CHECK(grid.height / 3 == doctest::Approx(grid.width / 4).epsilon(0.05));  // a row an image, four columns
   // A file that was written is one that can be shown.
-  CHECK(contains(gestalt_prints("reconstruct " + runs().mae + " " + out + " --dtype f32 --out " + folder / "again.png"),
-                 "1 images"));
-  CHECK(contains(gestalt_prints("reconstruct " + runs().mae + " --images 5-3"), "--images '5-3'"));
-  CHECK(contains(gestalt_prints("reconstruct " + runs().mae + " --images 0-99999"), "up to 512"));
-  CHECK(contains(gestalt_prints("reconstruct " + runs().simclr), "a run of simclr"));
+  CHECK(contains(gestalt_prints(show + " " + out + " --dtype f32 --out " + folder / "again.png"), "1 images"));
+  // Another draw hides other patches, the same draw the same ones.
+  gestalt_prints(show + " --images 0,2-3 --dtype f32 --draw 1 --out " + folder / "other.png");
+  gestalt_prints(show + " --images 0,2-3 --dtype f32 --out " + folder / "same.png");
+  CHECK(image_in(folder / "other.png").pixels != grid.pixels);
+  CHECK(image_in(folder / "same.png").pixels == grid.pixels);
+  CHECK(contains(gestalt_prints(show + " --images 5-3"), "--images '5-3'"));
+  CHECK(contains(gestalt_prints(show + " --images 0-99999"), "up to 512"));
+}
+
+TEST_CASE("show: the views that an encoder is shown, a row an image") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "views.png";
+  for (const std::string& line : {"show " + runs().simclr, "show " + runs().mae + " --views"}) {
+    CAPTURE(line);
+    const int columns = contains(line, "--views") ? 1 : 2;  // SimCLR has no picture of its own
+    const std::string said = gestalt_prints(line + " --images 0-2 --split train --dtype f32 --out " + out);
+    CHECK(contains(said, fmt::format("what the encoder is shown: a row an image, {} views each", columns)));
+    const Image sheet = image_in(out);
+    CHECK(sheet.height / 3 == doctest::Approx(sheet.width / columns).epsilon(0.05));
+  }
+  CHECK(contains(gestalt_prints("show " + runs().gpt), "gestalt generate"));
 }
 
 TEST_CASE("pretrain: a run that collapsed says so at its end, and what to change") {
@@ -149,8 +164,8 @@ TEST_CASE("commands say what is wrong with what they are given, and what to do")
   says("generate " + runs().mae, "encoder of images");
   says("generate " + encoder, "GPT");
   says("generate " + runs().gpt + " --prompt é", "é");
-  says("reconstruct /no/such/run", "/no/such/run");
-  says("reconstruct " + runs().mae + " /no/such/file.png", "/no/such/file.png");
+  says("show /no/such/run", "/no/such/run");
+  says("show " + runs().mae + " /no/such/file.png", "/no/such/file.png");
 }
 
 TEST_CASE("table rows: LaTeX's own characters are escaped, Markdown's line is whole") {

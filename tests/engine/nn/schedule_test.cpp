@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "engine/nn/optimizer.h"
 #include "engine/tensor/tensor.h"
 #include "kernels/optimizer.h"
 #include "tests/devices.h"
@@ -93,6 +94,16 @@ TEST_CASE("scheduled numbers, every device: kernels find each step's, none befor
     kernels::launch(follow, teacher.stream());
     CHECK(teacher.values()[3] == 0.625f);
   }
+}
+
+TEST_CASE("rates and warm-up as absolute numbers or by batch and epoch") {
+  OptimizerOptions o{.rate = 0.1, .warmup_epochs = 2};
+  CHECK(rate_schedule(o, 512, 50, 1000).from == doctest::Approx(0.2));
+  CHECK(rate_schedule(o, 512, 50, 1000).warmup_steps == 100);
+  o.rate_scaling = "none";
+  o.warmup_steps = 7;
+  CHECK(rate_schedule(o, 512, 50, 1000).from == doctest::Approx(0.1));
+  CHECK(rate_schedule(o, 512, 50, 1000).warmup_steps == 7);
 }
 
 }  // namespace gestalt::test

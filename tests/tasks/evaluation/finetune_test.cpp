@@ -11,9 +11,8 @@
 #include "engine/data/images/image_codec.h"
 #include "engine/data/images/subset.h"
 #include "engine/run/files.h"
-#include "models/vit.h"
 #include "tasks/evaluation/finetune.h"
-#include "tasks/evaluation/linear_probe.h"
+#include "tasks/evaluation/linear.h"
 #include "tests/golden_step.h"
 #include "tests/temporary_folder.h"
 
@@ -24,7 +23,7 @@ constexpr const char* shapes = "shapes:256:16";
 
 std::unique_ptr<Encoder> make_vit(uint64_t seed) {
   Random random(seed);
-  return make_encoder({.model = "vit-nano", .patch = 8}, 16, random);
+  return make_encoder({.model = "vit-nano", .vit = {.patch = 8}}, 16, random);
 }
 
 nlohmann::json golden_json(const std::string& file) {
@@ -87,7 +86,7 @@ TEST_CASE("few labels: the same images for everyone, whatever the machine or the
 
 TEST_CASE("layer-wise rates: every parameter of a ViT has the factor of MAE's and BEiT's formula") {
   Random random(1);
-  const auto vit = make_encoder({.model = "vit-tiny", .patch = 4}, 32, random);
+  const auto vit = make_encoder({.model = "vit-tiny", .vit = {.patch = 4}}, 32, random);
   const nlohmann::json golden = golden_json("layer_rates.json");
   const nlohmann::json& rates = golden.at("rates");
   for (auto rate = rates.begin(); rate != rates.end(); ++rate) {
@@ -109,25 +108,6 @@ TEST_CASE("a subset of images has their pixels and labels") {
     CHECK(some->decode(i).pixels == whole->decode(from).pixels);
   }
   CHECK_THROWS_AS(subset(whole, {1 << 30}), Error);
-}
-
-TEST_CASE("layer-wise rates: nothing decays above the blocks, the patch embedding most") {
-  Random random(1);
-  VisionTransformer vit({"", "", 32, 3, 2}, 16, 4, false, random);
-  CHECK(vit.layers() - vit.layer_of("norm.weight") == 0);
-  CHECK(vit.layers() - vit.layer_of("blocks.2.mlp.fc1.weight") == 1);
-  CHECK(vit.layers() - vit.layer_of("blocks.0.norm1.bias") == 3);
-  CHECK(vit.layers() - vit.layer_of("patch_embed.proj.weight") == 4);
-  CHECK(vit.layers() - vit.layer_of("cls_token") == 4);
-  ParameterArena arena(vit, Device::cpu, DType::f32);
-  arena.factors([](const std::string& part) -> PartFactors { return {.rate = part.starts_with("norm") ? 0.25 : 0.0}; });
-  arena.grads.fill(1);
-  const std::vector<float> before = arena.weights.values();
-  Optimizer(arena, {.kind = "sgd", .momentum = 0, .decay = 0}).step(0.5, 0);
-  const std::vector<float> after = arena.weights.values();
-  for (size_t s = 0; s < arena.layout.size(); ++s)
-    for (int64_t i = arena.layout[s].begin; i < arena.layout[s].end; ++i)
-      CHECK(before[i] - after[i] == doctest::Approx(arena.names[s].starts_with("norm") ? 0.125 : 0.0));
 }
 
 TEST_CASE("fine-tuning learns, repeats itself, and a tiny layer decay leaves the first layers as they were") {
@@ -188,7 +168,7 @@ TEST_CASE("fine-tuning heeds --lr-scaling and --warmup-steps, and refuses what i
   CHECK(loss_of(absolute) != loss);
 
   Random random(1);
-  const auto resnet = make_encoder({.model = "resnet10", .width = 4}, 16, random);
+  const auto resnet = make_encoder({.model = "resnet10", .resnet = {.width = 4}}, 16, random);
   FinetuneOptions options;
   options.layer_decay = 0.75;
   CHECK_THROWS_WITH_AS(finetune_accuracy(*resnet, data.train, data.test, data.view, options),

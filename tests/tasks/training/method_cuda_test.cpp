@@ -1,4 +1,5 @@
-// Every registered task on CUDA, real or emulated: the CPU's losses and weights, captured steps, profiles, full memory.
+// Every registered method on CUDA, real or emulated: the CPU's losses and weights, captured steps, profiles, full
+// memory.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,12 +12,12 @@
 #include "engine/tensor/device_memory.h"
 #include "models/export.h"
 #include "models/gpt.h"
-#include "tasks/evaluation/evaluate.h"
-#include "tasks/simclr.h"
-#include "tasks/training/pretrain.h"
+#include "tasks/evaluation/image_probe.h"
+#include "tasks/evaluation/linear.h"
+#include "tasks/training/run.h"
 #include "tests/devices.h"
 #include "tests/engine/tensor/pooled_memory.h"
-#include "tests/tasks/training/tiny_task.h"
+#include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
 #if GESTALT_EMULATED
 #include "tests/cuda_emulator/emulator.h"
@@ -39,11 +40,11 @@ double worst_loss(const Steps& got, const Steps& expected) {
 
 }  // namespace
 
-TEST_CASE("every task on cuda: losses, weights and statistics are the CPU's" * doctest::skip(without_cuda)) {
-  for (const TaskEntry& entry : list_tasks()) {
+TEST_CASE("every method on cuda: losses, weights and statistics are the CPU's" * doctest::skip(without_cuda)) {
+  for (const MethodEntry& entry : list_methods()) {
     CAPTURE(entry.name);
-    const Steps expected = train_steps(*tiniest_task(entry, Device::cpu), 4, false);
-    const Steps got = train_steps(*tiniest_task(entry, Device::cuda), 4, false);
+    const Steps expected = train_steps(*tiniest_method(entry.name, Device::cpu), 4, false);
+    const Steps got = train_steps(*tiniest_method(entry.name, Device::cuda), 4, false);
     MESSAGE(entry.name, ": losses differ by ", worst_loss(got, expected), ", parts by ",
             relative_difference(got.parts, expected.parts), ", updates by ",
             relative_difference(got.updates, expected.updates));
@@ -54,25 +55,25 @@ TEST_CASE("every task on cuda: losses, weights and statistics are the CPU's" * d
 }
 
 TEST_CASE("SimCLR on cuda: the first ten losses are the CPU's to 1e-4" * doctest::skip(without_cuda)) {
-  const Steps expected = train_steps(*tiniest_task(find_task("simclr"), Device::cpu), 10, false);
-  const Steps got = train_steps(*tiniest_task(find_task("simclr"), Device::cuda), 10, false);
+  const Steps expected = train_steps(*tiniest_method("simclr", Device::cpu), 10, false);
+  const Steps got = train_steps(*tiniest_method("simclr", Device::cuda), 10, false);
   MESSAGE("largest relative difference of ten losses: ", worst_loss(got, expected));
   CHECK(got.losses.size() == 10);
   CHECK(worst_loss(got, expected) < 1e-4);
 }
 
-TEST_CASE("every task on cuda: captured steps give the bits that steps kernel by kernel give" *
+TEST_CASE("every method on cuda: captured steps give the bits that steps kernel by kernel give" *
           doctest::skip(without_cuda)) {
-  for (const TaskEntry& entry : list_tasks())
+  for (const MethodEntry& entry : list_methods())
     for (DType dtype : {DType::f32, DType::bf16}) {
       CAPTURE(entry.name);
       CAPTURE(name(dtype));
       std::optional<PooledMemory> pooled;  // for half of them; the others have each tensor fenced
       if (dtype == DType::f32) pooled.emplace();
       const auto run = [&](bool graph) {
-        const std::unique_ptr<Task> task = tiniest_task(entry, Device::cuda, dtype);
-        if (dtype == DType::bf16) task->run.accumulate = 2;
-        return train_steps(*task, 5, graph);
+        const std::unique_ptr<Method> method = tiniest_method(entry.name, Device::cuda, dtype);
+        if (dtype == DType::bf16) method->run.accumulate = 2;
+        return train_steps(*method, 5, graph);
       };
       const Steps plain = run(false), captured = run(true);
       CHECK(captured.captured);
@@ -83,13 +84,13 @@ TEST_CASE("every task on cuda: captured steps give the bits that steps kernel by
 }
 
 #if GESTALT_EMULATED
-TEST_CASE("every task on cuda: the order of threads changes no bit of a step") {
+TEST_CASE("every method on cuda: the order of threads changes no bit of a step") {
   const emulator::Order before = emulator::order();
-  for (const TaskEntry& entry : list_tasks()) {
+  for (const MethodEntry& entry : list_methods()) {
     CAPTURE(entry.name);
     const auto run = [&](emulator::Order order) {
       emulator::set_order(order, 11);
-      return train_steps(*tiniest_task(entry, Device::cuda, DType::bf16), 2, false);
+      return train_steps(*tiniest_method(entry.name, Device::cuda, DType::bf16), 2, false);
     };
     const Steps forward = run(emulator::Order::forward);
     CHECK(same_bits(run(emulator::Order::reverse).parts, forward.parts));
@@ -100,7 +101,7 @@ TEST_CASE("every task on cuda: the order of threads changes no bit of a step") {
 
 TEST_CASE("a profile of a step on cuda reads like the flow: phases around the kernels that they launch") {
   const size_t before = emulator::recorded_ranges().size();
-  train_steps(*tiniest_task(find_task("simclr"), Device::cuda), 1, false);
+  train_steps(*tiniest_method("simclr", Device::cuda), 1, false);
   std::vector<std::string> ranges = emulator::recorded_ranges();
   ranges.erase(ranges.begin(), ranges.begin() + static_cast<int64_t>(before));
   size_t at = 0;
@@ -117,15 +118,15 @@ TEST_CASE("out of memory on cuda: the message says what asked for how much, what
   emulator::set_memory_limit(emulator::counters().bytes_in_use + (size_t{2} << 20));
   std::string message;
   try {
-    const std::unique_ptr<Task> task = tiniest_task(find_task("simclr"), Device::cuda);
-    task->run.batch = 32;
-    train_steps(*task, 2, false);
+    const std::unique_ptr<Method> method = tiniest_method("simclr", Device::cuda);
+    method->run.batch = 32;
+    train_steps(*method, 2, false);
   } catch (const Error& e) { message = e.what(); }
   emulator::set_memory_limit(size_t{16} << 30);
   for (const char* part : {"[memory] cuda has no room for a tensor", "f32 (", "MiB", "are in use", "last kernel was",
                            "--batch", "--accumulate", "--dtype bf16"})
     CHECK_MESSAGE(message.find(part) != std::string::npos, "'", part, "' is not in: ", message);
-  CHECK(train_steps(*tiniest_task(find_task("simclr"), Device::cuda), 1, false).losses.size() == 1);
+  CHECK(train_steps(*tiniest_method("simclr", Device::cuda), 1, false).losses.size() == 1);
 }
 #endif
 
@@ -138,9 +139,9 @@ TEST_CASE("streamed images of several sizes on cuda: uploads change nothing" * d
     write_png(folder / fmt::format("{:02}.png", i), pixels.data(), height, width);
   }
   const auto run = [&](Device device, bool graph) {
-    const std::unique_ptr<Task> task = tiniest_task(find_task("simclr"), device);
-    task->run.data = "images:" + folder.path();
-    return train_steps(*task, 5, graph);
+    const std::unique_ptr<Method> method = tiniest_method("simclr", device);
+    method->run.data = "images:" + folder.path();
+    return train_steps(*method, 5, graph);
   };
   const Steps expected = run(Device::cpu, false), got = run(Device::cuda, true);
   CHECK(worst_loss(got, expected) < 1e-4);
@@ -150,20 +151,20 @@ TEST_CASE("a whole run on cuda: features, probes and the encoder's file are the 
   const TemporaryFolder folder;
   std::vector<std::vector<float>> features;
   for (Device device : devices()) {
-    Simclr task;
-    task.run = {.data = "shapes:64", .batch = 8, .steps = 3, .device = std::string(name(device)), .dtype = "f32"};
-    task.image_size = 16;
-    task.model = {.model = "resnet10", .width = 4};
-    task.head_hidden = task.head_out = 32;
-    task.knn.k = 5;
-    const PretrainResult result = pretrain(task, {.out = folder / std::string(name(device)), .quiet = true});
-    const Features train = extract_features(task.encoder(), task.bank(), task.view_options());
+    const std::unique_ptr<Method> made = make_method("simclr");
+    auto& method = dynamic_cast<ImageMethod&>(*made);
+    set_fields(method, "test",
+               "data = shapes:64\nbatch = 8\nsteps = 3\ndtype = f32\nsize = 16\nmodel = resnet10\nwidth = 4\n"
+               "head-hidden = 32\nhead-out = 32\nknn-k = 5");
+    method.run.device = name(device);
+    const PretrainResult result = pretrain(method, {.out = folder / std::string(name(device)), .quiet = true});
+    const Features train = extract_features(method.encoder(), method.images().train, view_options(method));
+    const Features test = extract_features(method.encoder(), method.images().test, view_options(method));
     CHECK(train.features.device() == device);
-    CHECK(result.metrics.at(0).value ==
-          knn_accuracy(train, extract_features(task.encoder(), task.test(), task.view_options()), 12, task.knn));
+    CHECK(result.metrics.at(0).value == knn_accuracy(train, test, 12, {.k = 5}));
     CHECK(linear_accuracy(train, train, 12, {.epochs = 2}) > 0);
     const LoadedEncoder loaded = load_encoder(result.encoder_file);
-    features.push_back(extract_features(*loaded.encoder, task.bank(), {.size = 16}).features.values());
+    features.push_back(extract_features(*loaded.encoder, method.images().train, {.size = 16}).features.values());
   }
   CHECK(relative_difference(features[1], features[0]) < 1e-3);
 }

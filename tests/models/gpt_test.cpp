@@ -1,4 +1,4 @@
-// GPT: one step against PyTorch, a model of Hugging Face, causality, generation from the cache, and sampling.
+// GPT: a model of Hugging Face, its initial weights, causality, generation from the cache, and sampling.
 #include "models/gpt.h"
 
 #include <doctest/doctest.h>
@@ -7,14 +7,12 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "engine/nn/arena.h"
-#include "engine/ops/cross_entropy.h"
+#include "engine/data/text/tokenizer.h"
 #include "engine/run/files.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/safetensors.h"
 #include "models/gpt_file.h"
-#include "tasks/gpt.h"
-#include "tests/devices.h"
+#include "models/sampling.h"
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden_step.h"
 #include "tests/temporary_folder.h"
@@ -51,32 +49,6 @@ Tensor logits_of(const Gpt& model, const Tensor& tokens, DType dtype = DType::f3
 SamplingOptions drawn(double temperature, int64_t k, double p, int64_t seed = 1) { return {temperature, k, p, seed}; }
 
 }  // namespace
-
-TEST_CASE("GPT step on every device: loss and every gradient equal PyTorch's") {
-  const char* record = "gpt_step.json";
-  const std::vector<int32_t> windows = some_tokens(golden_text(record, "tokens"), 2 * 71, 61);
-  std::vector<int32_t> inputs, targets;
-  for (size_t b = 0; b < 2; ++b) {
-    inputs.insert(inputs.end(), windows.begin() + b * 71, windows.begin() + b * 71 + 70);
-    targets.insert(targets.end(), windows.begin() + b * 71 + 1, windows.begin() + b * 71 + 71);
-  }
-  for (Device device : devices()) {
-    CAPTURE(name(device));
-    Random random(1);
-    Gpt model({.layers = 3, .heads = 4, .width = 48, .context = 80}, 61, random);
-    fill_by_formula(model);
-    ParameterArena arena(model, device, DType::f32);
-    DropoutSites none;
-    const Tensor loss =
-        cross_entropy(model(as_batch(inputs, 2).to(device), DType::f32, none), as_batch(targets, 2).to(device));
-    loss.backward();
-    const StepErrors errors = compare_step(record, loss.item(), model);
-    CHECK(errors.loss < 1e-6);
-    const GradientError worst = errors.worst();
-    MESSAGE("largest relative gradient error: ", worst.error, " in ", worst.name, ", of ", errors.gradients.size());
-    for (const GradientError& g : errors.gradients) CHECK_MESSAGE(g.error < 1e-4, g.name);
-  }
-}
 
 TEST_CASE("a GPT-2 that transformers saved gives its logits") {
   const char* other = std::getenv("GESTALT_GPT_LOGITS");  // a folder that tests/golden/gpt_export.py wrote
@@ -246,74 +218,6 @@ TEST_CASE("files that are no GPT-2 are refused") {
   }
 }
 
-TEST_CASE("text for GPT: sums, files and token folders; held-out loss counts each token once") {
-  const TokenSets sums = open_tokens("sums:50", {});
-  CHECK(sums.training->vocabulary() == 13);  // ten digits, +, = and the line's end
-  const std::unique_ptr<const Tokenizer> tokenizer = tokenizer_from_record(sums.training->tokenizer());
-  std::vector<int32_t> ids(static_cast<size_t>(sums.training->count()));
-  sums.training->read(0, ids);
-  int a = 0, b = 0, c = 0;
-  REQUIRE(std::sscanf(tokenizer->decode(ids).c_str(), "%d+%d=%d\n", &a, &b, &c) == 3);
-  CHECK(a + b == c);
-
-  TemporaryFolder folder;
-  std::string text;
-  for (int i = 0; i < 300; ++i) text += static_cast<char>('a' + i * i % 17);
-  write_file_atomically(folder / "a.txt", text);
-  const TokenizeOptions options{.tokenizer = {.kind = "byte"}, .val_fraction = 0.5};
-  tokenize_file(folder / "a.txt", folder / "tokens", options);
-  const TokenSets memory = open_tokens("text:" + folder / "a.txt", options);
-  const TokenSets files = open_tokens("tokens:" + folder / "tokens", {});
-  for (auto [x, y] : {std::pair{memory.training, files.training}, std::pair{memory.validation, files.validation}}) {
-    std::vector<int32_t> one(static_cast<size_t>(x->count())), two(static_cast<size_t>(y->count()));
-    x->read(0, one);
-    y->read(0, two);
-    CHECK(one == two);
-    CHECK(x->text_bytes() == y->text_bytes());
-  }
-  Random random(1);
-  Gpt model({.layers = 1, .heads = 1, .width = 8, .context = 16}, 256, random);
-  const HeldOutLoss whole = held_out_loss(model, memory.validation, 100, DType::f32);
-  const HeldOutLoss parts = held_out_loss(model, memory.validation, 4, DType::f32);
-  CHECK(whole.tokens == 149 / 16 * 16);
-  CHECK(parts.nats_per_token == doctest::Approx(whole.nats_per_token).epsilon(1e-6));
-  CHECK(whole.nats_per_token == doctest::Approx(std::log(256)).epsilon(0.01));  // knows nothing yet
-  CHECK(whole.bits_per_byte == doctest::Approx(8).epsilon(0.01));
-
-  for (const char* spec : {"", "text", "text:", "tokens:", "sums:", "sums:0", "sums:-3", "sums:5x", "shapes",
-                           "text:/no/such/file", "tokens:/no/such/folder"})
-    CHECK_THROWS_AS(open_tokens(spec, {}), Error);
-}
-
-TEST_CASE("held-out loss and bits per byte equal those of transformers on the same windows") {
-  const auto record = nlohmann::json::parse(read_text(golden + "../gpt_held_out.json"));
-  const LoadedGpt loaded = load_gpt(golden + "model.safetensors");
-  std::string alphabet = "é";
-  for (char c = 'A'; c <= 'Z'; ++c) alphabet += c, alphabet += static_cast<char>(c - 'A' + 'a');
-  const std::unique_ptr<const Tokenizer> tokenizer = character_tokenizer(alphabet);
-  REQUIRE(tokenizer->vocabulary() == 53);
-  const TemporaryFolder folder;
-  write_file_atomically(folder / "text.txt", record.at("text").get<std::string>());
-  const std::string spec = "text:" + folder / "text.txt";
-  const double fraction = record.at("fraction");
-  for (const char* split : {"all", "validation"}) {
-    CAPTURE(split);
-    const bool all = std::string(split) == "all";
-    const TokenSets sets = open_tokens(spec, *tokenizer, all ? 0 : fraction);
-    const HeldOutLoss held = held_out_loss(*loaded.model, all ? sets.training : sets.validation, 5, DType::f32);
-    CHECK(held.windows == record.at(split).at("windows").get<int64_t>());
-    CHECK(held.nats_per_token == doctest::Approx(record.at(split).at("nats").get<double>()).epsilon(1e-5));
-    CHECK(held.bits_per_byte == doctest::Approx(record.at(split).at("bits_per_byte").get<double>()).epsilon(1e-5));
-  }
-  // A model's tokens, not ones made for this text: an unknown character, or files of another tokenizer, are an error.
-  write_file_atomically(folder / "other.txt", "no digits: 123");
-  CHECK_THROWS_AS(open_tokens("text:" + folder / "other.txt", *tokenizer, 0), Error);
-  tokenize_file(folder / "text.txt", folder / "tokens", {.tokenizer = {.kind = "byte"}});
-  CHECK_THROWS_WITH_AS(open_tokens("tokens:" + folder / "tokens", *tokenizer, 0),
-                       doctest::Contains("another tokenizer"), Error);
-  CHECK(open_tokens("tokens:" + folder / "tokens", *byte_tokenizer(), 0).validation != nullptr);
-}
-
 TEST_CASE("dropout sites: one mask a site and batch") {
   const auto dropout_of = [](int64_t batch) {
     DropoutSites drop{0.5, 1, static_cast<uint64_t>(batch)};
@@ -324,16 +228,6 @@ TEST_CASE("dropout sites: one mask a site and batch") {
   DropoutSites drop{0.5, 1, 0};
   const Tensor ones = Tensor::full({64}, 1);
   CHECK(drop(ones).values() != drop(ones).values());  // each site has its own mask
-}
-
-TEST_CASE("rates and warm-up as absolute numbers or by batch and epoch") {
-  OptimizerOptions o{.rate = 0.1, .warmup_epochs = 2};
-  CHECK(rate_schedule(o, 512, 50, 1000).from == doctest::Approx(0.2));
-  CHECK(rate_schedule(o, 512, 50, 1000).warmup_steps == 100);
-  o.rate_scaling = "none";
-  o.warmup_steps = 7;
-  CHECK(rate_schedule(o, 512, 50, 1000).from == doctest::Approx(0.1));
-  CHECK(rate_schedule(o, 512, 50, 1000).warmup_steps == 7);
 }
 
 }  // namespace gestalt::test

@@ -1,0 +1,129 @@
+// What every registered method must do, without asking: learn one batch, resume bit for bit, ignore thread counts.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "engine/run/files.h"
+#include "engine/tensor/safetensors.h"
+#include "tasks/training/run.h"
+#include "tasks/training/training.h"
+#include "tests/devices.h"
+#include "tests/tasks/training/tiny_method.h"
+#include "tests/temporary_folder.h"
+
+namespace gestalt::test {
+namespace {
+
+bool same_bits(const std::string& a, const std::string& b) {
+  const SafetensorsFile x = read_safetensors(a + "/checkpoint.safetensors");
+  const SafetensorsFile y = read_safetensors(b + "/checkpoint.safetensors");
+  if (x.tensors.size() != y.tensors.size()) return false;
+  for (const NamedTensor& t : x.tensors) {
+    const Tensor& u = y.at(t.name);
+    if (t.tensor.bytes() != u.bytes() || std::memcmp(t.tensor.in().data, u.in().data, t.tensor.bytes())) return false;
+  }
+  return true;
+}
+
+std::vector<double> column_loss(const std::string& folder) {
+  std::ifstream file(folder + "/metrics.csv");
+  std::string line;
+  std::getline(file, line);
+  std::vector<double> losses;
+  while (std::getline(file, line)) {
+    std::stringstream cells(line);
+    std::string cell;
+    for (int i = 0; i < 3; ++i) std::getline(cells, cell, ',');
+    losses.push_back(std::stod(cell));
+  }
+  return losses;
+}
+
+// Trains on the first batch alone; the loss must fall, of networks that learn against each other the first one's.
+void check_learns(std::unique_ptr<Method> method) {
+  set_fields(*method, "test",
+             "optimizer = adamw\nlr = 2e-3\nlr-scaling = none\nweight-decay = 0\nweight-decay-end = -1\n"
+             "warmup-epochs = 0\nfinal-lr = 1\nsteps = 60\ngraph = false\n");
+  // A target that one batch's student can reach: of a teacher that moves, the loss says nothing.
+  if (method->name() == "dino")
+    set_fields(*method, "test", "teacher-momentum = 1\nteacher-momentum-end = 1\ncentre = false");
+  CAPTURE(method->name());
+  CAPTURE(method->run.device);
+  CAPTURE(method->run.dtype);
+  const std::unique_ptr<Feed> feed = method->open();
+  Random random(1);
+  method->build(random);
+  PhaseClock clock;
+  FixedFeed one(feed->at(0, clock));
+  Training training(*method, one, clock);
+  const size_t column = method->networks().size() > 1 ? 1 : 0;
+  const auto loss = [&] { return training.step().at(0).at(column).second.item(); };
+  const double first = loss();
+  double last = first;
+  while (training.steps() < 60) last = loss();
+  CHECK_MESSAGE(last < 0.7 * first, "loss went from ", first, " to ", last);
+}
+
+// Runs a method whole and in three sittings; returns the losses of the whole run.
+std::vector<double> check_resumes(const std::string& folder, const std::function<std::unique_ptr<Method>()>& make) {
+  const std::string whole = folder + "-whole", parts = folder + "-parts";
+  pretrain(*make(), {.out = whole, .quiet = true});
+  CHECK(pretrain(*make(), {.out = parts, .quiet = true, .stop_after = 3}).interrupted);
+  CHECK(pretrain(*method_of_run(parts), {.resume = parts, .quiet = true, .stop_after = 4}).interrupted);
+  const PretrainResult result = pretrain(*method_of_run(parts), {.resume = parts, .quiet = true});
+  CHECK_FALSE(result.interrupted);
+  CHECK(same_bits(whole, parts));
+  CHECK(read_text(whole + "/metrics.csv") == read_text(parts + "/metrics.csv"));
+  return column_loss(whole);
+}
+
+}  // namespace
+
+TEST_CASE("every method: learns one batch") {
+  for (const MethodEntry& entry : list_methods())
+    for (DType dtype : {DType::f32, DType::bf16}) check_learns(tiny_method(entry.name, dtype));
+}
+
+TEST_CASE("every method on cuda: learns one batch" * doctest::skip(without_cuda)) {
+  for (const MethodEntry& entry : list_methods()) check_learns(tiniest_method(entry.name, Device::cuda, DType::bf16));
+}
+
+TEST_CASE("every method: an interrupted run resumes bit for bit, and the loss falls") {
+  const TemporaryFolder scratch;
+  for (const MethodEntry& entry : list_methods()) {
+    CAPTURE(entry.name);
+    const std::vector<double> losses = check_resumes(scratch / entry.name, [&] { return tiny_method(entry.name); });
+    CHECK(losses.back() < losses.front());
+  }
+}
+
+TEST_CASE("every method on cuda: an interrupted run resumes bit for bit" * doctest::skip(without_cuda)) {
+  const TemporaryFolder scratch;
+  for (const MethodEntry& entry : list_methods()) {
+    CAPTURE(entry.name);
+    check_resumes(scratch / entry.name, [&] { return tiniest_method(entry.name, Device::cuda); });
+  }
+}
+
+TEST_CASE("every method: loader threads do not matter, seeds do") {
+  const TemporaryFolder scratch;
+  for (const MethodEntry& entry : list_methods()) {
+    CAPTURE(entry.name);
+    const auto run = [&](const std::string& folder, int64_t seed, int64_t threads) {
+      std::unique_ptr<Method> method = tiny_method(entry.name);
+      method->run.seed = seed;
+      method->run.loader_threads = threads;
+      pretrain(*method, {.out = scratch / folder, .quiet = true, .stop_after = 3});
+      return scratch / folder;
+    };
+    const std::string one = run(entry.name + "-1", 1, 1), four = run(entry.name + "-4", 1, 4);
+    const std::string other = run(entry.name + "-seed", 2, 1);
+    CHECK(same_bits(one, four));
+    CHECK_FALSE(same_bits(one, other));
+  }
+}
+
+}  // namespace gestalt::test
