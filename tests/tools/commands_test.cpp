@@ -19,10 +19,9 @@ namespace {
 std::string gestalt_prints(const std::string& line) {
   CLI::App app{"", "gestalt"};
   app.require_subcommand(1);
-  tools::add_pretrain(app);
-  tools::add_evaluate(app);
-  tools::add_show(app);
-  tools::add_generate(app);
+#define GESTALT_ADD(name) tools::add_##name(app);
+  GESTALT_COMMANDS(GESTALT_ADD)
+#undef GESTALT_ADD
   const TemporaryFolder folder;
   const std::string file = folder / "stdout";
   std::string error;
