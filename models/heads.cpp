@@ -40,6 +40,14 @@ void MlpHead::visit(Visitor& v) {
   v("norms", norms_);
 }
 
+void DinoHeadOptions::fields(Fields& f) {
+  f("head-hidden", hidden, "width of the head's hidden layers");
+  f("head-bottleneck", bottleneck, "width of the head before its last layer");
+  f("head-layers", layers, "linear layers of the head up to its bottleneck");
+  f("head-norm", batch_norm, "batch norm in the head's hidden layers");
+  f("prototypes", out, "outputs of the head");
+}
+
 DinoHead::DinoHead(int64_t in, const DinoHeadOptions& o, Random& random) {
   check(o.layers >= 1, "[head] got {} layers, expected 1 or more", o.layers);
   for (int64_t i = 0; i < o.layers; ++i) {

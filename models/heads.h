@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/nn/layers.h"
+#include "engine/run/fields.h"
 
 namespace gestalt {
 
@@ -26,6 +27,7 @@ struct DinoHeadOptions {
   int64_t out = 65536;      // prototypes; 4096 suits CIFAR
   int64_t layers = 3;       // linear layers up to the bottleneck
   bool batch_norm = false;  // after hidden layers, which then have no bias
+  void fields(Fields& f);
 };
 
 // The head of DINO (Caron et al. 2021): Linear → (batch norm) → GELU, `layers − 1` times, Linear to the bottleneck,

@@ -1,5 +1,6 @@
 // BYOL: a network predicts what its own moving average says about another view of the same image.
 // Grill et al. 2020, "Bootstrap your own latent: a new approach to self-supervised learning", section 3.
+#include "engine/data/images/views.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/pointwise.h"
 #include "engine/tensor/autograd.h"
@@ -22,8 +23,7 @@ class Byol : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("BYOL");
-    f("blur-second", blur_second_, "probability of a blur in the second view; 'blur' is the first's");
-    f("solarize-second", solarize_second_, "probability of solarizing the second view; 'solarize' is the first's");
+    second_.fields(f);
     f("tau", tau_, "share of itself that the target keeps in a step, at the beginning (τ)");
     f("tau-end", tau_end_, "the same at the end; a cosine leads there");
     f("head-hidden", head_hidden_, "width of the projector's hidden layer");
@@ -33,10 +33,7 @@ class Byol : public ImageMethod {
   }
 
   std::vector<ViewGroup> views() const override {
-    AugmentOptions second = augment;
-    second.blur = blur_second_;
-    second.solarize = solarize_second_;
-    return {{{augment.parameters(), second.parameters()}, image_size}};
+    return {{{augment.parameters(), second_.of(augment).parameters()}, image_size}};
   }
 
   void build_heads(Random& random) override {
@@ -83,7 +80,7 @@ class Byol : public ImageMethod {
   double tau_ = 0.99, tau_end_ = 1;
   int64_t head_hidden_ = 1024, head_out_ = 256, predictor_hidden_ = 1024;
   bool use_predictor_ = true;
-  double blur_second_ = 0, solarize_second_ = 0.2;
+  SecondViewOptions second_;
   MlpHead projector_, predictor_, target_projector_;
   std::unique_ptr<Encoder> target_encoder_;
   Group online_, target_;  // what has a moving average, and that average

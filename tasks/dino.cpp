@@ -1,5 +1,6 @@
 // DINO: a student gives small and large crops of an image the distribution over prototypes that its teacher gives the
 // large ones. Caron et al. 2021, "Emerging properties in self-supervised vision transformers", algorithm 1.
+#include "engine/data/images/views.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/soft_cross_entropy.h"
 #include "engine/ops/tokens.h"
@@ -33,16 +34,9 @@ class Dino : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("DINO");
-    f("blur-second", blur_second_, "probability of a blur in the second large view; 'blur' is the first's");
-    f("solarize-second", solarize_second_, "probability of solarizing the second large view");
-    f("local-views", local_views_, "small views besides the two large ones, which the student alone sees");
-    f("local-size", local_size_, "side of the small views in pixels; 0: half that of the large ones");
-    f("local-crop-min", local_min_, "smallest crop of a small view, as a share of the image's area");
-    f("local-crop-max", local_max_, "largest crop of a small view");
-    f("head-hidden", head_.hidden, "width of the head's hidden layers");
-    f("head-bottleneck", head_.bottleneck, "width of the head before its last layer");
-    f("prototypes", head_.out, "outputs of the head");
-    f("head-norm", head_.batch_norm, "batch norm in the head");
+    second_.fields(f);
+    local_.fields(f);
+    head_.fields(f);
     f("student-temperature", student_temperature_, "softmax temperature of the student");
     f("teacher-temperature", warm_temperature_, "that of the teacher at the beginning");
     f("teacher-temperature-end", teacher_temperature_end_, "the same after its warm-up, which is linear");
@@ -54,15 +48,8 @@ class Dino : public ImageMethod {
   }
 
   std::vector<ViewGroup> views() const override {
-    AugmentOptions second = augment, local = augment;
-    second.blur = blur_second_;
-    second.solarize = solarize_second_;
-    local.blur = 0.5;
-    local.crop_min = local_min_;
-    local.crop_max = local_max_;
-    std::vector<ViewGroup> groups{{{augment.parameters(), second.parameters()}, image_size}};
-    const int64_t size = local_size_ > 0 ? local_size_ : image_size / 2;
-    if (local_views_ > 0) groups.push_back({{static_cast<size_t>(local_views_), local.parameters()}, size});
+    std::vector<ViewGroup> groups{{{augment.parameters(), second_.of(augment).parameters()}, image_size}};
+    local_.add_to(groups, augment, image_size);
     return groups;
   }
 
@@ -78,20 +65,15 @@ class Dino : public ImageMethod {
 
   void plan(Plan& p) override {
     p.teacher(teacher_, student_, Schedule::cosine(momentum_, momentum_end_, p.total_steps));
-    p.schedule(teacher_temperature_, warm_epochs_ > 0 ? Schedule::linear(warm_temperature_, teacher_temperature_end_,
-                                                                         p.steps_of(warm_epochs_))
-                                                      : Schedule::constant(teacher_temperature_end_));
+    const double begin = warm_epochs_ > 0 ? warm_temperature_ : teacher_temperature_end_;
+    p.schedule(teacher_temperature_, Schedule::linear(begin, teacher_temperature_end_, p.steps_of(warm_epochs_)));
   }
   PartFactors factors(const std::string& part, const Plan& p) const override {
     return {.frozen_steps = part == "student.head.last_layer.weight" ? p.steps_of(freeze_epochs_) : 0};
   }
 
   Loss loss(const Batch& batch, const StepInfo&) override {
-    Tensor targets;  // (2B, K): the teacher sees the large views
-    {
-      const NoGrad off;
-      targets = teacher_head_(teacher_encoder_->forward(batch.views[0], true), true);
-    }
+    const Tensor targets = teach(batch.views[0]);  // (2B, K): the teacher sees the large views
     Tensor h = encoder_->forward(batch.views[0], true);
     if (batch.views.size() > 1) h = concat(h, encoder_->forward(batch.views[1], true));  // ((2 + local)·B, F)
     const auto [loss, entropy, kl] = soft_cross_entropy(
@@ -116,8 +98,13 @@ class Dino : public ImageMethod {
   }
 
  private:
-  double blur_second_ = 0.1, solarize_second_ = 0.2, local_min_ = 0.05, local_max_ = 0.4;
-  int64_t local_views_ = 6, local_size_ = 0;
+  Tensor teach(const Tensor& images) {
+    const NoGrad off;
+    return teacher_head_(teacher_encoder_->forward(images, true), true);
+  }
+
+  SecondViewOptions second_{.blur = 0.1};
+  LocalViewOptions local_;
   DinoHeadOptions head_;
   double student_temperature_ = 0.1, warm_temperature_ = 0.04, teacher_temperature_end_ = 0.07, warm_epochs_ = 30;
   double momentum_ = 0.996, momentum_end_ = 1, freeze_epochs_ = 1;

@@ -36,9 +36,14 @@ std::string progress_text(const ProgressPlan& plan, int64_t step, double loss, d
   std::string text = fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  {:.0f} {}/s", epoch + 1, epochs,
                                  step - epoch * per_epoch, std::min(per_epoch, plan.total_steps - epoch * per_epoch),
                                  loss, rate * static_cast<double>(plan.items_per_step), plan.item);
-  for (size_t i = 0; i < phase_names.size(); ++i)
-    text += fmt::format("  {} {:.1f}", phase_names[i], clock.milliseconds_per_step(static_cast<Phase>(i)));
-  text += " ms";
+  bool timed = false;
+  for (size_t i = 0; i < phase_names.size(); ++i) {
+    const auto phase = static_cast<Phase>(i);
+    if (clock.seconds(phase) == 0) continue;  // text has no augmentation
+    text += fmt::format("  {} {:.1f}", phase_names[i], clock.milliseconds_per_step(phase));
+    timed = true;
+  }
+  if (timed) text += " ms";
   const double left = rate > 0 ? static_cast<double>(plan.total_steps - step) / rate : NAN;
   return text + fmt::format("  {} left", duration_text(left));
 }

@@ -132,6 +132,9 @@ TEST_SUITE("progress") {
   TEST_CASE("a file gets whole lines, a terminal one line redrawn") {
     const ProgressPlan plan{0, 2, 1, 1};
     PhaseClock clock;
+    clock.enter(Phase::data);
+    clock.enter(Phase::forward);
+    clock.end_step();
     const std::string file = printed([&](std::FILE* out) {
       ProgressLine progress(plan, out, false);
       CHECK_FALSE(progress.due(1));
