@@ -30,6 +30,7 @@ class Gan : public ImageMethod {
     f.title("GAN");
     f("latent", options_.latent, "random numbers that an image is made from");
     f("generator-width", options_.width, "channels of the generator's largest map");
+    f("real-label", real_label_, "what the discriminator is to say of real images; 0.9 holds it back where it wins");
     f("generator-lr", generator_rate_, "learning rate of the generator; 0: --lr, which is the discriminator's");
   }
 
@@ -39,6 +40,8 @@ class Gan : public ImageMethod {
     check(dynamic_cast<DcganDiscriminator*>(encoder_.get()), "[gan] got --model {}, expected dcgan", model.model);
     check(augment.normalise == "half", "[gan] got --normalise {}, expected half: the generator paints from -1 to 1",
           augment.normalise);
+    check(real_label_ > 0.5 && real_label_ <= 1, "[gan] got --real-label {}, expected above 0.5 and up to 1",
+          real_label_);
     options_.image_size = image_size;
     generator_ = std::make_unique<DcganGenerator>(options_, random);
   }
@@ -53,8 +56,11 @@ class Gan : public ImageMethod {
     if (info.network == 0) {
       const Tensor& real = batch.views[0];  // (B, S, S, 3)
       generated_ = generate(batch.samples, info.batch);
-      const Tensor on_real = mean(softplus(scale(score(real), -1))),
-                   on_generated = mean(softplus(score(generated_.detach())));
+      const Tensor logits = score(real), on_generated = mean(softplus(score(generated_.detach())));
+      // −y log D(x) − (1 − y) log(1 − D(x)) with y under 1: one-sided label smoothing (Salimans et al. 2016,
+      // section 3.4).
+      Tensor on_real = scale(mean(softplus(scale(logits, -1))), real_label_);
+      if (real_label_ < 1) on_real = add(on_real, scale(mean(softplus(logits)), 1 - real_label_));
       return {add(on_real, on_generated), {}};
     }
     const Tensor loss = mean(softplus(scale(score(generated_), -1)));
@@ -88,7 +94,7 @@ class Gan : public ImageMethod {
   Tensor score(const Tensor& images) { return static_cast<DcganDiscriminator&>(*encoder_).score(images, true); }
 
   DcganOptions options_;
-  double generator_rate_ = 0;
+  double generator_rate_ = 0, real_label_ = 1;
   std::unique_ptr<DcganGenerator> generator_;
   Tensor generated_;  // from the discriminator's turn to the generator's
 };

@@ -44,7 +44,7 @@ std::vector<ViewGroup> ImageMethod::views() const {
   return {{{augment.parameters(), augment.parameters()}, image_size}};
 }
 
-std::optional<Picture> ImageMethod::picture() {
+std::optional<Picture> ImageMethod::held_out_picture() {
   const std::shared_ptr<ImageSet>& set = images_.labelled() ? images_.test : images_.pretrain;
   Loader loader(set, {.batch = std::min<int64_t>(8, set->size()), .drop_last = false, .shuffle = false});
   const ImageBatch batch = loader.next();

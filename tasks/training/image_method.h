@@ -28,8 +28,7 @@ class ImageMethod : public Method {
   void build(Random& random) final;
   std::string export_to(const std::string& folder) override;
   void visit(Visitor& v) override { v("encoder", *encoder_); }
-  std::optional<Picture> picture() final;
-  using Method::picture;
+  std::optional<Picture> held_out_picture() final;
 
   // Trains encoders that `make` gives instead of the one that `model` names; a teacher is made by it too. Call it
   // before build(). On cuda its passes are captured in a graph: if they differ from step to step, set run.graph to

@@ -82,7 +82,7 @@ class Method : public Module {
   // `draw` has random numbers of its own, apart from training's. Nothing where a method has none.
   virtual std::optional<Picture> picture(const Tensor& /*images*/, uint64_t /*draw*/) { return {}; }
   // Between two steps: a picture of some held-out data, or nothing.
-  virtual std::optional<Picture> picture() { return {}; }
+  virtual std::optional<Picture> held_out_picture() { return {}; }
   // Writes what a user takes away (the encoder) into `folder`; returns the file.
   virtual std::string export_to(const std::string& folder) = 0;
 

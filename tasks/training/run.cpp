@@ -230,7 +230,7 @@ void Run::probe() {
   if (method_.probe) probed_ = method_.probe->measure(method_);
   probe_pending_ = true;
   for (const Metric& m : probed_) say(fmt::format("epoch {}: {} {:.4g} ({})", epoch(), m.name, m.value, m.protocol));
-  if (const std::optional<Picture> picture = method_.picture())
+  if (const std::optional<Picture> picture = method_.held_out_picture())
     write_picture(folder_ / fmt::format("picture-{:04}.png", epoch()), *picture);
 }
 

@@ -64,7 +64,8 @@ TEST_CASE("BYOL: views differ in blur and solarize alone, and the target begins 
   int targets = 0;
   for (const auto& [name, target] : all) {
     if (!name.starts_with("target.")) continue;
-    CHECK_MESSAGE(target.values() == all.at(name.substr(7)).values(), name);
+    const std::string& part = name;
+    CHECK_MESSAGE(target.values() == all.at(part.substr(7)).values(), part);
     ++targets;
   }
   CHECK(targets > 10);

@@ -154,8 +154,10 @@ void check_step(const std::string& method, const json& record, Device device) {
   for (const Network& network : networks)
     check_network(step, network, network.name.empty() ? record : record.at(network.name));
   const json terms = record.value("terms", json::object());
-  for (const auto& [name, value] : terms.items())
-    CHECK_MESSAGE(step.scalar(name) == doctest::Approx(value.get<double>()).epsilon(1e-5), name);
+  for (const auto& [name, value] : terms.items()) {
+    const std::string& term = name;
+    CHECK_MESSAGE(step.scalar(term) == doctest::Approx(value.get<double>()).epsilon(1e-5), term);
+  }
 }
 
 // The parts that the record has after an update at its rate: all of them, unless it names no rate.

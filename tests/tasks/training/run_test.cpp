@@ -89,7 +89,8 @@ TEST_CASE("metrics: terms and the losses of several networks are columns after t
                                                          {"dino", "teacher_entropy,kl,"},
                                                          {"gan", "discriminator,generator,"}};
   for (const auto& [name, terms] : columns) {
-    CAPTURE(name);
+    const std::string which = name;
+    CAPTURE(which);
     const std::unique_ptr<Method> method = tiniest_method(name, Device::cpu);
     pretrain(*method, {.out = folder / name, .quiet = true});
     CHECK(first_line(folder / name + "/metrics.csv") == begins + terms + ends);
