@@ -72,7 +72,8 @@ TEST_CASE("every method on cuda: captured steps give the bits that steps kernel 
       if (dtype == DType::f32) pooled.emplace();
       const auto run = [&](bool graph) {
         const std::unique_ptr<Method> method = tiniest_method(entry.name, Device::cuda, dtype);
-        if (dtype == DType::bf16) method->run.accumulate = 2;
+        // Networks that learn in turn do not accumulate.
+        if (dtype == DType::bf16 && method->networks().size() == 1) method->run.accumulate = 2;
         return train_steps(*method, 5, graph);
       };
       const Steps plain = run(false), captured = run(true);
