@@ -50,8 +50,8 @@ double to_lower(const Training::Scalars& scalars, bool several_networks) {
   return scalars.at(several_networks ? 1 : 0).second.item();
 }
 
-// Trains on the first batch alone.
-void check_learns(std::unique_ptr<Method> method) {
+// Trains on the first batch alone, for so many steps; what has to fall ends below `share` of what it was.
+void check_learns(std::unique_ptr<Method> method, int64_t steps, double share) {
   set_fields(*method, "test",
              "optimizer = adamw\nlr = 2e-3\nlr-scaling = none\nweight-decay = 0\nweight-decay-end = -1\n"
              "warmup-epochs = 0\nfinal-lr = 1\nsteps = 60\ngraph = false\n");
@@ -73,8 +73,8 @@ void check_learns(std::unique_ptr<Method> method) {
   const auto loss = [&] { return to_lower(training.step().at(0), several); };
   const double first = loss();
   double last = first;
-  while (training.steps() < 60) last = loss();
-  CHECK_MESSAGE(last < 0.7 * first, "loss went from ", first, " to ", last);
+  while (training.steps() < steps) last = loss();
+  CHECK_MESSAGE(last < share * first, "loss went from ", first, " to ", last);
 }
 
 // Runs a method whole and in three sittings; returns the losses of the whole run.
@@ -94,11 +94,12 @@ std::vector<double> check_resumes(const std::string& folder, const std::function
 
 TEST_CASE("every method: learns one batch") {
   for (const MethodEntry& entry : list_methods())
-    for (DType dtype : {DType::f32, DType::bf16}) check_learns(tiny_method(entry.name, dtype));
+    for (DType dtype : {DType::f32, DType::bf16}) check_learns(tiny_method(entry.name, dtype), 60, 0.7);
 }
 
 TEST_CASE("every method on cuda: learns one batch" * doctest::skip(without_cuda)) {
-  for (const MethodEntry& entry : list_methods()) check_learns(tiniest_method(entry.name, Device::cuda, DType::bf16));
+  for (const MethodEntry& entry : list_methods())
+    check_learns(tiniest_method(entry.name, Device::cuda, DType::bf16), 15, 1);
 }
 
 TEST_CASE("every method: an interrupted run resumes bit for bit, and the loss falls") {
