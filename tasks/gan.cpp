@@ -1,7 +1,5 @@
 // GAN: a generator makes images that a discriminator cannot tell from real ones; the discriminator is the encoder.
 // Goodfellow et al. 2014, "Generative adversarial networks"; the networks are DCGAN's (Radford et al. 2016).
-#include <numeric>
-
 #include "engine/ops/noise.h"
 #include "engine/ops/pointwise.h"
 #include "engine/tensor/autograd.h"
@@ -72,9 +70,7 @@ class Gan : public ImageMethod {
   std::optional<Picture> picture(const Tensor& images, uint64_t draw) override {
     constexpr int64_t columns = 8;
     const NoGrad no_grad;
-    std::vector<int32_t> numbers(columns * columns);
-    std::iota(numbers.begin(), numbers.end(), 0);
-    const Tensor samples = Tensor::from(numbers, {columns * columns}).to(images.device());
+    const Tensor samples = first_samples(columns * columns, images.device());
     // Pictures count steps back from the last one there is, training up from 0.
     Picture sheet = draw_sheet(generate(samples, last_step - draw).to(DType::f32), columns, normalisation("half"));
     sheet.caption = "what the generator makes of 64 draws, the same at each time";

@@ -56,9 +56,7 @@ class Mae : public ImageMethod {
 
   std::optional<Picture> picture(const Tensor& images, uint64_t draw) override {
     const NoGrad no_grad;
-    std::vector<int32_t> numbers(static_cast<size_t>(images.dim(0)));
-    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<int32_t>(i);
-    const Tensor samples = Tensor::from(numbers, {images.dim(0)}).to(images.device());
+    const Tensor samples = first_samples(images.dim(0), images.device());
     // Pictures count steps back from the last one there is, training up from 0.
     const auto [predictions, masked, tokens] = paint(images, samples, last_step - draw);
     const Reconstructions r{images, predictions, masked, vit().patch(), norm_pixels_};

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "engine/data/images/view_feed.h"
 #include "models/export.h"
@@ -64,6 +65,12 @@ std::string ImageMethod::export_to(const std::string& folder) {
         {"gestalt.normalise", augment.normalise},
         {"gestalt.data", run.data}}});
   return path;
+}
+
+Tensor first_samples(int64_t count, Device device) {
+  std::vector<int32_t> numbers(static_cast<size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return Tensor::from(numbers, {count}).to(device);
 }
 
 std::vector<Tensor> split_views(const Tensor& group, int64_t count) {

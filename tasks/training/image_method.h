@@ -54,6 +54,9 @@ class ImageMethod : public Method {
   ImageSplits images_;
 };
 
+// Samples 0 … count − 1 (count) i32, for what is drawn outside training, such as pictures.
+Tensor first_samples(int64_t count, Device device);
+
 // The views of one group (B, S, S, 3), for methods that pass them one by one.
 std::vector<Tensor> split_views(const Tensor& group, int64_t count);
 

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "engine/ops/pointwise.h"
-#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 namespace {
@@ -15,16 +14,14 @@ bool lies_in(const ParameterArena& arena, Module& student) {
   return false;
 }
 
-// A loss's numbers, detached. Of several networks' losses, `loss` is the sum, and each has a column of its own.
+// A loss's numbers. Of several networks' losses, `loss` is the sum, and each has a column of its own.
 void add_scalars(Training::Scalars& to, const Loss& loss, const std::string& network) {
-  const NoGrad off;
-  const Tensor total = loss.total.detach();
   if (to.empty())
-    to.push_back({"loss", total});
+    to.push_back({"loss", loss.total});
   else
-    to[0].second = add(to[0].second, total);
-  if (!network.empty()) to.push_back({network, total});
-  for (const Term& term : loss.terms) to.push_back({term.name, term.value.detach()});
+    to[0].second = add(to[0].second, loss.total);
+  if (!network.empty()) to.push_back({network, loss.total});
+  for (const Term& term : loss.terms) to.push_back({term.name, term.value});
 }
 
 }  // namespace
