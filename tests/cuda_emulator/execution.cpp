@@ -68,6 +68,7 @@ struct Device {
   int returned = 0, at_barrier = 0, arrived_true = 0, barrier_result = 0;
   std::array<Thread, most_threads> threads;
   std::array<uint64_t, most_threads / 64> ready;  // one bit a thread that can run
+  std::array<int, most_threads / 32> awaited{};   // of each warp, a lane that its last meeting found missing
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Fiber*> idle;
   context::fiber scheduler;
@@ -83,6 +84,9 @@ Device& device() {
 uint3 position(unsigned index, const dim3& extent) {
   return {index % extent.x, index / extent.x % extent.y, index / extent.x / extent.y};
 }
+// Names of meetings and barriers are literals, mostly the same one.
+bool same_name(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+
 std::string text(uint3 p) { return fmt::format("({}, {}, {})", p.x, p.y, p.z); }
 std::string text(const Site& s) { return fmt::format("{}:{}", s.file, s.line); }
 
@@ -173,7 +177,7 @@ std::string describe(int index) {
       if (!(t.mask >> lane & 1)) continue;
       const int other = i / 32 * 32 + lane;
       const Thread& o = d.threads[other];
-      if (o.state == State::at_meeting && o.mask == t.mask && std::strcmp(o.what, t.what) == 0) continue;
+      if (o.state == State::at_meeting && o.mask == t.mask && same_name(o.what, t.what)) continue;
       fault(fmt::format("{} at {}: mask {:#010x} names lane {}, but {}", t.what, text(t.site), t.mask, lane,
                         describe(other)));
     }
@@ -281,7 +285,7 @@ int block_barrier(const char* what, Site site, int predicate) {
   }
   for (int i = 0; i < d.count; ++i) {
     Thread& other = d.threads[i];
-    if (!(other.site == site) || std::strcmp(other.what, what) != 0)
+    if (!(other.site == site) || !same_name(other.what, what))
       fault(fmt::format("divergent barrier: {} at {}, but {}", what, text(site), describe(i)));
     if (i == d.current) continue;
     other.state = State::ready;
@@ -314,13 +318,22 @@ void warp_meeting(const char* what, Site site, uint32_t mask, void* payload, Com
   t.site = site;
   t.mask = mask;
   t.payload = payload;
+  const auto is_here = [&](int other) {
+    const Thread& o = d.threads[other];
+    return other == self || (o.state == State::at_meeting && o.mask == mask && same_name(o.what, what));
+  };
+  // Whoever was missing when the last lane came is most likely missing still: asking for it first spares all lanes but
+  // the last from asking for everyone.
+  int& awaited = d.awaited[first / 32];
+  if (mask >> awaited & 1 && !is_here(first + awaited)) return wait(State::at_meeting);
   std::array<void*, 32> payloads{};
   for (uint32_t rest = mask; rest; rest &= rest - 1) {
     const int other = first + std::countr_zero(rest);
     const Thread& o = d.threads[other];
-    const bool here =
-        other == self || (o.state == State::at_meeting && o.mask == mask && std::strcmp(o.what, what) == 0);
-    if (!here) return wait(State::at_meeting);
+    if (!is_here(other)) {
+      awaited = other - first;
+      return wait(State::at_meeting);
+    }
     if (!(o.site == site))
       fault(fmt::format("{} at {}: mask {:#010x}, but {}", what, text(site), mask, describe(other)));
     payloads[other - first] = o.payload;

@@ -43,14 +43,20 @@ double worst_loss(const Steps& got, const Steps& expected) {
 TEST_CASE("every method on cuda: losses, weights and statistics are the CPU's" * doctest::skip(without_cuda)) {
   for (const MethodEntry& entry : list_methods()) {
     CAPTURE(entry.name);
-    const Steps expected = train_steps(*tiniest_method(entry.name, Device::cpu), 4, false);
-    const Steps got = train_steps(*tiniest_method(entry.name, Device::cuda), 4, false);
+    const auto run = [&](Device device) {
+      const std::unique_ptr<Method> method = tiniest_method(entry.name, device);
+      // AdamW's first steps have one size whatever the gradient's, so they would compare the rounding of gradients of
+      // 0.
+      method->optimizer.kind = "sgd";
+      return train_steps(*method, 4, false);
+    };
+    const Steps expected = run(Device::cpu), got = run(Device::cuda);
     MESSAGE(entry.name, ": losses differ by ", worst_loss(got, expected), ", parts by ",
             relative_difference(got.parts, expected.parts), ", updates by ",
             relative_difference(got.updates, expected.updates));
     CHECK(worst_loss(got, expected) < 1e-4);
     CHECK(relative_difference(got.parts, expected.parts) < 1e-4);
-    CHECK(relative_difference(got.updates, expected.updates) < 1e-2);
+    CHECK(relative_difference(got.updates, expected.updates) < 1e-3);
   }
 }
 
@@ -64,24 +70,23 @@ TEST_CASE("SimCLR on cuda: the first ten losses are the CPU's to 1e-4" * doctest
 
 TEST_CASE("every method on cuda: captured steps give the bits that steps kernel by kernel give" *
           doctest::skip(without_cuda)) {
-  for (const MethodEntry& entry : list_methods())
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      CAPTURE(entry.name);
-      CAPTURE(name(dtype));
-      std::optional<PooledMemory> pooled;  // for half of them; the others have each tensor fenced
-      if (dtype == DType::f32) pooled.emplace();
-      const auto run = [&](bool graph) {
-        const std::unique_ptr<Method> method = tiniest_method(entry.name, Device::cuda, dtype);
-        // Networks that learn in turn do not accumulate.
-        if (dtype == DType::bf16 && method->networks().size() == 1) method->run.accumulate = 2;
-        return train_steps(*method, 4, graph);  // two plain, one captured, one repeated
-      };
-      const Steps plain = run(false), captured = run(true);
-      CHECK(captured.captured);
-      CHECK_FALSE(plain.captured);
-      CHECK(captured.losses == plain.losses);
-      CHECK(same_bits(captured.parts, plain.parts));
-    }
+  bool pool = false;
+  for (const MethodEntry& entry : list_methods()) {
+    CAPTURE(entry.name);
+    std::optional<PooledMemory> pooled;  // for half of them; the others have each tensor fenced
+    if ((pool = !pool)) pooled.emplace();
+    const auto run = [&](bool graph) {
+      const std::unique_ptr<Method> method = tiniest_method(entry.name, Device::cuda, DType::bf16);
+      // Networks that learn in turn do not accumulate.
+      if (!pool && method->networks().size() == 1) method->run.accumulate = 2;
+      return train_steps(*method, 4, graph);  // two plain, one captured, one repeated
+    };
+    const Steps plain = run(false), captured = run(true);
+    CHECK(captured.captured);
+    CHECK_FALSE(plain.captured);
+    CHECK(captured.losses == plain.losses);
+    CHECK(same_bits(captured.parts, plain.parts));
+  }
 }
 
 #if GESTALT_EMULATED
