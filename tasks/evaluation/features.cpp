@@ -84,6 +84,8 @@ Features raw_pixels(const std::shared_ptr<ImageSet>& set, const ViewOptions& opt
   ViewOptions plain = options;
   plain.device = Device::cpu;
   plain.dtype = DType::f32;
+  // Of pixels from 0 to 1 the cosine says mostly that both images are bright: on CIFAR-10's, kNN loses 8 to 14 points.
+  plain.normalisation = "imagenet";
   Features result{Tensor::empty({set->size(), options.size * options.size * 3}), {}};
   result.labels = for_each_view(set, plain, [&](const Tensor& images, int64_t first, int64_t count) {
     result.features.slice(first, first + count).copy_from(images.flatten());

@@ -38,7 +38,8 @@ double percent_right(const std::vector<int32_t>& predicted, const std::vector<in
 
 // Features of every image of `set` in evaluation mode (running statistics, no gradient).
 Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options);
-// The pixels themselves, flattened: what a representation must beat.
+// The pixels themselves, normalised by the means and deviations of ImageNet and flattened: what a representation must
+// beat.
 Features raw_pixels(const std::shared_ptr<ImageSet>& set, const ViewOptions& options);
 
 }  // namespace gestalt
