@@ -2,6 +2,7 @@
 #include "kernels/cpu/team.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -57,6 +58,18 @@ int team_size() {
 }
 
 void set_team_size(int threads) { settle(threads); }
+
+void wait_without_spinning(char** argv) {
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
+    if (std::getenv(name) != nullptr) return;
+  // Its own name, and not /proc/self/exe, is what the system then shows of the process.
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (length <= 0) return;
+  path[length] = 0;
+  setenv("OMP_WAIT_POLICY", "passive", 0);
+  execv(path, argv);
+}
 
 int quota_of_cores(const std::string& root) {
   double least = 0;

@@ -17,6 +17,13 @@ int team_size();
 // Asks for so many threads, 1 or more, in teams that the calling thread starts; team_size() says what came of it.
 void set_team_size(int threads);
 
+// Starts the program again, once, with OMP_WAIT_POLICY=passive, unless the environment says how threads wait or that
+// cannot be done; the first call of main(). By its default libgomp lets threads that wait for others spin for
+// milliseconds, on the core that those others need as soon as a second program runs: a small GPT's step of 45 ms took
+// 100 to 770 ms beside one busy process, and takes 46 to 50 so (by GOMP_SPINCOUNT=1000 52 to 92). The variable is
+// read when libgomp is loaded, before main().
+void wait_without_spinning(char** argv);
+
 // Cores' worth of time that control groups leave this process (cpu.max, or cpu.cfs_quota_us), at least 1, or 0 where
 // they set no limit. `root` is where /proc and /sys are.
 int quota_of_cores(const std::string& root = "/");

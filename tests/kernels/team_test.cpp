@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <string>
@@ -87,6 +88,10 @@ TEST_CASE("team: the limits of control groups, in both versions of their files")
   CHECK(quota_of_cores(root / "") == 0);
   write(root, "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "200000\n");
   CHECK(quota_of_cores(root / "") == 2);
+}
+
+TEST_CASE("team: this program has started itself again so that threads wait without spinning") {
+  CHECK((std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT") || std::getenv("KMP_BLOCKTIME")));
 }
 
 TEST_CASE("losses of a child" * doctest::skip()) {
