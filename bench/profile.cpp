@@ -1,6 +1,5 @@
 // `gestalt_bench profile`: which kernels take what share of a step, and how far each is from its floor.
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +9,7 @@
 #include "bench/commands.h"
 #include "bench/machine.h"
 #include "engine/tensor/device_memory.h"
+#include "kernels/cpu/team.h"
 
 namespace gestalt::bench {
 namespace {
@@ -96,7 +96,7 @@ constexpr const char* heads = "calls | ms | % of step | GB/s | GFLOP/s | of floo
 constexpr const char* rules = " --- | --- | --- | --- | --- | --- |";
 
 void profile(WorkloadOptions what, double seconds, int threads, int rows) {
-  if (threads > 0) omp_set_num_threads(threads);
+  if (threads > 0) kernels::cpu::set_team_size(threads);
   machine();
   what.graph = false;
   const std::unique_ptr<Workload> work = make_workload(what);
@@ -115,7 +115,7 @@ void profile(WorkloadOptions what, double seconds, int threads, int rows) {
   const double outside = std::max(0.0, step_seconds - total.seconds / steps);
 
   fmt::print("### {}, {}, batch {}, size {}, {} threads: {:.2f} ms a step\n\n", what.name, name(what.dtype),
-             work->batch, work->size, omp_get_max_threads(), step_seconds * 1e3);
+             work->batch, work->size, kernels::cpu::team_size(), step_seconds * 1e3);
   fmt::print("| kernel | phase | {}\n| --- | --- |{}\n", heads, rules);
   for (const auto& [key, spent] : by_kernel)
     fmt::print("| {} | {} | {}\n", key.kernel, key.phase, columns(spent, steps, step_seconds));

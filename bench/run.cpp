@@ -1,6 +1,5 @@
 // `gestalt_bench run`: times one workload, round by round, and prints a line of JSON for each.
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <chrono>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include "bench/device_clock.h"
 #include "bench/machine.h"
 #include "engine/tensor/allocator.h"
+#include "kernels/cpu/team.h"
 
 namespace gestalt::bench {
 namespace {
@@ -68,7 +68,7 @@ nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double
 void print(const nlohmann::ordered_json& line) { std::cout << line.dump() << std::endl; }
 
 void run(const WorkloadOptions& what, RoundOptions options) {
-  if (options.threads > 0) omp_set_num_threads(options.threads);
+  if (options.threads > 0) kernels::cpu::set_team_size(options.threads);
   reset_peak_memory();
   const double before = memory_mib();
   const std::unique_ptr<Workload> work = make_workload(what);
@@ -86,7 +86,7 @@ void run(const WorkloadOptions& what, RoundOptions options) {
          {"item", work->item},
          {"gflop", cost.flops / 1e9},
          {"gbyte", cost.bytes / 1e9},
-         {"threads", omp_get_max_threads()}});
+         {"threads", kernels::cpu::team_size()}});
   if (!options.serve) return print(round(*work, options, before));
   for (std::string line; std::getline(std::cin, line);) {
     options.seconds = std::stod(line);

@@ -1,7 +1,6 @@
 // `gestalt_bench table`: Google Benchmark's rows as markdown, and the three kernels that are furthest from their floor.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 
 #include "bench/commands.h"
 #include "bench/machine.h"
+#include "kernels/cpu/team.h"
 
 namespace gestalt::bench {
 namespace {
@@ -93,7 +93,7 @@ void table(const std::string& filter, int iterations) {
       "{} threads; copy {:.1f} GB/s, f32 product {:.0f} GFLOP/s, bf16 product {:.0f} GFLOP/s. Kernels cold, "
       "median of {}; 'of floor' is the time that traffic and arithmetic take at those rates over the time "
       "taken.\n\n",
-      omp_get_max_threads(), m.copy_gb_per_s, m.f32_gflop_per_s, m.bf16_gflop_per_s, iterations);
+      kernels::cpu::team_size(), m.copy_gb_per_s, m.f32_gflop_per_s, m.bf16_gflop_per_s, iterations);
   MarkdownReporter reporter;
   benchmark::RunSpecifiedBenchmarks(&reporter, filter);
   reporter.print();

@@ -2,6 +2,8 @@
 // faster for some shapes (winograd.md).
 #pragma once
 
+#include <concepts>
+
 #include "kernels/launch.h"
 
 namespace gestalt::kernels {
@@ -53,5 +55,17 @@ struct ConvBackwardWeights {
 };
 GESTALT_KERNEL(ConvBackwardWeights)
 inline Cost cost(const ConvBackwardWeights& k) { return cost(k.shape, k.x.dtype, k.dw.dtype); }
+
+namespace cpu {
+int64_t scratch_bytes(const Conv&);
+int64_t scratch_bytes(const ConvBackwardInput&);
+int64_t scratch_bytes(const ConvBackwardWeights&);
+}  // namespace cpu
+// CPU: bf16 operands in f32, where the processor multiplies only that; pixels that a stride picks.
+template <class Args>
+requires std::same_as<Args, Conv> || std::same_as<Args, ConvBackwardInput> || std::same_as<Args, ConvBackwardWeights>
+    int64_t scratch_bytes(const Args& k, Device device) {
+  return device == Device::cpu ? cpu::scratch_bytes(k) : 0;
+}
 
 }  // namespace gestalt::kernels

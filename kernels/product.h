@@ -27,9 +27,13 @@ inline Cost cost(const Product& k) {
                            : k.transpose_b ? " (bᵀ)"
                                            : "")};
 }
+namespace cpu {
+int64_t scratch_bytes(const Product&);  // bf16 operands in f32, where the processor multiplies only that
+}
 // CUDA: cuBLASLt wants a bias of the result's dtype.
 inline int64_t scratch_bytes(const Product& k, Device device) {
-  return device == Device::cuda && k.bias && k.c.dtype != DType::f32 ? k.n * size_of(k.c.dtype) : 0;
+  if (device == Device::cpu) return cpu::scratch_bytes(k);
+  return k.bias && k.c.dtype != DType::f32 ? k.n * size_of(k.c.dtype) : 0;
 }
 
 }  // namespace gestalt::kernels

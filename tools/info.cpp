@@ -2,18 +2,21 @@
 #include <dnnl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <omp.h>
 #include <sched.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "engine/tensor/device_memory.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/team.h"
 #include "tools/commands.h"
 
 namespace gestalt::tools {
@@ -35,7 +38,7 @@ std::string line_value(const char* file, const std::string& key) {
 int usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 std::string memory(const char* key) {
@@ -65,6 +68,31 @@ std::vector<std::string> instruction_sets() {
   return found;
 }
 
+// What this build's own kernels are compiled for.
+const char* built_for() {
+#if defined(__AVX512BF16__)
+  return "AVX-512 with bf16";
+#elif defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__AVX__)
+  return "AVX";
+#else
+  return "the architecture's least";
+#endif
+}
+
+// How bf16 is multiplied, and what --dtype auto makes of it on the CPU.
+std::string bf16() {
+  if (kernels::cpu::multiplies_bf16()) return "multiplied by the processor; --dtype auto is bf16";
+  const std::vector<std::string> found = instruction_sets();
+  const bool lowered = std::find(found.begin(), found.end(), "avx512bf16") != found.end();
+  return fmt::format(
+      "multiplied in f32, as {}; --dtype auto is f32",
+      lowered ? "oneDNN is kept from the processor's instructions for it" : "the processor has no instructions for it");
+}
+
 // What oneDNN may use; ONEDNN_MAX_CPU_ISA lowers it.
 std::string onednn_isa() {
   const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
@@ -89,9 +117,13 @@ void info() {
   row("build", GESTALT_BUILD);
   row("compiler", __VERSION__);
   row("processor", line_value("/proc/cpuinfo", "model name"));
-  row("cores", fmt::format("{} usable of {}; OpenMP threads {}", usable_cores(), std::thread::hardware_concurrency(),
-                           omp_get_max_threads()));
+  const int quota = kernels::cpu::quota_of_cores();
+  row("cores",
+      fmt::format("{} usable of {}{}; {} threads", usable_cores(), std::thread::hardware_concurrency(),
+                  quota > 0 ? fmt::format(", {} by the control group's limit", quota) : "", kernels::cpu::team_size()));
   row("instruction sets", fmt::format("{}", fmt::join(instruction_sets(), " ")));
+  row("own kernels", fmt::format("for {}", built_for()));
+  row("bf16", bf16());
   row("memory", fmt::format("{}, {} available", memory("MemTotal"), memory("MemAvailable")));
   row("devices", cuda_report().found ? "cpu cuda" : "cpu");
   row("cuda", cuda_report().text);

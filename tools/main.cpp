@@ -5,6 +5,7 @@
 #include <new>
 
 #include "kernels/check.h"
+#include "kernels/cpu/team.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 
@@ -37,6 +38,7 @@ int run(CLI::App& app, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gestalt::kernels::cpu::wait_without_spinning(argv);
   CLI::App app{"Gestalt pretrains encoders without labels, and says how good they are.", "gestalt"};
   app.set_version_flag("--version", GESTALT_VERSION);
   app.require_subcommand(1);

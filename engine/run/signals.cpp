@@ -4,44 +4,79 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <ctime>
 
 #include "kernels/check.h"
 
 namespace gestalt {
 namespace {
 
-constexpr int signals[] = {SIGINT, SIGTERM};
+constexpr int signals[] = {SIGINT, SIGTERM, SIGALRM};
 std::atomic<int> received{0};
+std::atomic<unsigned> patience{
+    0};  // seconds from a SIGTERM to the end of a loop that does not ask; 0: it may take its time
 std::atomic<bool> installed{false};
-struct sigaction former[2];
+struct sigaction former[3];
 static_assert(std::atomic<int>::is_always_lock_free);
 
+template <size_t size>
+void say(const char (&text)[size]) {
+  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, text, size - 1);
+}
+
 void handle(int signal) {
+  if (signal == SIGALRM) {
+    say("\nthe step does not end; exiting without saving\n");
+    _exit(128 + received);
+  }
   int none = 0;
   if (!received.compare_exchange_strong(none, signal)) _exit(128 + signal);
-  constexpr char text[] = "\nstopping after this step; a second signal exits at once\n";
-  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, text, sizeof text - 1);
+  if (signal == SIGTERM) alarm(patience);
+  say("\nstopping after this step; a second signal exits at once\n");
+}
+
+int64_t seconds_now() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
 }
 
 }  // namespace
 
-StopSignal::StopSignal() {
+StopSignal::StopSignal(int grace_seconds) : grace_seconds_(grace_seconds), asked_(seconds_now()) {
   check(!installed.exchange(true), "[signals] another StopSignal is alive");
   received = 0;
+  patience = static_cast<unsigned>(grace_seconds);
   struct sigaction action = {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (int i = 0; i < 2; ++i) sigaction(signals[i], &action, &former[i]);
+  for (int i = 0; i < 3; ++i) sigaction(signals[i], &action, &former[i]);
 }
 
 StopSignal::~StopSignal() {
-  for (int i = 0; i < 2; ++i) sigaction(signals[i], &former[i], nullptr);
+  alarm(0);
+  for (int i = 0; i < 3; ++i) sigaction(signals[i], &former[i], nullptr);
   installed = false;
 }
 
-bool StopSignal::requested() const { return received != 0; }
+bool StopSignal::requested() {
+  const int64_t now = seconds_now();
+  if (!long_) longest_ = std::max(longest_, now - asked_);
+  asked_ = now;
+  long_ = false;
+  patience = static_cast<unsigned>(longest_ + grace_seconds_);
+  if (received != 0) alarm(0);
+  return received != 0;
+}
+void StopSignal::expect_long() {
+  long_ = true;
+  patience = 0;
+  alarm(0);
+}
+
 int StopSignal::signal() const { return received; }
 
 }  // namespace gestalt

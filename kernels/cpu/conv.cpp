@@ -1,11 +1,13 @@
-// Convolution on the CPU: Winograd or a product of patches where they serve, else oneDNN, for f32 and bf16; a plain
-// loop for f64.
+// Convolution on the CPU: Winograd or a product of patches or pixels where they serve, else oneDNN, for f32 and bf16
+// (in f32, where the processor has no bf16); a plain loop for f64.
 #include "kernels/conv.h"
 
 #include <algorithm>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/patch_product.h"
+#include "kernels/cpu/pixel_product.h"
 #include "kernels/cpu/winograd.h"
 
 namespace gestalt::kernels::cpu {
@@ -30,10 +32,67 @@ void for_each_product(const ConvShape& s, F&& f) {
           }
 }
 
+int64_t inputs_of(const ConvShape& s) { return s.batch * s.height * s.width * s.in_channels; }
+int64_t filters_of(const ConvShape& s) { return s.out_channels * s.kernel_height * s.kernel_width * s.in_channels; }
+int64_t outputs_of(const ConvShape& s) { return s.batch * s.out_height() * s.out_width() * s.out_channels; }
+
+// Operands of a bf16 convolution in f32, and the memory that it takes in f32 then. Winograd reads bf16 itself.
+struct Widened {
+  float *first, *second, *result = nullptr;
+  std::byte* rest;
+
+  Widened(Scratch& scratch, int64_t first_count, int64_t second_count, int64_t result_count, int64_t rest_bytes)
+      : first(scratch.take<float>(first_count)), second(scratch.take<float>(second_count)) {
+    if (result_count > 0) result = scratch.take<float>(result_count);
+    rest = scratch.take<std::byte>(rest_bytes);
+  }
+};
+
+bool is_widened(const ConvShape& s, DType dtype) { return cpu::is_widened(dtype) && !winograd::serves(s, dtype); }
+
+int64_t pixel_bytes(const ConvShape& s, DType dtype) {
+  return pixel_product::serves(s, dtype) ? pixel_product::scratch_bytes(s, dtype) : 0;
+}
+
+// Of a convolution with two operands of these sizes, and a result that is rounded at the end (or 0).
+int64_t scratch_bytes(const ConvShape& s, DType dtype, int64_t first, int64_t second, int64_t result) {
+  if (!is_widened(s, dtype)) return pixel_bytes(s, dtype);
+  return bytes_of<Widened>(first, second, result, pixel_bytes(s, DType::f32));
+}
+
+// Runs `k`, whose operands are `first` and `second`, on copies of them in f32. `result` is rounded, or f32 (count 0).
+template <class Args>
+void run_widened(Args k, In Args::*first, int64_t first_count, In Args::*second, int64_t second_count,
+                 Out Args::*result, int64_t result_count, Stream stream) {
+  Scratch scratch(stream.scratch);
+  const Widened wide(scratch, first_count, second_count, result_count, pixel_bytes(k.shape, DType::f32));
+  const Out rounded = k.*result;
+  k.*first = widen(k.*first, first_count, wide.first);
+  k.*second = widen(k.*second, second_count, wide.second);
+  if (wide.result) k.*result = {wide.result, DType::f32};
+  stream.scratch = wide.rest;
+  run(k, stream);
+  if (wide.result) narrow(wide.result, result_count, rounded);
+}
+
 }  // namespace
 
-void run(const Conv& k, Stream) {
+int64_t scratch_bytes(const Conv& k) {
+  return scratch_bytes(k.shape, k.x.dtype, inputs_of(k.shape), filters_of(k.shape), outputs_of(k.shape));
+}
+int64_t scratch_bytes(const ConvBackwardInput& k) {
+  return scratch_bytes(k.shape, k.dy.dtype, outputs_of(k.shape), filters_of(k.shape), inputs_of(k.shape));
+}
+int64_t scratch_bytes(const ConvBackwardWeights& k) {
+  return scratch_bytes(k.shape, k.x.dtype, inputs_of(k.shape), outputs_of(k.shape), 0);
+}
+
+void run(const Conv& k, Stream stream) {
+  if (is_widened(k.shape, k.x.dtype))
+    return run_widened(k, &Conv::x, inputs_of(k.shape), &Conv::w, filters_of(k.shape), &Conv::y, outputs_of(k.shape),
+                       stream);
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::forward(k);
+  if (pixel_product::serves(k.shape, k.x.dtype)) return pixel_product::forward(k, stream);
   if (k.x.dtype != DType::f64) return onednn::conv_forward(k);
   const double *x = k.x.as<double>(), *w = k.w.as<double>();
   double* y = k.y.as<double>();
@@ -42,8 +101,13 @@ void run(const Conv& k, Stream) {
   for_each_product(s, [&](int64_t ix, int64_t iw, int64_t iy) { y[iy] += x[ix] * w[iw]; });
 }
 
-void run(const ConvBackwardInput& k, Stream) {
+void run(const ConvBackwardInput& k, Stream stream) {
+  using Args = ConvBackwardInput;
+  if (is_widened(k.shape, k.dy.dtype))
+    return run_widened(k, &Args::dy, outputs_of(k.shape), &Args::w, filters_of(k.shape), &Args::dx, inputs_of(k.shape),
+                       stream);
   if (winograd::serves(k.shape, k.dy.dtype)) return winograd::backward_input(k);
+  if (pixel_product::serves(k.shape, k.dy.dtype)) return pixel_product::backward_input(k, stream);
   if (k.dy.dtype != DType::f64) return onednn::conv_backward_input(k);
   const double *dy = k.dy.as<double>(), *w = k.w.as<double>();
   double* dx = k.dx.as<double>();
@@ -52,9 +116,13 @@ void run(const ConvBackwardInput& k, Stream) {
   for_each_product(s, [&](int64_t ix, int64_t iw, int64_t iy) { dx[ix] += dy[iy] * w[iw]; });
 }
 
-void run(const ConvBackwardWeights& k, Stream) {
+void run(const ConvBackwardWeights& k, Stream stream) {
+  using Args = ConvBackwardWeights;
+  if (is_widened(k.shape, k.x.dtype))
+    return run_widened(k, &Args::x, inputs_of(k.shape), &Args::dy, outputs_of(k.shape), &Args::dw, 0, stream);
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::backward_weights(k);
   if (patch_product::serves(k.shape, k.x.dtype)) return patch_product::backward_weights(k);
+  if (pixel_product::serves(k.shape, k.x.dtype)) return pixel_product::backward_weights(k, stream);
   if (k.x.dtype != DType::f64) return onednn::conv_backward_weights(k);
   const double *x = k.x.as<double>(), *dy = k.dy.as<double>();
   double* dw = k.dw.as<double>();

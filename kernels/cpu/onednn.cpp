@@ -1,12 +1,12 @@
 // Products and convolutions through oneDNN, each primitive built once per shape and kept.
 #include "kernels/cpu/onednn.h"
 
-#include <omp.h>
-
 #include <array>
 #include <map>
 #include <mutex>
 #include <unordered_map>
+
+#include "kernels/cpu/team.h"
 
 namespace gestalt::kernels::cpu::onednn {
 namespace {
@@ -103,6 +103,12 @@ void execute(Planned& plan, const std::array<void*, 3>& operands, const std::arr
   stream().wait();
 }
 
+// Levels are sets of bits; what the processor lacks or DNNL_MAX_CPU_ISA forbids is not in the effective one.
+bool may_use(dnnl::cpu_isa level) {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa()), wanted = static_cast<unsigned>(level);
+  return (isa & wanted) == wanted;
+}
+
 dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -136,7 +142,7 @@ Key key_of(int kind, const ConvShape& s, DType dtype) {
           s.width,        s.in_channels,
           s.out_channels, s.kernel_height,
           s.kernel_width, s.stride,
-          s.padding,      omp_get_max_threads()};
+          s.padding,      team_size()};
 }
 
 using dnnl::algorithm;
@@ -219,7 +225,7 @@ void product(const Product& k) {
                 k.transpose_a,
                 k.transpose_b,
                 static_cast<bool>(k.bias),
-                omp_get_max_threads()};
+                team_size()};
   Planned& plan = cache().get(key, [&] {
     return guarded("product", [&] {
       const memory::dims a{k.batch, k.m, k.k}, b{k.batch, k.k, k.n}, c{k.batch, k.m, k.n};
@@ -277,10 +283,7 @@ void conv_backward_weights(const ConvBackwardWeights& k) {
            });
 }
 
-bool has_matrix_units() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto amx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
-  return (isa & amx) == amx;
-}
+bool has_bf16_instructions() { return may_use(dnnl::cpu_isa::avx512_core_bf16); }
+bool has_matrix_units() { return may_use(dnnl::cpu_isa::avx512_core_amx); }
 
 }  // namespace gestalt::kernels::cpu::onednn

@@ -8,11 +8,14 @@
 
 namespace gestalt::kernels::cpu::onednn {
 
-// These take f32 and bf16; f64 is the caller's business.
+// These take f32 and, where has_bf16_instructions(), bf16; all else is the caller's business.
 void product(const Product&);
 void conv_forward(const Conv&);
 void conv_backward_input(const ConvBackwardInput&);
 void conv_backward_weights(const ConvBackwardWeights&);
+
+// True if bf16 products run on instructions made for them (AVX-512 with bf16, and what has it).
+bool has_bf16_instructions();
 
 // True if bf16 products run on matrix units (AMX), several times as fast as in vectors.
 bool has_matrix_units();

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/team.h"
+
 namespace gestalt::kernels::cpu {
 
 // Calls f(begin, end) on disjoint ranges that cover [0, count), at most one per thread and none shorter than `grain`
@@ -13,8 +15,8 @@ namespace gestalt::kernels::cpu {
 template <class F>
 void parallel_ranges(int64_t count, int64_t grain, F&& f) {
   const int64_t most = std::max<int64_t>(1, count / std::max<int64_t>(1, grain));
-  const int threads = static_cast<int>(std::min<int64_t>(most, omp_get_max_threads()));
-  if (threads <= 1 || omp_in_parallel()) {
+  const int threads = static_cast<int>(most > 1 ? std::min<int64_t>(most, team_size()) : 1);
+  if (threads <= 1) {
     if (count > 0) f(int64_t{0}, count);
     return;
   }

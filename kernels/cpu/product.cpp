@@ -1,6 +1,7 @@
-// Matrix products on the CPU: oneDNN for f32 and bf16, a plain loop for f64.
+// Matrix products on the CPU: oneDNN for f32 and bf16 (in f32, where the processor has no bf16), a plain loop for f64.
 #include "kernels/product.h"
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
@@ -25,10 +26,43 @@ void plain_product(const Product& k) {
   });
 }
 
+// The operands of a bf16 product in f32, where the processor multiplies only that.
+struct Widened {
+  int64_t a_count, b_count, c_count;
+  float *a, *b, *c = nullptr;  // c only where the result is to be rounded
+
+  Widened(Scratch& scratch, const Product& k)
+      : a_count(k.batch * k.m * k.k),
+        b_count(k.batch * k.k * k.n),
+        c_count(k.batch * k.m * k.n),
+        a(scratch.take<float>(a_count)),
+        b(scratch.take<float>(b_count)) {
+    if (k.c.dtype == DType::bf16) c = scratch.take<float>(c_count);
+  }
+};
+
+void widened_product(Product k, void* memory) {
+  Scratch scratch(memory);
+  const Widened wide(scratch, k);
+  const Out c = k.c;
+  k.a = widen(k.a, wide.a_count, wide.a);
+  k.b = widen(k.b, wide.b_count, wide.b);
+  if (wide.c) k.c = {wide.c, DType::f32};
+  onednn::product(k);
+  if (wide.c) narrow(wide.c, wide.c_count, c);
+}
+
 }  // namespace
 
+int64_t scratch_bytes(const Product& k) { return is_widened(k.a.dtype) ? bytes_of<Widened>(k) : 0; }
+
 void run(const Product& k, Stream stream) {
-  k.a.dtype == DType::f64 ? plain_product(k) : onednn::product(k);
+  if (k.a.dtype == DType::f64)
+    plain_product(k);
+  else if (is_widened(k.a.dtype))
+    widened_product(k, stream.scratch);
+  else
+    onednn::product(k);
   if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
 }
 

@@ -19,7 +19,7 @@ const int32_t* checked(const char* op, In index, const TokenPick& p) {
 // Calls f(batch element, first column, last column) in parallel over both.
 template <class F>
 void for_each_strip(const TokenPick& p, F&& f) {
-  const int64_t threads = omp_get_max_threads();
+  const int64_t threads = team_size();
   const int64_t strips = p.batch >= threads ? 1 : std::clamp<int64_t>(p.columns / 16, 1, threads);
   parallel_ranges(p.batch * strips, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -401,7 +401,7 @@ void add_tiles(const ConvBackwardWeights& k, const Tiles& tiles, int64_t begin, 
 template <class T>
 void backward_weights_by_tiles(const ConvBackwardWeights& k, const Tiles& tiles) {
   const int64_t ins = k.shape.in_channels, outs = k.shape.out_channels;
-  const int64_t threads = omp_get_max_threads(), parts = tiles.count >= 512 * threads ? threads : 1;
+  const int64_t threads = team_size(), parts = tiles.count >= 512 * threads ? threads : 1;
   const int64_t most = parts > 1 ? 64 : std::clamp<int64_t>((ins + outs) / 2, 64, 256);
   const int64_t block = whole_rows(std::min(tiles.count, most)), size = points * Planes::size(outs, ins);
   const int64_t planes = points * (Planes::size(block, ins) + Planes::size(block, outs));

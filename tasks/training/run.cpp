@@ -1,8 +1,6 @@
 // The training loop, its records and its checkpoints.
 #include "tasks/training/run.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -17,6 +15,7 @@
 #include "engine/tensor/allocator.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/device_memory.h"
+#include "kernels/cpu/team.h"
 #include "kernels/launch.h"
 #include "tasks/training/checkpoint.h"
 #include "tasks/training/spread.h"
@@ -97,7 +96,7 @@ Run::Run(Method& method, const PretrainSettings& settings)
                                       : RunFolder::resume(settings.resume)) {
   const RunOptions& options = method.run;
   options.validate();
-  if (options.threads > 0) omp_set_num_threads(static_cast<int>(options.threads));
+  if (options.threads > 0) kernels::cpu::set_team_size(static_cast<int>(options.threads));
   set_finite_check(settings.check_finite);
   feed_ = method.open();
   Random random(static_cast<uint64_t>(options.seed));
@@ -258,7 +257,10 @@ PretrainResult Run::train() {
       progress_->update(training_->steps(), last_loss_, clock_);
     }
     const bool last = training_->steps() == total;
-    if (last || (at_epoch_end() && every > 0 && epoch() % every == 0)) probe();
+    if (last || (at_epoch_end() && every > 0 && epoch() % every == 0)) {
+      stop.expect_long();
+      probe();
+    }
     if (last || at_epoch_end() || training_->steps() % training_->steps_per_epoch() % log_steps == 0) log_row();
     if (seconds_since(last_save_) > 60 * method_.run.checkpoint_minutes) save();
   }

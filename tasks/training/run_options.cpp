@@ -2,6 +2,7 @@
 #include "tasks/training/run_options.h"
 
 #include "engine/tensor/device_memory.h"
+#include "kernels/cpu/bf16.h"
 
 namespace gestalt {
 
@@ -36,10 +37,7 @@ Device RunOptions::resolved_device() const {
 DType RunOptions::resolved_dtype() const {
   if (dtype != "auto") return dtype == "bf16" ? DType::bf16 : DType::f32;
   if (resolved_device() == Device::cuda) return DType::bf16;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bf16")) return DType::bf16;
-#endif
-  return DType::f32;
+  return kernels::cpu::multiplies_bf16() ? DType::bf16 : DType::f32;
 }
 
 }  // namespace gestalt

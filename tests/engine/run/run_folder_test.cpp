@@ -194,6 +194,37 @@ TEST_SUITE("signals") {
     CHECK(WEXITSTATUS(status) == 128 + SIGTERM);
   }
 
+  TEST_CASE("SIGTERM ends a step that never ends, and not an evaluation that takes long") {
+    const auto status_of = [](auto&& loop) {
+      const pid_t child = fork();
+      if (child == 0) {
+        std::freopen("/dev/null", "w", stderr);
+        loop();
+        _exit(3);
+      }
+      int status = 0;
+      REQUIRE(waitpid(child, &status, 0) == child);
+      REQUIRE(WIFEXITED(status));
+      return WEXITSTATUS(status);
+    };
+    const auto seconds_from_now = [](double seconds) {
+      return std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    };
+    CHECK(status_of([] {
+            StopSignal stop(1);
+            raise(SIGTERM);
+            for (;;) continue;
+          }) == 128 + SIGTERM);
+    CHECK(status_of([&] {
+            StopSignal stop(1);
+            stop.expect_long();
+            raise(SIGTERM);
+            for (const auto end = seconds_from_now(1.5); std::chrono::steady_clock::now() < end;) continue;
+            if (!stop.requested()) _exit(4);
+            for (const auto end = seconds_from_now(1.5); std::chrono::steady_clock::now() < end;) continue;
+          }) == 3);
+  }
+
   TEST_CASE("former handlers come back") {
     static volatile std::sig_atomic_t seen = 0;
     const auto former = std::signal(SIGTERM, [](int) { seen = 1; });
