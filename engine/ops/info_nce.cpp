@@ -98,9 +98,10 @@ ContrastLoss pair_contrast(const Tensor& z, const PairContrastOptions& o) {
   check(z.rank() == 2 && z.dim(0) >= 4 && z.dim(0) % 2 == 0 && z.dim(1) >= 1,
         "[pair_contrast] got z {}, expected (2B, D) of two images or more: the first views, then the second",
         z.shape().text());
-  check(!o.labels || (o.labels.shape() == Shape{z.dim(0)} && o.labels.dtype() == DType::i32),
-        "[pair_contrast] got labels {}, expected i32 ({}), one a row", o.labels ? o.labels.shape().text() : "",
-        z.dim(0));
+  const int64_t images = z.dim(0) / 2;
+  check(!o.labels || (o.labels.shape() == Shape{images} && o.labels.dtype() == DType::i32),
+        "[pair_contrast] got labels {}, expected i32 ({}), one an image", o.labels ? o.labels.shape().text() : "",
+        images);
   check(o.beta >= 0 && o.tau_plus >= 0 && o.tau_plus < 1,
         "[pair_contrast] got β {} and τ⁺ {}, expected 0 or more, and 0 up to 1", o.beta, o.tau_plus);
   const bool hard = o.beta > 0 || o.tau_plus > 0;
@@ -117,7 +118,12 @@ ContrastLoss pair_contrast(const Tensor& z, const PairContrastOptions& o) {
                                    .beta = o.beta,
                                    .tau_plus = o.tau_plus};
   check_temperature("pair_contrast", form);
-  return contrast("pair_contrast", {z, {}, {}, o.labels, form});
+  Tensor labels;  // of both views
+  if (o.labels) {
+    labels = Tensor::empty({2 * images}, DType::i32, z.device());
+    for (int64_t v = 0; v < 2; ++v) labels.slice(v * images, (v + 1) * images).copy_from(o.labels);
+  }
+  return contrast("pair_contrast", {z, {}, {}, labels, form});
 }
 
 }  // namespace gestalt

@@ -31,7 +31,7 @@ struct PairContrastOptions {
   bool decoupled = false;         // the positive is not among what a row is told from (DCL, Yeh et al. 2022)
   double weight_temperature = 0;  // above 0: positives that are near already weigh less (DCLW's σ)
   double beta = 0, tau_plus = 0;  // hard negatives weigh more; share of negatives that are of the row's own class
-  Tensor labels = {};             // (2B) i32: all rows of one label are positives of each other (SupCon)
+  Tensor labels = {};             // (B) i32: all rows of one label are positives of each other (SupCon)
 };
 
 // mean over the rows of z (2B, D), where rows i and i + B are two views of one image: NT-Xent in the forms that

@@ -92,7 +92,7 @@ const AddRows rows([](std::vector<OpRow>& t) {
                  }});
   for (const int64_t count : {12, 150})
     t.push_back({.name = "pair_contrast labelled, of " + std::to_string(count),
-                 .inputs = {activation({count, 21}), indices({count}, 4)},
+                 .inputs = {activation({count, 21}), indices({count / 2}, 4)},
                  .f = [](In x) -> Out { return {pair_contrast(x[0], {.temperature = 0.2, .labels = x[1]}).loss}; }});
 });
 
