@@ -1,4 +1,5 @@
-// The terms of VICReg on a batch of embeddings: squared distance, hinge on deviations, off-diagonal covariance.
+// Losses on the statistics of a batch of embeddings: VICReg's squared distance, hinge on deviations and off-diagonal
+// covariance, and Barlow Twins' cross-correlation.
 #pragma once
 
 #include "kernels/launch.h"
@@ -80,6 +81,23 @@ inline Cost cost(const OffDiagonal& k) {
   return {.bytes = traffic(k.dim * k.dim, k.products, k.off_diagonal), .loss = true};
 }
 inline int64_t scratch_bytes(const OffDiagonal& k, Device) { return k.dim * size_of(DType::f64); }
+
+// With c = scale · products: loss = Σ_i (c_ii − 1)² + off_weight Σ_{i≠j} c_ij² (Zbontar et al. 2021, equation 1) and
+// slope = ∂loss/∂c, which may be products.
+struct CrossCorrelation {
+  In products;               // (dim, dim), the accumulator's dtype
+  Out slope;                 // (dim, dim), or absent
+  Out loss;                  // (1)
+  Out diagonal, redundancy;  // (1): the means of c_ii and of |c_ij| for i ≠ j
+  int64_t dim;
+  double scale, off_weight;
+};
+GESTALT_KERNEL(CrossCorrelation)
+inline Cost cost(const CrossCorrelation& k) {
+  return {.bytes = traffic(k.dim * k.dim, k.products, k.slope), .loss = true};
+}
+// Of each row its part of the loss, c_ii and Σ|c_ij|.
+inline int64_t scratch_bytes(const CrossCorrelation& k, Device) { return 3 * k.dim * size_of(DType::f64); }
 
 // y = factor[0] · scale · x, rounded to y's dtype.
 struct ScaleBy {

@@ -14,7 +14,7 @@ namespace gestalt::kernels {
 struct Knn {
   In queries;       // (query_count, dim)
   In bank;          // (bank_count, dim), dtype of the queries
-  In labels;        // (bank_count) i32 in [0, classes); others do not vote
+  In labels;        // (bank_count) i32 in [0, classes); others do not vote; absent: each row has its own index
   Out predictions;  // (query_count) i32
   int64_t query_count, bank_count, dim;
   int64_t k;  // 1 or more; with fewer rows in the bank, all vote
@@ -25,7 +25,7 @@ GESTALT_KERNEL(Knn)
 inline Cost cost(const Knn& k) {
   return {.flops = 2 * real(k.query_count) * real(k.bank_count) * real(k.dim),
           .bytes = traffic(k.query_count * k.dim, k.queries) + traffic(k.bank_count * k.dim, k.bank) +
-                   traffic(k.bank_count, k.labels) + traffic(k.query_count, k.predictions),
+                   (k.labels ? traffic(k.bank_count, k.labels) : 0) + traffic(k.query_count, k.predictions),
           .shape = fmt::format("{} of {}, {} wide", k.query_count, k.bank_count, k.dim)};
 }
 

@@ -1,6 +1,9 @@
 // SimCLR: two views of an image agree, against all other images of the batch.
-// Chen et al. 2020, "A simple framework for contrastive learning of visual representations", algorithm 1.
+// Chen et al. 2020, "A simple framework for contrastive learning of visual representations", algorithm 1. Other losses:
+// Yeh et al. 2022, "Decoupled contrastive learning" (dcl, dclw); Robinson et al. 2021, "Contrastive learning with hard
+// negative samples" (beta, tau-plus).
 #include "engine/ops/contrast.h"
+#include "engine/ops/info_nce.h"
 #include "models/heads.h"
 #include "tasks/training/image_method.h"
 
@@ -18,7 +21,12 @@ class Simclr : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("SimCLR");
-    f("temperature", temperature_, "softmax temperature of NT-Xent (τ)");
+    f("temperature", temperature_, "softmax temperature of the loss (τ)");
+    f("loss", loss_, "nt-xent; dcl: a positive is told from negatives alone; dclw: and weighs less when near already",
+      {"nt-xent", "dcl", "dclw"});
+    f("positive-temperature", positive_temperature_, "softmax temperature of dclw's weights (σ)");
+    f("beta", beta_, "how much more hard negatives weigh in nt-xent (β)");
+    f("tau-plus", tau_plus_, "share of negatives that are taken for the image's own class in nt-xent (τ⁺)");
     f("head-hidden", head_hidden_, "width of the projection head's hidden layers");
     f("head-out", head_out_, "width of the projection");
     f("head-layers", head_layers_, "linear layers of the projection head");
@@ -26,12 +34,15 @@ class Simclr : public ImageMethod {
   }
 
   void build_heads(Random& random) override {
+    check(loss_ == "nt-xent" || (beta_ == 0 && tau_plus_ == 0),
+          "[simclr] got --loss {} with --beta {} and --tau-plus {}, expected these with --loss nt-xent alone", loss_,
+          beta_, tau_plus_);
     head_ = MlpHead(encoder_->features(), head_hidden_, head_out_, head_layers_, head_norm_, random);
   }
 
   Loss loss(const Batch& batch, const StepInfo&) override {
     const Tensor h = encoder_->forward(batch.views[0], true);  // (2B, F)
-    return {nt_xent(head_(h, true), temperature_), h};
+    return {contrast(head_(h, true)), h};
   }
 
   void visit(Visitor& v) override {
@@ -40,7 +51,18 @@ class Simclr : public ImageMethod {
   }
 
  private:
-  double temperature_ = 0.5;
+  Tensor contrast(const Tensor& z) const {
+    if (loss_ == "nt-xent" && beta_ == 0 && tau_plus_ == 0) return nt_xent(z, temperature_);
+    return pair_contrast(z, {.temperature = temperature_,
+                             .decoupled = loss_ != "nt-xent",
+                             .weight_temperature = loss_ == "dclw" ? positive_temperature_ : 0,
+                             .beta = beta_,
+                             .tau_plus = tau_plus_})
+        .loss;
+  }
+
+  double temperature_ = 0.5, positive_temperature_ = 0.5, beta_ = 0, tau_plus_ = 0;
+  std::string loss_ = "nt-xent";
   int64_t head_hidden_ = 512, head_out_ = 128, head_layers_ = 2;
   bool head_norm_ = true;
   MlpHead head_;

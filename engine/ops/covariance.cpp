@@ -1,4 +1,4 @@
-// The terms of VICReg with their gradients.
+// Losses on the statistics of a batch with their gradients.
 #include "engine/ops/covariance.h"
 
 #include "engine/tensor/autograd.h"
@@ -102,6 +102,59 @@ Tensor covariance_loss(const Tensor& z) {
         dy.stream());
     return {dz};
   });
+}
+
+CrossCorrelationLoss cross_correlation(const Tensor& a, const Tensor& b, double off_weight) {
+  check_batch("cross_correlation", a);
+  check(a.shape() == b.shape() && a.dtype() == b.dtype(),
+        "[cross_correlation] got a {} {} and b {} {}, expected equal shapes and dtypes", name(a.dtype()),
+        a.shape().text(), name(b.dtype()), b.shape().text());
+  const int64_t rows = a.dim(0), dim = a.dim(1);
+  const double share = 1 / static_cast<double>(rows);
+  Tensor products = accumulators(a, {dim, dim});
+  CrossCorrelationLoss result{accumulators(a, {1}), accumulators(a, {1}), accumulators(a, {1})};
+  kernels::launch(kernels::Product{.a = a.in(),
+                                   .b = b.in(),
+                                   .bias = {},
+                                   .c = products.out(),
+                                   .m = dim,
+                                   .n = dim,
+                                   .k = rows,
+                                   .transpose_a = true},
+                  a.stream());
+  Tensor slope;
+  if (recording({a, b}))
+    slope = products.dtype() == a.dtype() ? products : Tensor::empty({dim, dim}, a.dtype(), a.device());
+  kernels::launch(kernels::CrossCorrelation{.products = products.in(),
+                                            .slope = slope ? slope.out() : Out{},
+                                            .loss = result.loss.out(),
+                                            .diagonal = result.diagonal.out(),
+                                            .redundancy = result.redundancy.out(),
+                                            .dim = dim,
+                                            .scale = share,
+                                            .off_weight = off_weight},
+                  a.stream());
+  const bool need_da = a.requires_grad(), need_db = b.requires_grad();
+  // ∂/∂a = b·slopeᵀ / N and ∂/∂b = a·slope / N.
+  const auto backward = [=, a = a.detach(), b = b.detach()](const Tensor& dy) -> Grads {
+    const auto through = [&](const Tensor& other, bool transposed) {
+      Tensor product = accumulators(other, other.shape()), d = like(other);
+      kernels::launch(kernels::Product{.a = other.in(),
+                                       .b = slope.in(),
+                                       .bias = {},
+                                       .c = product.out(),
+                                       .m = rows,
+                                       .n = dim,
+                                       .k = dim,
+                                       .transpose_b = transposed},
+                      dy.stream());
+      kernels::launch(kernels::ScaleBy{product.in(), dy.in(), d.out(), share, product.count()}, dy.stream());
+      return d;
+    };
+    return {need_da ? through(b, true) : Tensor(), need_db ? through(a, false) : Tensor()};
+  };
+  result.loss = record("cross_correlation", result.loss, {a, b}, backward);
+  return result;
 }
 
 }  // namespace gestalt

@@ -1,4 +1,4 @@
-// Losses on the statistics of a batch: the invariance, variance and covariance terms of VICReg.
+// Losses on the statistics of a batch: the invariance, variance and covariance terms of VICReg, and Barlow Twins' loss.
 #pragma once
 
 #include "engine/tensor/tensor.h"
@@ -18,5 +18,15 @@ Tensor variance_hinge(const Tensor& z, double target = 1, double eps = 1e-4);
 // Σ_{i≠j} C_ij² / D with the covariance C (D, D) of the columns of z (N, D), with 1/(N − 1); N is 2 or more. Takes
 // memory for C, which backward keeps in z's dtype, and for one copy of z.
 Tensor covariance_loss(const Tensor& z);
+
+struct CrossCorrelationLoss {
+  Tensor loss;
+  Tensor diagonal, redundancy;  // without history: the means of c_ii and of |c_ij| for i ≠ j
+};
+
+// Σ_i (c_ii − 1)² + off_weight Σ_{i≠j} c_ij² with c = aᵀ·b / N (D, D), for a and b (N, D) whose columns were brought to
+// mean 0 and deviation 1 by the caller: a batch norm without scale and shift (Zbontar et al. 2021, equation 1). Both
+// get gradients unless detached. Takes memory for c, which backward keeps in the dtype of a.
+CrossCorrelationLoss cross_correlation(const Tensor& a, const Tensor& b, double off_weight);
 
 }  // namespace gestalt

@@ -46,4 +46,24 @@ std::vector<int32_t> knn_predict(const Tensor& queries, const Tensor& bank, cons
   return std::vector<int32_t>(values, values + host.count());
 }
 
+Tensor nearest_rows(const Tensor& queries, const Tensor& bank) {
+  check(queries.rank() == 2 && bank.rank() == 2 && queries.dim(1) == bank.dim(1) && bank.dim(0) >= 1 &&
+            bank.dim(0) <= std::numeric_limits<int32_t>::max() && queries.dtype() == bank.dtype(),
+        "[nearest_rows] got queries {} {} and bank {} {}, expected (Q, D) and (N, D) in one dtype",
+        name(queries.dtype()), queries.shape().text(), name(bank.dtype()), bank.shape().text());
+  Tensor nearest = Tensor::empty({queries.dim(0)}, DType::i32, queries.device());
+  kernels::launch(kernels::Knn{.queries = queries.in(),
+                               .bank = bank.in(),
+                               .labels = {},
+                               .predictions = nearest.out(),
+                               .query_count = queries.dim(0),
+                               .bank_count = bank.dim(0),
+                               .dim = queries.dim(1),
+                               .k = 1,
+                               .temperature = 1,
+                               .classes = bank.dim(0)},
+                  queries.stream());
+  return nearest;
+}
+
 }  // namespace gestalt

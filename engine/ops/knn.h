@@ -16,4 +16,8 @@ namespace gestalt {
 std::vector<int32_t> knn_predict(const Tensor& queries, const Tensor& bank, const Tensor& labels, int64_t k,
                                  double temperature, int64_t classes);
 
+// (Q) i32: for each row of `queries` (Q, D) the row of `bank` (N, D) with the highest cosine similarity, the lowest of
+// equal ones. Neither gets a gradient; the result stays where they are, so that a captured step may hold it.
+Tensor nearest_rows(const Tensor& queries, const Tensor& bank);
+
 }  // namespace gestalt

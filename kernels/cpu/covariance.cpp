@@ -1,4 +1,4 @@
-// The terms of VICReg on the CPU.
+// Losses on the statistics of a batch on the CPU.
 #include "kernels/covariance.h"
 
 #include <cmath>
@@ -154,6 +154,47 @@ void run(const OffDiagonal& k, Stream stream) {
         });
       });
       k.loss.as<S>()[0] = static_cast<S>(total(partial, k.dim) / static_cast<double>(k.dim));
+    }
+  });
+}
+
+void run(const CrossCorrelation& k, Stream stream) {
+  dispatch_float(k.products.dtype, [&](auto tag) {
+    using S = decltype(tag);
+    if constexpr (std::is_same_v<S, BFloat16>) {
+      fail("[cross_correlation] got products of bf16, expected them in their accumulator's dtype");
+    } else {
+      const S* products = k.products.as<S>();
+      const S scale = static_cast<S>(k.scale), slope_by = static_cast<S>(2 * k.off_weight * k.scale);
+      auto* losses = static_cast<double*>(stream.scratch);
+      double *diagonals = losses + k.dim, *magnitudes = diagonals + k.dim;
+      dispatch_float(k.slope ? k.slope.dtype : k.products.dtype, [&](auto written) {
+        using T = decltype(written);
+        T* to = k.slope.as<T>();
+        parallel_ranges(k.dim, row_grain(k.dim), [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const S* row = products + i * k.dim;
+            double squares = 0, magnitude = 0;
+#pragma omp simd reduction(+ : squares, magnitude)
+            for (int64_t j = 0; j < k.dim; ++j) {
+              const double c = j == i ? 0.0 : static_cast<double>(scale * row[j]);
+              squares += c * c;
+              magnitude += std::abs(c);
+            }
+            const double c_ii = static_cast<double>(scale * row[i]);
+            losses[i] = (c_ii - 1) * (c_ii - 1) + k.off_weight * squares;
+            diagonals[i] = c_ii;
+            magnitudes[i] = magnitude;
+            if (!to) continue;
+            write_range(to + i * k.dim, 0, k.dim, [=](int64_t j) { return slope_by * row[j]; });
+            to[i * k.dim + i] = static_cast<T>(static_cast<S>(2 * (c_ii - 1)));
+          }
+        });
+      });
+      k.loss.as<S>()[0] = static_cast<S>(total(losses, k.dim));
+      k.diagonal.as<S>()[0] = static_cast<S>(total(diagonals, k.dim) / real(k.dim));
+      k.redundancy.as<S>()[0] =
+          static_cast<S>(total(magnitudes, k.dim) / real(k.dim * std::max<int64_t>(1, k.dim - 1)));
     }
   });
 }

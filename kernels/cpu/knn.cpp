@@ -87,9 +87,10 @@ void unit_rows(const T* x, int64_t count, int64_t padded, int64_t dim, S* unit) 
 template <class S>
 int32_t vote(std::span<const Neighbour<S>> nearest, const Knn& k, std::vector<double>& weight) {
   const int32_t* labels = k.labels.as<int32_t>();
+  if (!labels && nearest.size() == 1) return nearest[0].index;
   std::fill(weight.begin(), weight.end(), 0.0);
   for (const Neighbour<S>& n : nearest) {
-    const int32_t label = labels[n.index];
+    const int32_t label = labels ? labels[n.index] : n.index;
     // Relative to the nearest one's, so that no temperature overflows.
     if (label >= 0 && label < k.classes)
       weight[label] += std::exp((static_cast<double>(n.similarity) - nearest[0].similarity) / k.temperature);

@@ -1,4 +1,5 @@
-// The terms of VICReg on CUDA: a block a strip of columns for statistics, a block a row for the covariance matrix.
+// Losses on the statistics of a batch on CUDA: a block a strip of columns for statistics, a block a row for the
+// covariance matrix.
 #include "kernels/covariance.h"
 
 #include "kernels/cuda/columns.cuh"
@@ -116,6 +117,31 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x == 0) partial[row] = sum;
 }
 
+// `to` may be `products`: an element is written by the thread that read it.
+template <class T>
+__global__ void __launch_bounds__(threads) cross_correlation_kernel(const float* products, T* to, double* losses,
+                                                                    int64_t dim, float scale, double off_weight) {
+  const int64_t row = blockIdx.x;
+  const auto slope_by = static_cast<float>(2 * off_weight * scale);
+  const float c_ii = scale * products[row * dim + row];
+  __syncthreads();  // the diagonal is read by all before one writes there
+  double squares = 0, magnitude = 0;
+#pragma unroll 4
+  for (int64_t j = threadIdx.x; j < dim; j += threads) {
+    const float product = products[row * dim + j], c = j == row ? 0.0f : scale * product;
+    squares += static_cast<double>(c) * static_cast<double>(c);
+    magnitude += static_cast<double>(fabsf(c));
+    if (to) to[row * dim + j] = static_cast<T>(j == row ? 2 * (c_ii - 1) : slope_by * product);
+  }
+  squares = block_sum(squares);
+  magnitude = block_sum(magnitude);
+  if (threadIdx.x != 0) return;
+  const double off = static_cast<double>(c_ii) - 1;
+  losses[row] = off * off + off_weight * squares;
+  losses[dim + row] = c_ii;
+  losses[2 * dim + row] = magnitude;
+}
+
 template <class T>
 __global__ void __launch_bounds__(threads)
     scale_by_kernel(const float* x, const float* factor, T* y, double scale, int64_t count) {
@@ -123,8 +149,8 @@ __global__ void __launch_bounds__(threads)
   grid_stride(count, [&](int64_t i) { y[i] = static_cast<T>(by * x[i]); });
 }
 
-void join_squares(Stream stream, Out loss, int64_t partials, double scale) {
-  launch_kernel(join_squares_kernel, 1, threads, 0, stream, static_cast<const double*>(stream.scratch),
+void join_squares(Stream stream, Out loss, int64_t partials, double scale, int64_t from = 0) {
+  launch_kernel(join_squares_kernel, 1, threads, 0, stream, static_cast<const double*>(stream.scratch) + from,
                 loss.as<float>(), partials, scale);
 }
 
@@ -184,6 +210,17 @@ void run(const OffDiagonal& k, Stream stream) {
                   k.off_diagonal.as<T>(), static_cast<double*>(stream.scratch), k.dim, k.scale);
   });
   join_squares(stream, k.loss, k.dim, 1 / static_cast<double>(k.dim));
+}
+
+void run(const CrossCorrelation& k, Stream stream) {
+  dispatch_cuda(k.slope ? k.slope.dtype : k.products.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    launch_kernel(cross_correlation_kernel<T>, static_cast<unsigned>(k.dim), threads, 0, stream, k.products.as<float>(),
+                  k.slope.as<T>(), static_cast<double*>(stream.scratch), k.dim, k.scale, k.off_weight);
+  });
+  join_squares(stream, k.loss, k.dim, 1);
+  join_squares(stream, k.diagonal, k.dim, 1 / real(k.dim), k.dim);
+  join_squares(stream, k.redundancy, k.dim, 1 / real(k.dim * std::max<int64_t>(1, k.dim - 1)), 2 * k.dim);
 }
 
 void run(const ScaleBy& k, Stream stream) {

@@ -70,28 +70,6 @@ __device__ __forceinline__ void load_units(const Work<T>& w, T* to, int64_t firs
                                           w.padded_rows - first, w.pitch);
 }
 
-// The warp's products of the tiles' rows.
-template <class Tile, class T>
-__device__ __forceinline__ void multiply_tiles(typename Tile::Sums& s, const T* row_tile, const T* columns) {
-  using F = Fragments<T>;
-#pragma unroll 2
-  for (int k = 0; k < Tile::dim; k += F::depth) {
-    typename F::A a[Tile::row_fragments];
-#pragma unroll
-    for (int m = 0; m < Tile::row_fragments; ++m)
-      a[m] = F::load_a(row_tile + (Tile::row_at() + 16 * m) * Tile::pitch + k, Tile::pitch);
-#pragma unroll
-    for (int n = 0; n < Tile::column_pairs; ++n) {
-      typename F::B b[2];
-      F::load_b(b, columns + (Tile::column_at() + 16 * n) * Tile::pitch + k, Tile::pitch);
-#pragma unroll
-      for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) F::multiply(s[m][2 * n + i], a[m], b[i]);
-    }
-  }
-}
-
 // Calls f(m, half, n, element of the pair, e^(s/τ − offset)) for the similarities of the warp.
 template <class Tile, class T, class F>
 __device__ __forceinline__ void each_exponential(const Work<T>& w, const typename Tile::Sums& s, F&& f) {

@@ -1,4 +1,4 @@
-// The tiles that NT-Xent walks its matrix in, by dtype, width of the rows and shared memory of the device.
+// The tiles that contrastive losses walk their matrix in, by dtype, width of the rows and shared memory of the device.
 #pragma once
 
 #include "kernels/cuda/fragment.cuh"
@@ -59,6 +59,28 @@ template <>
 struct TilesFor<float, 512> {
   using Type = Choice<Tile<float, 512, 64, 32, 1>, Tile<float, 512, 32, 32, 1, 2>>;
 };
+
+// The warp's products of the tiles' rows.
+template <class Tile, class T>
+__device__ __forceinline__ void multiply_tiles(typename Tile::Sums& s, const T* row_tile, const T* columns) {
+  using F = Fragments<T>;
+#pragma unroll 2
+  for (int k = 0; k < Tile::dim; k += F::depth) {
+    typename F::A a[Tile::row_fragments];
+#pragma unroll
+    for (int m = 0; m < Tile::row_fragments; ++m)
+      a[m] = F::load_a(row_tile + (Tile::row_at() + 16 * m) * Tile::pitch + k, Tile::pitch);
+#pragma unroll
+    for (int n = 0; n < Tile::column_pairs; ++n) {
+      typename F::B b[2];
+      F::load_b(b, columns + (Tile::column_at() + 16 * n) * Tile::pitch + k, Tile::pitch);
+#pragma unroll
+      for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+        for (int i = 0; i < 2; ++i) F::multiply(s[m][2 * n + i], a[m], b[i]);
+    }
+  }
+}
 
 // Calls f(Tile) with the first tile that fits, or the last.
 template <class F, class First, class... Rest>

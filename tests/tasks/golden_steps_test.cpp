@@ -74,6 +74,7 @@ Batch golden_batch(const Method& method, const json& record, Device device) {
     std::vector<int32_t> samples;
     for (int32_t i = 0; i < count; ++i) samples.push_back(i);
     batch.samples = Tensor::from(samples, {count}).to(device);
+    if (wants.labels) batch.labels = Tensor::from(record.at("labels").get<std::vector<int32_t>>(), {count}).to(device);
     return batch;
   }
   const int64_t length = record.at("length"), vocabulary = record.at("vocabulary");

@@ -54,6 +54,24 @@ const AddRows statistics([](std::vector<OpRow>& t) {
                .bench_inputs = {activation({2048, 2048})},
                .bench_bytes = 10.0 * 2048 * 2048 * 4,
                .bench_flops = 4.0 * 2048 * 2048 * 2048});
+  t.push_back({.name = "cross_correlation",
+               .inputs = {activation({9, 7}), activation({9, 7})},
+               .f = [](In x) -> Out { return {cross_correlation(x[0], x[1], 0.3).loss}; },
+               .bad = {[] {
+                         cross_correlation(zeros({1, 4}), zeros({1, 4}), 1);
+                       },
+                       [] {
+                         cross_correlation(zeros({4, 3}), zeros({4, 4}), 1);
+                       },
+                       [] {
+                         cross_correlation(zeros({4, 4}), Tensor::zeros({4, 4}, DType::bf16), 1);
+                       }},
+               .bench_inputs = {activation({2048, 2048}), activation({2048, 2048})},
+               .bench_bytes = 9.0 * 2048 * 2048 * 4,
+               .bench_flops = 6.0 * 2048 * 2048 * 2048});
+  t.push_back({.name = "cross_correlation wide, with a detached side",
+               .inputs = {activation({12, 300}), constant({12, 300})},
+               .f = [](In x) -> Out { return {cross_correlation(x[0], x[1], 0.01).loss}; }});
   t.push_back({.name = "covariance_loss wide", .inputs = {activation({12, 70})}, .f = [](In x) -> Out {
                  return {covariance_loss(x[0])};
                }});

@@ -1,9 +1,11 @@
-// VICReg's terms and soft cross-entropy against PyTorch, on one thread and on three, inside a captured graph.
+// VICReg's terms, Barlow Twins' loss and soft cross-entropy against PyTorch, on one thread and on three, inside a
+// captured graph.
 #include <doctest/doctest.h>
 #include <omp.h>
 
 #include <functional>
 
+#include "engine/ops/batch_norm.h"
 #include "engine/ops/covariance.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/product.h"
@@ -61,6 +63,17 @@ TEST_CASE("statistics: the terms of VICReg and their gradients equal PyTorch's")
                golden("vicreg_not_halved"));
 }
 
+TEST_CASE("statistics: Barlow Twins' loss, its health terms and gradients equal PyTorch's") {
+  Records r;
+  const Tensor one = Tensor::full({6}, 1, DType::f64), zero = Tensor::zeros({6}, DType::f64);
+  const auto standard = [&](const Tensor& x) { return batch_norm(x, one, zero, zero.clone(), one.clone()); };
+  const auto [loss, diagonal, redundancy] = cross_correlation(standard(r.a), standard(r.b), 0.0051);
+  const std::vector<double> health = golden_values("contrast.json", "barlow_health");
+  CHECK(diagonal.item() == doctest::Approx(health[0]).epsilon(1e-9));
+  CHECK(redundancy.item() == doctest::Approx(health[1]).epsilon(1e-9));
+  check_golden(loss, {r.a, r.b}, golden_values("contrast.json", "barlow"));
+}
+
 TEST_CASE("statistics: soft_cross_entropy, its health terms and gradients equal PyTorch's") {
   const Records rows, views, crops, given, weighted;
   const auto by_rows =
@@ -101,7 +114,8 @@ TEST_CASE("statistics: losses are bitwise the same on one thread and on three") 
   const auto run = [&](int count) {
     const Threads threads(count);
     Tensor z = x.clone().require_grad();
-    const Tensor terms = add(add(mean_squared(z, y), variance_hinge(z)), covariance_loss(z));
+    const Tensor terms =
+        add(add(add(mean_squared(z, y), variance_hinge(z)), covariance_loss(z)), cross_correlation(z, y, 0.01).loss);
     const auto soft = soft_cross_entropy(z, y.slice(0, 200), 100, {.centre = centre});
     add(terms, soft.loss).backward();
     Tensor moved = centre.clone();

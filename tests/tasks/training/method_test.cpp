@@ -28,6 +28,12 @@ bool same_bits(const std::string& a, const std::string& b) {
   return true;
 }
 
+bool has_queue(const std::string& folder) {
+  for (const NamedTensor& t : read_safetensors(folder + "/checkpoint.safetensors").tensors)
+    if (t.name == "method.queue.rows") return true;
+  return false;
+}
+
 std::vector<double> column_loss(const std::string& folder) {
   std::ifstream file(folder + "/metrics.csv");
   std::string line;
@@ -109,7 +115,9 @@ TEST_CASE("every method: an interrupted run resumes bit for bit, and the loss fa
     const std::vector<double> losses = check_resumes(scratch / entry.name, [&] { return tiny_method(entry.name); });
     // A loss that is the sum of what is to be learned and of its target's entropy (kl) may rise with the latter.
     const std::string metrics = read_text(scratch / entry.name + "-whole/metrics.csv");
-    if (metrics.find(",kl,") == std::string::npos) CHECK(losses.back() < losses.front());
+    // So may one against a queue, while keys that differ little replace the random rows that it begins with.
+    if (metrics.find(",kl,") == std::string::npos && !has_queue(scratch / entry.name + "-whole"))
+      CHECK(losses.back() < losses.front());
   }
 }
 

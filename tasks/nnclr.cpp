@@ -1,0 +1,93 @@
+// NNCLR: the nearest of a queue of embeddings stands for a view, and is to be told from the batch's other neighbours.
+// Dwibedi et al. 2021, "With a little help from my friends: nearest-neighbor contrastive learning of visual
+// representations", equations 2 to 5.
+#include "engine/data/images/views.h"
+#include "engine/nn/queue.h"
+#include "engine/ops/info_nce.h"
+#include "engine/ops/knn.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/rows.h"
+#include "engine/ops/tokens.h"
+#include "engine/tensor/autograd.h"
+#include "models/heads.h"
+#include "tasks/training/image_method.h"
+
+namespace gestalt {
+namespace {
+
+// Both orders of the views, averaged; neighbours are rows and predictions columns of the softmax. The queue takes the
+// first view's embeddings, after they were used. Each view passes batch norm by itself.
+class Nnclr : public ImageMethod {
+ public:
+  Nnclr() {
+    run.batch = 256;
+    optimizer.kind = "lars";
+    optimizer.rate = 0.4;
+    optimizer.decay = 1e-5;
+    optimizer.clip_local = true;
+    optimizer.warmup_epochs = 10;
+    augment.saturation = 0.2;
+  }
+
+  void own_fields(Fields& f) override {
+    f.title("NNCLR");
+    second_.fields(f);
+    f("temperature", temperature_, "softmax temperature (τ)");
+    f("queue", queue_length_, "embeddings that neighbours are looked for among; a multiple of the batch");
+    f("head-hidden", head_hidden_, "width of the projector's hidden layers");
+    f("head-out", head_out_, "width of the embedding");
+    f("head-layers", head_layers_, "linear layers of the projector");
+    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer");
+  }
+
+  std::vector<ViewGroup> views() const override {
+    return {{{augment.parameters(), second_.of(augment).parameters()}, image_size}};
+  }
+
+  void build_heads(Random& random) override {
+    check_queue("nnclr", queue_length_, run.batch, run.batch, images().pretrain->size());
+    projector_ = MlpHead(encoder_->features(), head_hidden_, head_out_, head_layers_, true, random, true);
+    predictor_ = MlpHead(head_out_, predictor_hidden_, head_out_, 2, true, random);
+    queue_ = Queue(queue_length_, head_out_, random);
+  }
+
+  Loss loss(const Batch& batch, const StepInfo&) override {
+    Tensor z[2], p[2];  // (B, head_out)
+    for (int v = 0; const Tensor& view : split_views(batch.views[0], 2)) {
+      z[v] = projector_(encoder_->forward(view, true), true);
+      p[v] = predictor_(z[v], true);
+      ++v;
+    }
+    const ContrastLoss one = info_nce(neighbours(z[0]), p[1], {.temperature = temperature_});
+    const ContrastLoss other = info_nce(neighbours(z[1]), p[0], {.temperature = temperature_});
+    const Tensor total = scale(add(one.loss, other.loss), 0.5);
+    const NoGrad off;
+    queue_.push(normalize(z[0].detach()));
+    return {total, z[0], {{"accuracy", scale(add(one.accuracy, other.accuracy), 0.5)}}};
+  }
+
+  void visit(Visitor& v) override {
+    ImageMethod::visit(v);
+    v("projector", projector_);
+    v("predictor", predictor_);
+    v.state("queue", queue_);
+  }
+
+ private:
+  Tensor neighbours(const Tensor& z) const {
+    const NoGrad off;
+    return embedding(queue_.rows(), nearest_rows(z.detach().to(DType::f32), queue_.rows()), z.dtype());
+  }
+
+  double temperature_ = 0.2;
+  int64_t queue_length_ = 16384, head_hidden_ = 2048, head_out_ = 256, head_layers_ = 2, predictor_hidden_ = 4096;
+  SecondViewOptions second_{.solarize = 0.2};
+  MlpHead projector_, predictor_;
+  Queue queue_;
+};
+
+const RegisterMethod<Nnclr> nnclr(
+    "nnclr", "NNCLR (Dwibedi et al. 2021): the nearest of a queue stands for a view and agrees with the other's");
+
+}  // namespace
+}  // namespace gestalt
