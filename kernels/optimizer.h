@@ -14,9 +14,10 @@ struct Segment {
   float rate_scale = 1;        // multiplies the learning rate, for layer-wise decay
   float decay_scale = 1;       // multiplies the weight decay
   int32_t adapt = 0;           // 1: LARS scales its rate by ‖w‖/‖g‖
-  int64_t first_step = 0;      // steps before this one leave weights and moments alone
+  int32_t elsewhere = 0;       // 1: another optimizer's; this one leaves weights and moments alone
+  int64_t first_step = 0;      // and so it does at steps before this one
 
-  GESTALT_HOST_DEVICE bool frozen(int64_t step) const { return step < first_step; }
+  GESTALT_HOST_DEVICE bool frozen(int64_t step) const { return elsewhere || step < first_step; }
 };
 
 // What an update is told anew at each step.

@@ -47,6 +47,7 @@ ParameterArena::ParameterArena(Module& module, Device device, DType compute,
     check(p.tensor.dtype() == DType::f32, "[arena] got {} in {}, expected f32", p.name, name(p.tensor.dtype()));
     layout.push_back({.begin = size, .end = size + p.tensor.count(), .adapt = p.tensor.rank() > 1});
     names.push_back(p.name);
+    shapes.push_back(p.tensor.shape());
     size += aligned_count(p.tensor.count());
   }
   weights = Tensor::zeros({size}, DType::f32, device);
@@ -82,6 +83,11 @@ void ParameterArena::factors(const std::function<PartFactors(const std::string&)
 
 void ParameterArena::decay_all() {
   decay_all_ = true;
+  lay_out_factors();
+}
+
+void ParameterArena::leave_to_another(size_t part) {
+  layout[part].elsewhere = 1;
   lay_out_factors();
 }
 

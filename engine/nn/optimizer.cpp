@@ -1,4 +1,4 @@
-// SGD, LARS and AdamW as launches over the arena.
+// SGD, LARS, AdamW and Muon as launches over the arena.
 #include "engine/nn/optimizer.h"
 
 #include <cmath>
@@ -7,7 +7,8 @@ namespace gestalt {
 
 void OptimizerOptions::fields(Fields& f) {
   f.title("Optimizer");
-  f("optimizer", kind, "sgd, lars or adamw", {"sgd", "lars", "adamw"});
+  f("optimizer", kind, "sgd, lars, adamw, or muon: hidden matrices by Muon, the rest by adamw",
+    {"sgd", "lars", "adamw", "muon"});
   f("lr", rate, "learning rate, for a batch of 256 unless --lr-scaling is none");
   f("lr-scaling", rate_scaling, "batch: the rate used is lr · batch / 256; none: it is lr", {"batch", "none"});
   f("momentum", momentum, "momentum of sgd and lars");
@@ -16,6 +17,7 @@ void OptimizerOptions::fields(Fields& f) {
   f("decay-all", decay_all, "biases and norm parameters decay too");
   f("trust", trust, "LARS's trust coefficient (η)");
   f("clip-local", clip_local, "LARS: keep the local rate at or under the global one");
+  f("muon-momentum", muon_momentum, "momentum of muon's matrices");
   f("beta1", beta1, "adamw: decay of the first moment");
   f("beta2", beta2, "adamw: decay of the second moment");
   f("epsilon", epsilon, "adamw: added to the root of the second moment");
@@ -40,18 +42,22 @@ Schedule decay_schedule(const OptimizerOptions& options, int64_t total_steps) {
 }
 
 Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : arena_(arena), options_(options) {
-  check(options.kind == "sgd" || options.kind == "lars" || options.kind == "adamw",
-        "[optimizer] got kind '{}', expected sgd, lars or adamw", options.kind);
+  const bool muon = options.kind == "muon";
+  check(options.kind == "sgd" || options.kind == "lars" || options.kind == "adamw" || muon,
+        "[optimizer] got kind '{}', expected sgd, lars, adamw or muon", options.kind);
+  check(!muon || !options.clip_each,
+        "[optimizer] got --clip-each with muon, which makes each matrix's update one size");
   check(options.kind != "lars" || options.trust > 0, "[optimizer] got --trust {}, expected more than 0", options.trust);
   check(!options.clip_each || options.clip > 0, "[optimizer] got --clip-each and --clip {}, expected more than 0",
         options.clip);
   const Device device = arena.weights.device();
   first_ = Tensor::zeros({arena.size()}, DType::f32, device);
-  if (options.kind == "adamw") second_ = Tensor::zeros({arena.size()}, DType::f32, device);
+  if (options.kind == "adamw" || muon) second_ = Tensor::zeros({arena.size()}, DType::f32, device);
   squared_norm_ = Tensor::zeros({2}, DType::f64).to(device);
   if (options.kind == "lars" || options.clip_each)
     norms_ = Tensor::zeros({2 * static_cast<int64_t>(arena.layout.size())}, DType::f64).to(device);
   if (options.decay_all) arena.decay_all();
+  if (muon) muon_.emplace(arena, options.muon_momentum, options.clip);
 }
 
 void Optimizer::step(double rate, double decay) {
@@ -62,7 +68,7 @@ void Optimizer::step(double rate, double decay) {
 void Optimizer::begin_step(double rate, double decay) {
   kernels::UpdateNumbers numbers{.rate = static_cast<float>(rate), .decay = static_cast<float>(decay), .step = steps};
   ++steps;
-  if (options_.kind == "adamw") {
+  if (second_) {
     const kernels::BiasCorrection correct =
         kernels::bias_correction(static_cast<float>(options_.beta1), static_cast<float>(options_.beta2), steps);
     numbers.correct1 = correct.first;
@@ -87,7 +93,8 @@ void Optimizer::update() {
                                           .norms = norms_.out()},
                     stream);
   }
-  if (options_.kind == "adamw") {
+  if (muon_) muon_->update(first_, squared_norm_, numbers_.get());
+  if (second_) {
     kernels::launch(kernels::AdamwStep{.weights = arena_.weights.out(),
                                        .first = first_.out(),
                                        .second = second_.out(),

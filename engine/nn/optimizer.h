@@ -1,17 +1,18 @@
 // Optimizers over an arena, and their schedules.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "engine/nn/arena.h"
+#include "engine/nn/muon.h"
 #include "engine/nn/schedule.h"
 #include "engine/run/fields.h"
 
 namespace gestalt {
 
 struct OptimizerOptions {
-  std::string kind = "sgd";  // sgd, lars, adamw
+  std::string kind = "sgd";  // sgd, lars, adamw, muon
   double rate = 0.03;
   std::string rate_scaling = "batch";  // the rate used is rate · batch / 256; "none": it is rate
   double momentum = 0.9, decay = 5e-4;
@@ -19,6 +20,7 @@ struct OptimizerOptions {
   bool decay_all = false;  // biases and norm parameters decay too
   double trust = 0.02;     // LARS's η
   bool clip_local = false;
+  double muon_momentum = 0.95;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double clip = 0;           // largest gradient norm; 0: not clipped
   bool clip_each = false;    // of each tensor's gradient by itself instead of all together
@@ -53,6 +55,7 @@ class Optimizer {
  private:
   ParameterArena& arena_;
   OptimizerOptions options_;
+  std::optional<Muon> muon_;
   Tensor first_, second_;  // moments, (size)
   Tensor squared_norm_;    // (2) f64
   Tensor norms_;           // LARS and clip_each: (2·segments) f64
