@@ -18,10 +18,10 @@ class Simclr : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("SimCLR");
-    f("temperature", temperature_, "softmax temperature of NT-Xent (τ)");
-    f("head-hidden", head_hidden_, "width of the projection head's hidden layers");
-    f("head-out", head_out_, "width of the projection");
-    f("head-layers", head_layers_, "linear layers of the projection head");
+    f("temperature", temperature_, "softmax temperature of NT-Xent (τ)", at_least(0.0137));
+    f("head-hidden", head_hidden_, "width of the projection head's hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projection head", between(1, 1000));
     f("head-norm", head_norm_, "batch norm in the projection head");
   }
 
