@@ -218,6 +218,26 @@ TEST_CASE("files that are no GPT-2 are refused") {
   }
 }
 
+TEST_CASE("GPT files: a head that is the token table is taken, one of its own is refused and never dropped") {
+  TemporaryFolder folder;
+  const std::string path = folder / "model.safetensors";
+  std::vector<NamedTensor> tensors = read_safetensors(golden + "model.safetensors").tensors;
+  const Tensor table = read_safetensors(golden + "model.safetensors").at("transformer.wte.weight");
+  const std::string untied = R"({"model_type": "gpt2", "n_head": 3, "tie_word_embeddings": false})";
+  write_file_atomically(folder / "config.json", untied);
+  write_safetensors(path, tensors);
+  CHECK_THROWS_WITH_AS(load_gpt(path), doctest::Contains("has no lm_head.weight"), Error);
+  tensors.push_back({"lm_head.weight", table.clone()});
+  write_safetensors(path, tensors);
+  CHECK(load_gpt(path).model->vocabulary() == table.dim(0));
+  tensors.back().tensor.data<float>()[5] += 1e-3f;
+  for (const std::string& config : {untied, std::string(R"({"model_type": "gpt2", "n_head": 3})")}) {
+    write_file_atomically(folder / "config.json", config);
+    write_safetensors(path, tensors);
+    CHECK_THROWS_WITH_AS(load_gpt(path), doctest::Contains("an output head of its own"), Error);
+  }
+}
+
 TEST_CASE("dropout sites: one mask a site and batch") {
   const auto dropout_of = [](int64_t batch) {
     DropoutSites drop{0.5, 1, static_cast<uint64_t>(batch)};
