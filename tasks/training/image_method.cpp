@@ -13,7 +13,7 @@ namespace gestalt {
 
 void ImageMethod::modality_fields(Fields& f) {
   f.title("Encoder and views");
-  f("size", image_size, "side of the views in pixels; 0: the data's own");
+  f("size", image_size, "side of the views in pixels; 0: the data's own", between(0, 16384));
   model.fields(f);
   f.title("Augmentation");
   augment.fields(f);

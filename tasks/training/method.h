@@ -61,6 +61,8 @@ class Method : public Module {
   virtual Wants wants() const = 0;
   virtual std::unique_ptr<Feed> open() = 0;  // opens the data that `run` names
   virtual void build(Random& random) = 0;    // makes the modules; the data is open
+  // The smallest batch that the loss has a meaning for.
+  virtual int64_t least_batch() const { return 1; }
   // Once, before the first step: what changes along the run, and who follows whom.
   virtual void plan(Plan&) {}
   // Enqueues the same device work at each step, all that changes being in `batch`, `info.batch` and Scheduled numbers:

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/data/images/sources.h"
+#include "engine/run/checksum.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -148,6 +149,11 @@ class FolderSet : public ImageSet {
                        note_);
   }
   bool resident() const override { return false; }
+  uint64_t checksum() const override {
+    Checksum sum;
+    for (const std::string& file : files_) sum.add(file).add(static_cast<uint64_t>(file_bytes(root_ + "/" + file)));
+    return sum.value();
+  }
 
   Image decode(int64_t index) const override {
     const std::string& file = files_[static_cast<size_t>(index)];

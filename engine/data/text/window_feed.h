@@ -17,6 +17,7 @@ class WindowFeed : public Feed {
   int64_t items_per_step() const override { return batch_ * batches_.length(); }
   std::string item() const override { return "tokens"; }
   std::string describe() const override;
+  DataIdentity identity() const override;
 
  private:
   TokenBatches batches_;
