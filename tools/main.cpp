@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <new>
+#include <stdexcept>
 #include <system_error>
 
 #include "kernels/check.h"
@@ -30,6 +31,9 @@ int run(CLI::App& app, int argc, char** argv) {
     complain(error.what());
     return 1;
   } catch (const std::bad_alloc&) {
+    complain("out of memory; a smaller --batch needs less");
+    return 1;
+  } catch (const std::length_error&) {  // of a container that would be larger than any memory
     complain("out of memory; a smaller --batch needs less");
     return 1;
   } catch (const std::system_error& error) {

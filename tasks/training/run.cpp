@@ -44,6 +44,7 @@ class Run {
  private:
   void begin();
   void go_on();
+  DataIdentity identity() const;
   void compare_data(int64_t step);
   void say_what_runs();
   void step();
@@ -123,7 +124,7 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
 
 void Run::begin() {
   std::error_code ignored;
-  origin_ = {.data = feed_->identity(), .folder = std::filesystem::current_path(ignored).string()};
+  origin_ = {.data = identity(), .folder = std::filesystem::current_path(ignored).string()};
   folder_.emplace(RunFolder::create(settings_.out, method_.name()));
   folder_->write_config(config_of(method_));
 }
@@ -148,8 +149,14 @@ void Run::go_on() {
   seconds_before_ = state_.seconds;
 }
 
+DataIdentity Run::identity() const {
+  DataIdentity all = feed_->identity();
+  for (auto& entry : method_.held_out_identity()) all.push_back(std::move(entry));
+  return all;
+}
+
 void Run::compare_data(int64_t step) {
-  const DataIdentity now = feed_->identity();
+  const DataIdentity now = identity();
   const std::string differences = differences_of(origin_.data, now);
   if (differences.empty()) return;
   const std::string text = fmt::format("{} is not what the run began with: {}", method_.run.data, differences);

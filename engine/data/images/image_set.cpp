@@ -92,8 +92,10 @@ uint64_t ImageSet::checksum() const {
   Checksum sum;
   if (!resident()) {
     for (int64_t i = 0; i < size(); i += std::max<int64_t>(1, size() / 64)) {
-      const Image image = decode(i);
-      sum.add(image.pixels.data(), image.pixels.size());
+      try {
+        const Image image = decode(i);
+        sum.add(image.pixels.data(), image.pixels.size());
+      } catch (const DamagedImage& damaged) { sum.add(damaged.damage.file); }
     }
     return sum.value();
   }

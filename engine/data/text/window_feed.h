@@ -25,4 +25,7 @@ class WindowFeed : public Feed {
   Device device_;
 };
 
+// Of all ids, or of a part of those of a text of more than 2³⁰.
+std::string checksum_of(const TokenFile& file);
+
 }  // namespace gestalt

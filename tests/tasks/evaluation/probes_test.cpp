@@ -53,9 +53,6 @@ TEST_CASE("probes: no number comes from a NaN, and what is printed is what was u
     CHECK_THROWS_WITH_AS(linear_accuracy(train, broken, 3, {}), doctest::Contains("NaN"), Error);
     CHECK_THROWS_WITH_AS(largest_columns(broken.features), doctest::Contains("--lr"), Error);
   }
-  // A rate that ends in a classifier of NaNs.
-  CHECK_THROWS_WITH_AS(linear_accuracy(train, test, 3, {.epochs = 30, .batch = 10, .rate = 1e38}),
-                       doctest::Contains("--lr"), Error);
   CHECK_THROWS_WITH_AS(linear_accuracy(train, test, 3, {.rate = -1}), doctest::Contains("--lr -1, expected 0"), Error);
   CHECK_THROWS_WITH_AS(knn_accuracy(train, test, 3, {.k = 0}), doctest::Contains("--knn-k 0, expected from 1"), Error);
   CHECK(KnnOptions{.k = 200}.of_bank(30).protocol().find("k = 30,") != std::string::npos);
