@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -35,6 +36,9 @@ int run(CLI::App& app, int argc, char** argv) {
     return 1;
   } catch (const std::length_error&) {  // of a container that would be larger than any memory
     complain("out of memory; a smaller --batch needs less");
+    return 1;
+  } catch (const std::filesystem::filesystem_error& error) {
+    complain(fmt::format("[file] '{}': {}", error.path1().string(), error.code().message()));
     return 1;
   } catch (const std::system_error& error) {
     complain(std::ferror(stdout) ? fmt::format("cannot write the output: {}", error.code().message()) : error.what());

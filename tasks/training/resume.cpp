@@ -9,6 +9,8 @@
 #include "engine/data/images/image_set.h"
 #include "engine/data/text/token_sets.h"
 #include "engine/run/fields_json.h"
+#include "engine/run/files.h"
+#include "engine/run/run_folder.h"
 #include "tasks/training/checkpoint.h"
 #include "tasks/training/run.h"
 
@@ -119,12 +121,30 @@ bool may_change(const std::string& field) {
   return false;
 }
 
+namespace {
+
+// Takes from config.json what may differ from what the run began with: somebody may have edited it.
+void set_changeable(const std::string& path, Method& method) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return;
+  const nlohmann::ordered_json written = parse_json(path, read_text(path));
+  check(written.is_object(), "[resume] {} is no object of names and values", path);
+  nlohmann::ordered_json changeable = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : written.items())
+    if (may_change(name)) changeable[name] = value;
+  JsonReader reader(path, changeable);
+  method.fields(reader);
+}
+
+}  // namespace
+
 std::unique_ptr<Method> method_of_run(const std::string& folder) {
   const CheckpointHeader header = read_checkpoint_header(folder);
   std::unique_ptr<Method> method = make_method(header.method);
   JsonReader reader(header.path, header.fields);
   method->fields(reader);
   reader.finish();
+  set_changeable(folder + "/" + RunFolder::config, *method);
   replace_places(*method, [&](const std::string& place) { return place_from(header.origin.folder, place); });
   return method;
 }

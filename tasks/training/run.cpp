@@ -42,6 +42,7 @@ class Run {
   PretrainResult train();
 
  private:
+  void open_data();
   void begin();
   void go_on();
   DataIdentity identity() const;
@@ -103,7 +104,7 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
     folder_.emplace(RunFolder::resume(settings.resume));
   if (options.threads > 0) omp_set_num_threads(static_cast<int>(options.threads));
   set_finite_check(settings.check_finite);
-  feed_ = method.open();
+  open_data();
   if (method.probe) outlook_ = method.probe->outlook(method);
   check(outlook_.possible || !settings.must_measure, "[pretrain] got --report, but {}",
         outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
@@ -120,6 +121,15 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
     progress_.emplace(ProgressPlan{training_->steps(), training_->total_steps(), training_->steps_per_epoch(),
                                    feed_->items_per_step() * options.accumulate, feed_->item()});
   say_what_runs();
+}
+
+void Run::open_data() {
+  try {
+    feed_ = method_.open();
+  } catch (const Error& error) {
+    if (settings_.resume.empty()) throw;
+    fail("{}; if the data have moved, --data says where they are", error.what());
+  }
 }
 
 void Run::begin() {
@@ -323,8 +333,8 @@ void Run::save() {
   state_.seconds = seconds_before_ + seconds_since(start_);
   if (metrics_) state_.metrics_bytes = metrics_->bytes();
   if (timing_) state_.timing_bytes = timing_->bytes();
-  save_checkpoint(folder_->path(), method_, *training_, state_, origin_);
   if (fields_changed_) folder_->write_config(config_of(method_));
+  save_checkpoint(folder_->path(), method_, *training_, state_, origin_);
   fields_changed_ = false;
   last_saved_ = state_.step;
   if (state_.step > 0) folder_->keep();

@@ -38,8 +38,8 @@ struct PretrainResult {
 // stands in the way of another. A resume throws for an edited config.json, and for data that are not the same.
 PretrainResult pretrain(Method& method, const PretrainSettings& settings = {});
 
-// The method of the run in `folder`, with the fields it ran with, ready for pretrain() with `resume`. Relative paths
-// begin in the working folder of the run where they lead somewhere from there.
+// The method of the run in `folder`, with the fields it ran with, ready for pretrain() with `resume`; what may_change()
+// is as config.json has it. Relative paths begin in the working folder of the run where they lead somewhere from there.
 std::unique_ptr<Method> method_of_run(const std::string& folder);
 // Whether a resumed run may have another value of this field than it began with: it says where something lies, or
 // changes no result.

@@ -224,6 +224,11 @@ TEST_CASE("a resume refuses an edited config.json, writes a lost one anew, and g
   edited("\"steps\": 6", "\"stepz\": 6", "unknown name 'stepz'");
   edited("\"simclr\"", "\"byol\"", "says method = byol");
   edited("{", "{{", "config.json");
+  edited("\"loader-threads\": 2", "\"loader-threads\": -2", "'loader-threads' -2, expected from 0");
+  nlohmann::ordered_json json = parse_json("", written);
+  json["checkpoint-minutes"] = 3;  // what may change is honoured
+  write_file_atomically(config, json.dump());
+  CHECK(method_of_run(run)->run.checkpoint_minutes == 3);
   write_file_atomically(config, parse_json("", written).dump());  // the same in another writing
   CHECK(pretrain(*method_of_run(run), {.resume = run, .quiet = true, .stop_after = 1}).interrupted);
   fs::remove(config);
