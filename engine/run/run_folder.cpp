@@ -125,7 +125,8 @@ RunFolder RunFolder::resume(const std::string& path) {
   std::error_code ignored;
   check(!path.empty(), "[run] got an empty --resume, expected the folder of a run");
   check(fs::is_directory(path, ignored), "[run] there is no folder '{}' to resume", path);
-  check(holds_a_run(path), "[run] '{}' holds no run: it has no {}", path, checkpoint);
+  check(holds_a_run(path), "[run] '{0}' holds no run that was saved: it has no {1}; begin it with --out {0}", path,
+        checkpoint);
   RunFolder folder(path);
   remove_unfinished_files(path);
   return folder;

@@ -328,7 +328,7 @@ void Run::probe() {
 void Run::save() {
   read_scalars();
   for (const auto& [name, sum] : state_.sums)
-    if (!std::isfinite(sum)) fail_not_finite(last_loss_, training_->gradient_norm());
+    if (name == "loss" && !std::isfinite(sum)) fail_not_finite(last_loss_, training_->gradient_norm());
   state_.step = training_->steps();
   state_.seconds = seconds_before_ + seconds_since(start_);
   if (metrics_) state_.metrics_bytes = metrics_->bytes();

@@ -72,7 +72,7 @@ TEST_SUITE("run folder") {
     CHECK(run.read_config().dump() == R"({"method":"simclr","epochs":3})");
     CHECK_THROWS_AS(RunFolder::resume(folder / "none"), Error);
     CHECK_THROWS_WITH_AS(RunFolder::resume(""), doctest::Contains("empty --resume"), Error);
-    CHECK_THROWS_WITH_AS(RunFolder::resume(folder / "a"), doctest::Contains("holds no run"), Error);
+    CHECK_THROWS_WITH_AS(RunFolder::resume(folder / "a"), doctest::Contains("holds no run that was saved"), Error);
     write_file_atomically(folder / "file", "");
     CHECK_THROWS_AS(RunFolder::create(folder / "file", "simclr"), Error);
   }

@@ -315,6 +315,22 @@ TEST_CASE("checkpoints: any bit that changes and any end that is cut off is foun
   CHECK_THROWS_WITH_AS(load_checkpoint(run, training), doctest::Contains("is damaged"), Error);
 }
 
+TEST_CASE("a run whose last checkpoint is damaged goes on from the one before it, and ends with the same bytes") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", path = run + "/checkpoint.safetensors";
+  pretrain(*short_run(12), {.out = folder / "whole", .quiet = true});
+  const std::unique_ptr<Method> method = short_run(12);
+  method->run.checkpoint_minutes = 0;  // one a step
+  pretrain(*method, {.out = run, .quiet = true, .stop_after = 9});
+  CHECK(step_of(run) == 9);
+  const auto size = static_cast<int64_t>(fs::file_size(path));
+  flip(path, size * 8 - 100);  // a weight: the records are right
+  const std::unique_ptr<Method> resumed = method_of_run(run);
+  CHECK_FALSE(pretrain(*resumed, {.resume = run, .quiet = true}).interrupted);
+  CHECK(read_text(run + "/metrics.csv") == read_text(folder / "whole/metrics.csv"));
+  CHECK(read_text(run + "/encoder.safetensors") == read_text(folder / "whole/encoder.safetensors"));
+}
+
 TEST_CASE("a checkpoint of a program without checksums goes on, and says what is not compared") {
   const TemporaryFolder folder;
   const std::string run = folder / "run", path = run + "/checkpoint.safetensors";
