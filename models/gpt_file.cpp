@@ -100,13 +100,14 @@ GptOptions options_of(const std::string& path, const std::map<std::string, Tenso
   check(is("tie_word_embeddings", true) || tensors.contains(head_name),
         "[gpt] {} says that the output head is not the token table, but {} has no {}", config.string(), path,
         head_name);
-  const auto number = [&](const char* key, auto fallback) {
-    if (!json.contains(key)) return fallback;
-    check(json[key].is_number(), "[gpt] {} has {} {}, expected a number", config.string(), key, json[key].dump());
-    return json[key].get<decltype(fallback)>();
+  const auto number = [&](const char* key, const char* field) {
+    nlohmann::ordered_json given = nlohmann::ordered_json::object();
+    if (json.contains(key)) given[field] = json[key];
+    return JsonReader(config.string() + " (" + key + ")", given);
   };
-  options.heads = number("n_head", options.heads);
-  options.epsilon = number("layer_norm_epsilon", options.epsilon);
+  JsonReader heads = number("n_head", "heads"), epsilon = number("layer_norm_epsilon", "norm-epsilon");
+  options.fields(heads);
+  options.fields(epsilon);
   return options;
 }
 

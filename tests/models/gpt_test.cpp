@@ -212,6 +212,8 @@ TEST_CASE("files that are no GPT-2 are refused") {
   refused([&](auto& t) { named(t, "transformer.wpe.weight").tensor = Tensor::zeros({24}); }, "wpe.weight");
   std::filesystem::copy_file(golden + "model.safetensors", path, std::filesystem::copy_options::overwrite_existing);
   for (const char* config : {R"({"model_type": "gpt2", "n_head": 5})", R"({"model_type": "gpt2", "n_head": "3"})",
+                             R"({"model_type": "gpt2", "n_head": 3.5})", R"({"model_type": "gpt2", "n_head": 1e300})",
+                             R"({"model_type": "gpt2", "n_head": 3, "layer_norm_epsilon": -1})",
                              R"({"model_type": "gpt2", "activation_function": "relu"})"}) {
     write_file_atomically(folder / "config.json", config);
     CHECK_THROWS_AS(load_gpt(path), Error);
