@@ -47,11 +47,12 @@ void refuse_others(const std::string& model, const Options& others) {
 void ResNetOptions::fields(Fields& f) {
   f("stem", stem, "of a ResNet: cifar (3x3), imagenet (7x7 stride 2, max-pool) or auto (cifar up to 64 pixels)",
     {"auto", "cifar", "imagenet"});
-  f("width", width, "channels of the first stage of a ResNet or dcgan; 64 is the papers', 16 or 32 suit a CPU");
+  f("width", width, "channels of the first stage of a ResNet or dcgan; 64 is the papers', 16 or 32 suit a CPU",
+    between(1, 1024));
 }
 
 void VitOptions::fields(Fields& f) {
-  f("patch", patch, "pixels along a patch of a ViT; 0: 4 for images up to 64 pixels, else 16");
+  f("patch", patch, "pixels along a patch of a ViT; 0: 4 for images up to 64 pixels, else 16", between(0, 16384));
   f("pool", pool, "features of a ViT: mean of its patch tokens, or cls, its class token", {"mean", "cls"});
 }
 

@@ -1,6 +1,9 @@
 // Writing and reading encoder files.
 #include "models/export.h"
 
+#include <charconv>
+#include <set>
+
 #include "engine/run/fields_json.h"
 #include "engine/tensor/safetensors.h"
 
@@ -37,6 +40,15 @@ void fill_parts(const std::string& path, const SafetensorsFile& file, Encoder& e
 constexpr const char* running_mean = "running_mean";
 constexpr const char* batches_tracked = "num_batches_tracked";
 
+// A tensor that is left out would be an encoder that is not the file's.
+void refuse_others(const std::string& path, const SafetensorsFile& file, Encoder& encoder) {
+  std::set<std::string> known;
+  for (const NamedPart& p : parts(encoder)) known.insert(p.name);
+  for (const NamedTensor& t : file.tensors)
+    check(known.contains(t.name) || t.name.ends_with(batches_tracked),
+          "[encoder] {} has a tensor '{}', which this encoder has no use for", path, t.name);
+}
+
 }  // namespace
 
 void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& info) {
@@ -68,11 +80,15 @@ LoadedEncoder load_encoder(const std::string& path) {
   loaded.info.options.fields(reader);
   reader.finish();
   loaded.info.options = loaded.info.options.own();  // older files name the fields of every family
-  loaded.info.image_size = std::stoll(size->second);
+  const char* end = size->second.data() + size->second.size();
+  const auto [stopped, error] = std::from_chars(size->second.data(), end, loaded.info.image_size);
+  check(error == std::errc() && stopped == end && loaded.info.image_size >= 1 && loaded.info.image_size <= 16384,
+        "[encoder] {} says that its images have a side of '{}', expected 1 to 16384", path, size->second);
   loaded.info.notes = file.metadata;
   Random random(0);
   loaded.encoder = make_encoder(loaded.info.options, loaded.info.image_size, random);
   fill_parts(path, file, *loaded.encoder);
+  refuse_others(path, file, *loaded.encoder);
   return loaded;
 }
 

@@ -13,11 +13,11 @@
 namespace gestalt {
 
 void GptOptions::fields(Fields& f) {
-  f("layers", layers, "Transformer blocks");
-  f("heads", heads, "attention heads of a block");
-  f("width", width, "features of a token; a multiple of the heads");
-  f("context", context, "tokens that the model sees");
-  f("norm-epsilon", epsilon, "added to the variance in layer norms");
+  f("layers", layers, "Transformer blocks", between(1, 1000));
+  f("heads", heads, "attention heads of a block", between(1, 1 << 20));
+  f("width", width, "features of a token; a multiple of the heads", between(1, 1 << 20));
+  f("context", context, "tokens that the model sees", between(1, 1 << 20));
+  f("norm-epsilon", epsilon, "added to the variance in layer norms", at_least(0));
 }
 
 Gpt::Gpt(const GptOptions& options, int64_t vocabulary, Random& random, int64_t rows)

@@ -55,12 +55,14 @@ nlohmann::ordered_json config_of(const Gpt& model) {
           {"eos_token_id", nullptr}};
 }
 
-// The file's tensors by name without "transformer.", less the masks that old files carry and a tied head.
+constexpr const char* head_name = "lm_head.weight";
+
+// The file's tensors by name without "transformer.", less the masks that old files carry.
 std::map<std::string, Tensor> tensors_of(const std::string& path, const SafetensorsFile& file) {
   std::map<std::string, Tensor> tensors;
   for (const NamedTensor& t : file.tensors) {
     const std::string name = t.name.starts_with(prefix) ? t.name.substr(std::string(prefix).size()) : t.name;
-    if (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") || name == "lm_head.weight") continue;
+    if (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")) continue;
     check(tensors.emplace(name, t.tensor).second, "[gpt] {} has {} twice", path, name);
   }
   return tensors;
@@ -95,14 +97,29 @@ GptOptions options_of(const std::string& path, const std::map<std::string, Tenso
   };
   check(is("scale_attn_weights", true) && !is("scale_attn_by_inverse_layer_idx", false),
         "[gpt] {} scales attention in another way than GPT-2", config.string());
-  const auto number = [&](const char* key, auto fallback) {
-    if (!json.contains(key)) return fallback;
-    check(json[key].is_number(), "[gpt] {} has {} {}, expected a number", config.string(), key, json[key].dump());
-    return json[key].get<decltype(fallback)>();
+  check(is("tie_word_embeddings", true) || tensors.contains(head_name),
+        "[gpt] {} says that the output head is not the token table, but {} has no {}", config.string(), path,
+        head_name);
+  const auto number = [&](const char* key, const char* field) {
+    nlohmann::ordered_json given = nlohmann::ordered_json::object();
+    if (json.contains(key)) given[field] = json[key];
+    return JsonReader(config.string() + " (" + key + ")", given);
   };
-  options.heads = number("n_head", options.heads);
-  options.epsilon = number("layer_norm_epsilon", options.epsilon);
+  JsonReader heads = number("n_head", "heads"), epsilon = number("layer_norm_epsilon", "norm-epsilon");
+  options.fields(heads);
+  options.fields(epsilon);
   return options;
+}
+
+// The logits come from the token table. A file's head has to be that table, or it would be another model.
+void take_head(const std::string& path, std::map<std::string, Tensor>& tensors, const Tensor& table) {
+  const auto head = tensors.extract(head_name);
+  if (head.empty()) return;
+  const Tensor& matrix = head.mapped();
+  check(matrix.shape() == table.shape() && matrix.values() == table.values(),
+        "[gpt] {} has an output head of its own: {} is not the token table. Gestalt's GPT has one table for both, so "
+        "this model cannot be kept as it is",
+        path, head_name);
 }
 
 }  // namespace
@@ -127,9 +144,10 @@ std::string save_gpt(const std::string& folder, Gpt& model, const std::string& t
 
 LoadedGpt load_gpt(const std::string& path) {
   const SafetensorsFile file = read_safetensors(path);
-  const std::map<std::string, Tensor> tensors = tensors_of(path, file);
+  std::map<std::string, Tensor> tensors = tensors_of(path, file);
   const Tensor& table = part_of(path, tensors, "wte.weight");
   const GptOptions options = options_of(path, tensors);
+  take_head(path, tensors, table);
   check(table.rank() == 2 && options.layers > 0, "[gpt] {} has a token table {} and {} blocks, expected a GPT-2", path,
         table.shape().text(), options.layers);
   Random random(0);

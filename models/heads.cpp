@@ -41,11 +41,11 @@ void MlpHead::visit(Visitor& v) {
 }
 
 void DinoHeadOptions::fields(Fields& f) {
-  f("head-hidden", hidden, "width of the head's hidden layers");
-  f("head-bottleneck", bottleneck, "width of the head before its last layer");
-  f("head-layers", layers, "linear layers of the head up to its bottleneck");
+  f("head-hidden", hidden, "width of the head's hidden layers", between(1, 1 << 20));
+  f("head-bottleneck", bottleneck, "width of the head before its last layer", between(1, 1 << 20));
+  f("head-layers", layers, "linear layers of the head up to its bottleneck", between(1, 1000));
   f("head-norm", batch_norm, "batch norm in the head's hidden layers");
-  f("prototypes", out, "outputs of the head");
+  f("prototypes", out, "outputs of the head", between(1, 1 << 20));
 }
 
 DinoHead::DinoHead(int64_t in, const DinoHeadOptions& o, Random& random) {

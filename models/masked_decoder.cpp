@@ -7,9 +7,9 @@
 namespace gestalt {
 
 void DecoderOptions::fields(Fields& f) {
-  f("decoder-width", width, "width of the decoder");
-  f("decoder-depth", depth, "blocks of the decoder");
-  f("decoder-heads", heads, "attention heads of the decoder");
+  f("decoder-width", width, "width of the decoder", between(1, 1 << 20));
+  f("decoder-depth", depth, "blocks of the decoder", between(0, 1000));
+  f("decoder-heads", heads, "attention heads of the decoder", between(1, 1 << 20));
 }
 
 MaskedDecoder::MaskedDecoder(const DecoderOptions& options, int64_t in, int64_t side, int64_t patch, Random& random)

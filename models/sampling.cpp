@@ -11,10 +11,10 @@
 namespace gestalt {
 
 void SamplingOptions::fields(Fields& f) {
-  f("temperature", temperature, "under 1: likelier tokens more often; 0: always the likeliest");
-  f("top-k", top_k, "draw from the k likeliest tokens; 0: from all");
-  f("top-p", top_p, "draw from the likeliest tokens that together have this probability");
-  f("seed", seed, "the same seed, prompt and model give the same text");
+  f("temperature", temperature, "under 1: likelier tokens more often; 0: always the likeliest", at_least(0));
+  f("top-k", top_k, "draw from the k likeliest tokens; 0: from all", at_least(0));
+  f("top-p", top_p, "draw from the likeliest tokens that together have this probability", above_up_to(0, 1));
+  f("seed", seed, "the same seed, prompt and model give the same text", any_number());
 }
 
 void SamplingOptions::validate() const {

@@ -28,9 +28,9 @@ class Barlow : public ImageMethod {
     second_.fields(f);
     f("off-diagonal", off_diagonal_, "weight of the correlations between numbers (λ); with 0 all may say the same");
     f("loss-scale", loss_scale_, "factor of the whole loss");
-    f("head-hidden", head_hidden_, "width of the projector's hidden layers");
-    f("head-out", head_out_, "width of the embedding");
-    f("head-layers", head_layers_, "linear layers of the projector");
+    f("head-hidden", head_hidden_, "width of the projector's hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the embedding", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projector", between(1, 1000));
   }
 
   std::vector<ViewGroup> views() const override {

@@ -24,12 +24,12 @@ class Byol : public ImageMethod {
   void own_fields(Fields& f) override {
     f.title("BYOL");
     second_.fields(f);
-    f("tau", tau_, "share of itself that the target keeps in a step, at the beginning (τ)");
-    f("tau-end", tau_end_, "the same at the end; a cosine leads there");
-    f("head-hidden", head_hidden_, "width of the projector's hidden layer");
-    f("head-out", head_out_, "width of the projection");
+    f("tau", tau_, "share of itself that the target keeps in a step, at the beginning (τ)", between(0, 1));
+    f("tau-end", tau_end_, "the same at the end; a cosine leads there", between(0, 1));
+    f("head-hidden", head_hidden_, "width of the projector's hidden layer", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
     f("predictor", use_predictor_, "predict the target's projection; without this BYOL collapses");
-    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer");
+    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer", between(1, 1 << 20));
   }
 
   std::vector<ViewGroup> views() const override {
@@ -37,8 +37,6 @@ class Byol : public ImageMethod {
   }
 
   void build_heads(Random& random) override {
-    check(tau_ >= 0 && tau_ <= 1 && tau_end_ >= 0 && tau_end_ <= 1,
-          "[byol] got --tau {} and --tau-end {}, expected 0 to 1", tau_, tau_end_);
     const auto projector = [&] { return MlpHead(encoder_->features(), head_hidden_, head_out_, 2, true, random); };
     projector_ = projector();
     if (use_predictor_) predictor_ = MlpHead(head_out_, predictor_hidden_, head_out_, 2, true, random);

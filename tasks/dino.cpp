@@ -37,14 +37,16 @@ class Dino : public ImageMethod {
     second_.fields(f);
     local_.fields(f);
     head_.fields(f);
-    f("student-temperature", student_temperature_, "softmax temperature of the student");
-    f("teacher-temperature", warm_temperature_, "that of the teacher at the beginning");
-    f("teacher-temperature-end", teacher_temperature_end_, "the same after its warm-up, which is linear");
-    f("teacher-temperature-epochs", warm_epochs_, "epochs of that warm-up");
-    f("teacher-momentum", momentum_, "share of itself that the teacher keeps in a step, at the beginning");
-    f("teacher-momentum-end", momentum_end_, "the same at the end; a cosine leads there");
+    f("student-temperature", student_temperature_, "softmax temperature of the student", above(0));
+    f("teacher-temperature", warm_temperature_, "that of the teacher at the beginning", above(0));
+    f("teacher-temperature-end", teacher_temperature_end_, "the same after its warm-up, which is linear", above(0));
+    f("teacher-temperature-epochs", warm_epochs_, "epochs of that warm-up", between(0, 1e9));
+    f("teacher-momentum", momentum_, "share of itself that the teacher keeps in a step, at the beginning",
+      between(0, 1));
+    f("teacher-momentum-end", momentum_end_, "the same at the end; a cosine leads there", between(0, 1));
     f("centre", centred_, "take the mean of the teacher's logits off them; without this DINO collapses");
-    f("freeze-last-epochs", freeze_epochs_, "epochs at the beginning in which the head's last layer stays as it is");
+    f("freeze-last-epochs", freeze_epochs_, "epochs at the beginning in which the head's last layer stays as it is",
+      between(0, 1e9));
   }
 
   std::vector<ViewGroup> views() const override {

@@ -26,20 +26,21 @@ class Gan : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("GAN");
-    f("latent", options_.latent, "random numbers that an image is made from");
-    f("generator-width", options_.width, "channels of the generator's largest map");
-    f("real-label", real_label_, "what the discriminator is to say of real images; 0.9 holds it back where it wins");
-    f("generator-lr", generator_rate_, "learning rate of the generator; 0: --lr, which is the discriminator's");
+    f("latent", options_.latent, "random numbers that an image is made from", between(1, 1 << 20));
+    f("generator-width", options_.width, "channels of the generator's largest map", between(1, 1 << 20));
+    f("real-label", real_label_, "what the discriminator is to say of real images; 0.9 holds it back where it wins",
+      above_up_to(0.5, 1));
+    f("generator-lr", generator_rate_, "learning rate of the generator; 0: --lr, which is the discriminator's",
+      at_least(0));
   }
 
   std::vector<ViewGroup> views() const override { return {{{augment.parameters()}, image_size}}; }
 
+  int64_t least_batch() const override { return 1; }
   void build_heads(Random& random) override {
     check(dynamic_cast<DcganDiscriminator*>(encoder_.get()), "[gan] got --model {}, expected dcgan", model.model);
     check(augment.normalise == "half", "[gan] got --normalise {}, expected half: the generator paints from -1 to 1",
           augment.normalise);
-    check(real_label_ > 0.5 && real_label_ <= 1, "[gan] got --real-label {}, expected above 0.5 and up to 1",
-          real_label_);
     options_.image_size = image_size;
     generator_ = std::make_unique<DcganGenerator>(options_, random);
   }

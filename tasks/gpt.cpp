@@ -26,17 +26,15 @@ class NextToken : public TextMethod {
   void modality_fields(Fields& f) override {
     f.title("Model");
     model_.fields(f);
-    f("dropout", dropout_, "of the embedding and of both branches of each block; not of attention's weights");
-    f("vocabulary-multiple", row_multiple_, "rows of the token table are a multiple of this; 64 suits a GPU");
+    f("dropout", dropout_, "of the embedding and of both branches of each block; not of attention's weights", under(1));
+    f("vocabulary-multiple", row_multiple_, "rows of the token table are a multiple of this; 64 suits a GPU",
+      between(1, 65536));
     TextMethod::modality_fields(f);
   }
 
   int64_t context() const override { return model_.context; }
 
   void build(Random& random) override {
-    check(dropout_ >= 0 && dropout_ < 1, "[gpt] got --dropout {}, expected 0 or more and under 1", dropout_);
-    check(row_multiple_ >= 1 && row_multiple_ <= 65536, "[gpt] got --vocabulary-multiple {}, expected 1 to 65536",
-          row_multiple_);
     const int64_t vocabulary = tokens().training->vocabulary();
     const int64_t rows = (vocabulary + row_multiple_ - 1) / row_multiple_ * row_multiple_;
     gpt_ = std::make_unique<Gpt>(model_, vocabulary, random, rows);

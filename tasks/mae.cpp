@@ -31,7 +31,8 @@ class Mae : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("MAE");
-    f("mask-ratio", mask_ratio_, "share of the patches that the encoder does not see");
+    f("mask-ratio", mask_ratio_, "share of the patches that the encoder does not see",
+      {.high = 1, .with_low = false, .with_high = false});
     f("norm-pixels", norm_pixels_, "take off each target patch's mean and divide by its deviation");
     decoder_options_.fields(f);
   }
@@ -40,6 +41,7 @@ class Mae : public ImageMethod {
   // The targets: bf16 would round away much of a smooth patch. The encoder computes in the run's dtype all the same.
   DType view_dtype() const override { return DType::f32; }
 
+  int64_t least_batch() const override { return 1; }
   void build_heads(Random& random) override {
     const auto* vit = dynamic_cast<const VisionTransformer*>(encoder_.get());
     check(vit, "[mae] got --model {}, expected a ViT, which can leave patches out", model.model);

@@ -27,15 +27,18 @@ class Moco : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("MoCo");
-    f("temperature", temperature_, "softmax temperature (τ)");
-    f("queue", queue_length_, "keys that a query is told from; a multiple of the keys of a step");
-    f("key-momentum", momentum_, "share of itself that the key encoder keeps in a step, at the beginning");
-    f("key-momentum-end", momentum_end_, "the same at the end; a cosine leads there");
+    f("temperature", temperature_, "softmax temperature (τ)", at_least(0.0137));
+    f("queue", queue_length_, "keys that a query is told from; a multiple of the keys of a step",
+      between(1, int64_t{1} << 31));
+    f("key-momentum", momentum_, "share of itself that the key encoder keeps in a step, at the beginning",
+      between(0, 1));
+    f("key-momentum-end", momentum_end_, "the same at the end; a cosine leads there", between(0, 1));
     f("symmetric", symmetric_, "both views are queries once, and both losses are added");
-    f("norm-groups", norm_groups_, "groups of a batch that pass batch norm apart; 1 lets keys be told by statistics");
-    f("head-hidden", head_hidden_, "width of the projection head's hidden layer");
-    f("head-out", head_out_, "width of the projection");
-    f("head-layers", head_layers_, "linear layers of the projection head");
+    f("norm-groups", norm_groups_, "groups of a batch that pass batch norm apart; 1 lets keys be told by statistics",
+      between(1, 1 << 20));
+    f("head-hidden", head_hidden_, "width of the projection head's hidden layer", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projection head", between(1, 1000));
   }
 
   void build_heads(Random& random) override {

@@ -28,14 +28,15 @@ class Mocov3 : public ImageMethod {
   void own_fields(Fields& f) override {
     f.title("MoCo v3");
     second_.fields(f);
-    f("temperature", temperature_, "softmax temperature (τ); the loss is multiplied by 2τ");
-    f("key-momentum", momentum_, "share of itself that the key encoder keeps in a step, at the beginning");
-    f("key-momentum-end", momentum_end_, "the same at the end; a cosine leads there");
+    f("temperature", temperature_, "softmax temperature (τ); the loss is multiplied by 2τ", at_least(0.0137));
+    f("key-momentum", momentum_, "share of itself that the key encoder keeps in a step, at the beginning",
+      between(0, 1));
+    f("key-momentum-end", momentum_end_, "the same at the end; a cosine leads there", between(0, 1));
     f("freeze-patches", freeze_patches_, "leave a ViT's patch embedding as it was drawn");
-    f("head-hidden", head_hidden_, "width of the projector's hidden layers");
-    f("head-out", head_out_, "width of the projection");
-    f("head-layers", head_layers_, "linear layers of the projector: 2 for a ResNet, 3 for a ViT");
-    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer");
+    f("head-hidden", head_hidden_, "width of the projector's hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projector: 2 for a ResNet, 3 for a ViT", between(1, 1000));
+    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer", between(1, 1 << 20));
     f("predictor-norm", predictor_norm_, "batch norm after the predictor, as for a ViT");
   }
 

@@ -32,12 +32,13 @@ class Nnclr : public ImageMethod {
   void own_fields(Fields& f) override {
     f.title("NNCLR");
     second_.fields(f);
-    f("temperature", temperature_, "softmax temperature (τ)");
-    f("queue", queue_length_, "embeddings that neighbours are looked for among; a multiple of the batch");
-    f("head-hidden", head_hidden_, "width of the projector's hidden layers");
-    f("head-out", head_out_, "width of the embedding");
-    f("head-layers", head_layers_, "linear layers of the projector");
-    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer");
+    f("temperature", temperature_, "softmax temperature (τ)", at_least(0.0137));
+    f("queue", queue_length_, "embeddings that neighbours are looked for among; a multiple of the batch",
+      between(1, int64_t{1} << 31));
+    f("head-hidden", head_hidden_, "width of the projector's hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the embedding", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projector", between(1, 1000));
+    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer", between(1, 1 << 20));
   }
 
   std::vector<ViewGroup> views() const override {

@@ -21,15 +21,16 @@ class Simclr : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("SimCLR");
-    f("temperature", temperature_, "softmax temperature of the loss (τ)");
+    f("temperature", temperature_, "softmax temperature of the loss (τ)", at_least(0.0137));
     f("loss", loss_, "nt-xent; dcl: a positive is told from negatives alone; dclw: and weighs less when near already",
       {"nt-xent", "dcl", "dclw"});
-    f("positive-temperature", positive_temperature_, "softmax temperature of dclw's weights (σ)");
-    f("beta", beta_, "how much more hard negatives weigh in nt-xent (β)");
-    f("tau-plus", tau_plus_, "share of negatives that are taken for the image's own class in nt-xent (τ⁺)");
-    f("head-hidden", head_hidden_, "width of the projection head's hidden layers");
-    f("head-out", head_out_, "width of the projection");
-    f("head-layers", head_layers_, "linear layers of the projection head");
+    f("positive-temperature", positive_temperature_, "softmax temperature of dclw's weights (σ)", above(0));
+    f("beta", beta_, "how much more hard negatives weigh in nt-xent (β)", at_least(0));
+    f("tau-plus", tau_plus_, "share of negatives that are taken for the image's own class in nt-xent (τ⁺)",
+      between(0, 1));
+    f("head-hidden", head_hidden_, "width of the projection head's hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projection head", between(1, 1000));
     f("head-norm", head_norm_, "batch norm in the projection head");
   }
 

@@ -19,10 +19,10 @@ class Simsiam : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("SimSiam");
-    f("head-hidden", head_hidden_, "width of the projector's hidden layers");
-    f("head-out", head_out_, "width of the projection");
-    f("head-layers", head_layers_, "linear layers of the projector: 2 for CIFAR-10, 3 for ImageNet");
-    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer");
+    f("head-hidden", head_hidden_, "width of the projector's hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
+    f("head-layers", head_layers_, "linear layers of the projector: 2 for CIFAR-10, 3 for ImageNet", between(1, 1000));
+    f("predictor-hidden", predictor_hidden_, "width of the predictor's hidden layer", between(1, 1 << 20));
   }
 
   void build_heads(Random& random) override {

@@ -25,9 +25,9 @@ class Supcon : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("SupCon");
-    f("temperature", temperature_, "softmax temperature (τ)");
-    f("head-hidden", head_hidden_, "width of the projection head's hidden layer");
-    f("head-out", head_out_, "width of the projection");
+    f("temperature", temperature_, "softmax temperature (τ)", at_least(0.0137));
+    f("head-hidden", head_hidden_, "width of the projection head's hidden layer", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the projection", between(1, 1 << 20));
     f("head-norm", head_norm_, "batch norm in the projection head");
   }
 

@@ -26,11 +26,12 @@ class Vicreg : public ImageMethod {
 
   void own_fields(Fields& f) override {
     f.title("VICReg");
-    f("invariance", invariance_, "weight of the distance between the views (λ)");
-    f("variance", variance_, "weight of the hinge on each number's deviation (μ); with 0 the features collapse");
-    f("covariance", covariance_, "weight of the covariance between numbers (ν)");
-    f("head-hidden", head_hidden_, "width of the expander's two hidden layers");
-    f("head-out", head_out_, "width of the embedding");
+    f("invariance", invariance_, "weight of the distance between the views (λ)", at_least(0));
+    f("variance", variance_, "weight of the hinge on each number's deviation (μ); with 0 the features collapse",
+      at_least(0));
+    f("covariance", covariance_, "weight of the covariance between numbers (ν)", at_least(0));
+    f("head-hidden", head_hidden_, "width of the expander's two hidden layers", between(1, 1 << 20));
+    f("head-out", head_out_, "width of the embedding", between(1, 1 << 20));
   }
 
   void build_heads(Random& random) override {

@@ -22,7 +22,8 @@ struct FrozenSource : EncoderSource {
   void fields(Fields& f) {
     EncoderSource::fields(f);
     f("raw-pixels", raw_pixels, "baseline: the pixels themselves as features");
-    f("labels", labels, "share of each class's training images to use, for example 0.01 or 0.1; the same for everyone");
+    f("labels", labels, "share of each class's training images to use, for example 0.01 or 0.1; the same for everyone",
+      above_up_to(0, 1));
   }
 };
 
@@ -59,9 +60,16 @@ void run(const FrozenSource& source, const Options& options) {
   const std::shared_ptr<ImageSet> all = opened.train;
   if (source.labels != 1) opened.train = subset(all, few_labels(all->labels(), source.labels));
   const double accuracy = accuracy_of(opened, source, options);
+  const int64_t kept = opened.train->size();
   opened.train = all;
   const char* instead = source.raw_pixels ? "raw pixels" : source.untrained ? "untrained encoder" : "";
-  print_result(source, opened, {name_of(options), accuracy, options.protocol(), source.labels, instead});
+  print_result(source, opened,
+               {.evaluation = name_of(options),
+                .accuracy = accuracy,
+                .protocol = options.of_bank(kept).protocol(),
+                .labels = source.labels,
+                .kept = kept,
+                .instead = instead});
 }
 
 // One subcommand: `Options` holds the protocol's own flags.

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "engine/data/text/token_sets.h"
+#include "engine/run/files.h"
 #include "tasks/evaluation/held_out.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
@@ -24,8 +25,8 @@ struct TextCommand : GptSource {
     f("data", data, "text:FILE, or tokens:FOLDER from 'gestalt tokenize'");
     f("split", split, "validation: what training on this --data keeps out; all: the whole text",
       {"validation", "training", "all"});
-    f("val-fraction", val_fraction, "share of a text, at its end, that is its validation split");
-    f("eval-batch", batch, "windows read at once");
+    f("val-fraction", val_fraction, "share of a text, at its end, that is its validation split", under(1));
+    f("eval-batch", batch, "windows read at once", between(1, 1 << 24));
     GptSource::fields(f);
     row_field(f, row);
   }
@@ -35,14 +36,13 @@ std::shared_ptr<const TokenFile> open_split(const TextCommand& o, const Tokenize
   check(!o.data.empty(), "[evaluate] got no --data; give text:FILE or tokens:FOLDER");
   const bool all = o.split == "all";
   check(!all || !o.data.starts_with("tokens:"), "[evaluate] got --split all for token files, expected one of the two");
-  const TokenSets sets = open_tokens(o.data, tokenizer, all ? 0 : o.val_fraction);
+  const TokenSets sets = open_tokens(expand_home(o.data), tokenizer, all ? 0 : o.val_fraction);
   const auto& part = o.split == "validation" ? sets.validation : sets.training;
   check(part != nullptr, "[evaluate] {} has no validation split; give --split all or training", o.data);
   return part;
 }
 
 void run(const TextCommand& o) {
-  check(o.batch >= 1, "[evaluate] got --eval-batch {}, expected 1 or more", o.batch);
   const OpenedGpt opened = open_gpt(o);
   const std::shared_ptr<const TokenFile> text = open_split(o, *opened.tokenizer);
   const HeldOutLoss held =

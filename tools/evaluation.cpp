@@ -5,7 +5,9 @@
 
 #include <filesystem>
 
+#include "engine/run/files.h"
 #include "models/vit.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -64,14 +66,16 @@ void EncoderSource::fields(Fields& f) {
   f("data", data, "labelled images; see 'gestalt list data'");
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
-  f("eval-batch", batch, "images encoded at once");
+  f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
   f("untrained", untrained, "baseline: the encoder's architecture with fresh weights, drawn by the seed");
   row_field(f, row);
 }
 
-OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed) {
+OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
+  EncoderSource source = given;
+  source.data = expand_home(source.data);
+  source.encoder = expand_home(source.encoder);
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
-  check(source.batch >= 1, "[evaluate] got --eval-batch {}, expected 1 or more", source.batch);
   OpenedEncoder opened;
   opened.loaded = load_encoder(encoder_file(source.encoder));
   const RunOptions run{.device = source.device, .dtype = source.dtype};
@@ -88,22 +92,25 @@ OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed) {
   check(!opened.train->labels().empty() && !opened.test->labels().empty(),
         "[evaluate] {} has no labels; 'images:' takes them from folders, one a class", source.data);
   opened.classes = static_cast<int64_t>(opened.train->class_names().size());
+  check(opened.classes >= 2, "[evaluate] {} has one class, '{}': an accuracy would be 100 % of nothing", source.data,
+        opened.train->class_names()[0]);
   if (source.untrained) {
     Random random(seed);
     opened.loaded.encoder = make_encoder(info.options, info.image_size, random);
   }
   move_to(*opened.loaded.encoder, opened.view.device);
   fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
-  std::fflush(stdout);  // before what stderr gets
+  flush_output();  // before what stderr gets
   return opened;
 }
 
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result) {
   const EncoderInfo& info = opened.loaded.info;
   const bool pretrained = result.instead.empty();
-  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels, {}\n",
+  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels{}, {}\n",
              pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
-             result.protocol, 100 * result.labels, opened.train->size(), name(opened.view.dtype));
+             result.protocol, 100 * result.labels, opened.train->size(),
+             result.labels == 1 ? "" : fmt::format(" ({} of them)", result.kept), name(opened.view.dtype));
   const std::string row =
       table_row({pretrained ? note_of(info, "gestalt.task", "-") : result.instead,
                  result.instead == "raw pixels" ? "-" : model_name(opened),

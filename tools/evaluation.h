@@ -30,7 +30,8 @@ struct EvaluationResult {
   std::string evaluation;  // "knn", "linear", …
   double accuracy = 0;     // percent
   std::string protocol;
-  double labels = 1;         // share of the training labels
+  double labels = 1;         // share of the training labels that was asked for
+  int64_t kept = 0;          // how many that are
   std::string instead = {};  // what took the pretrained encoder's place: "raw pixels", "from scratch", …
 };
 // The result in words, its protocol, and a line for a table.

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "engine/data/images/subset.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
@@ -19,8 +20,14 @@ void run(const EncoderSource& source, const FinetuneOptions& options) {
       *opened.loaded.encoder, opened.train, opened.test, opened.view, options, [&](int64_t epoch, double loss) {
         fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, options.epochs, loss);
       });
+  const auto kept = static_cast<int64_t>(few_labels(opened.train->labels(), options.labels).size());
   print_result(source, opened,
-               {"finetune", accuracy, options.protocol(), options.labels, source.untrained ? "from scratch" : ""});
+               {.evaluation = "finetune",
+                .accuracy = accuracy,
+                .protocol = options.of_bank(kept).protocol(),
+                .labels = options.labels,
+                .kept = kept,
+                .instead = source.untrained ? "from scratch" : ""});
 }
 
 }  // namespace

@@ -1,13 +1,15 @@
 // Flags from fields(): adding options, reading what was given, and naming what was mistyped.
 #include "tools/flags.h"
 
+#include <cmath>
+
 #include "engine/run/files.h"
 #include "kernels/check.h"
 
 namespace gestalt::tools {
 
-void FlagFields::add(const char* name, const std::string& type, const std::string& shown_default, const char* help,
-                     std::function<std::string(const std::string&)> problem) {
+void FlagFields::add(const char* name, const std::string& type, const std::string& shown_default,
+                     const std::string& help, std::function<std::string(const std::string&)> problem) {
   const std::string flag = fmt::format("--{}", name);
   CLI::Option* option = command_.add_option(
       flag, [](const CLI::results_t&) { return true; }, help);
@@ -21,14 +23,22 @@ void FlagFields::operator()(const char* name, bool& value, const char* help) {
   command_.add_flag(fmt::format("--no-{}", name))->group("");
 }
 
-void FlagFields::operator()(const char* name, int64_t& value, const char* help) {
-  add(name, "INT", fmt::format("{}", value), help,
-      [](const std::string& text) { return problem_with(text, int64_t{}); });
+// The help with the bounds that a reader would not guess.
+static std::string with_bounds(const char* help, const Bounds& bounds) {
+  const bool plain = bounds.low == 0 && bounds.with_low && bounds.high > 1, limit_only = bounds.high > 1000;
+  return plain || (limit_only && bounds.low > 0 && bounds.with_low) || std::isinf(bounds.low)
+             ? help
+             : fmt::format("{} ({})", help, bounds.text());
 }
 
-void FlagFields::operator()(const char* name, double& value, const char* help) {
-  add(name, "NUMBER", fmt::format("{}", value), help,
-      [](const std::string& text) { return problem_with(text, double{}); });
+void FlagFields::operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) {
+  add(name, "INT", fmt::format("{}", value), with_bounds(help, bounds),
+      [bounds](const std::string& text) { return problem_with(text, int64_t{}, bounds); });
+}
+
+void FlagFields::operator()(const char* name, double& value, const char* help, const Bounds& bounds) {
+  add(name, "NUMBER", fmt::format("{}", value), with_bounds(help, bounds),
+      [bounds](const std::string& text) { return problem_with(text, double{}, bounds); });
 }
 
 void FlagFields::operator()(const char* name, std::string& value, const char* help,

@@ -17,14 +17,14 @@ class FlagFields : public Fields {
   explicit FlagFields(CLI::App& command) : command_(command) {}
 
   void operator()(const char* name, bool& value, const char* help) override;
-  void operator()(const char* name, int64_t& value, const char* help) override;
-  void operator()(const char* name, double& value, const char* help) override;
+  void operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) override;
+  void operator()(const char* name, double& value, const char* help, const Bounds& bounds) override;
   void operator()(const char* name, std::string& value, const char* help,
                   const std::vector<std::string>& choices) override;
   void title(const char* text) override { title_ = text; }
 
  private:
-  void add(const char* name, const std::string& type, const std::string& shown_default, const char* help,
+  void add(const char* name, const std::string& type, const std::string& shown_default, const std::string& help,
            std::function<std::string(const std::string&)> problem);
 
   CLI::App& command_;

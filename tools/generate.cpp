@@ -8,6 +8,7 @@
 #include "tools/commands.h"
 #include "tools/flags.h"
 #include "tools/gpt_source.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -19,7 +20,7 @@ struct GenerateCommand : GptSource {
 
   void fields(Fields& f) {
     f("prompt", prompt, "the text to continue");
-    f("tokens", tokens, "tokens to draw");
+    f("tokens", tokens, "tokens to draw", between(1, 1e12));
     sampling.fields(f);
     GptSource::fields(f);
   }
@@ -37,7 +38,7 @@ void run(const GenerateCommand& o) {
     if (id >= tokenizer.vocabulary() || id == tokenizer.end_of_text()) return;
     const std::string bytes = tokenizer.decode(std::span(&id, 1));
     std::fwrite(bytes.data(), 1, bytes.size(), stdout);
-    std::fflush(stdout);
+    flush_output();  // nobody waits for a text that goes nowhere
   });
   fmt::print("\n");
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "engine/run/files.h"
 #include "models/gpt_file.h"
 #include "tasks/training/run_options.h"
 
@@ -24,10 +25,10 @@ std::string weights_of(const std::string& path) {
 }
 
 std::unique_ptr<const Tokenizer> tokenizer_of(const LoadedGpt& loaded, const GptSource& source) {
-  if (!loaded.tokenizer.empty()) return tokenizer_from_record(loaded.tokenizer, source.bpe);
+  if (!loaded.tokenizer.empty()) return tokenizer_from_record(loaded.tokenizer, expand_home(source.bpe));
   check(!source.bpe.empty(), "[gpt] '{}' has no tokenizer; give --bpe FOLDER with GPT-2's encoder.json and vocab.bpe",
         source.model);
-  return gpt2_tokenizer(source.bpe, true);
+  return gpt2_tokenizer(expand_home(source.bpe), true);
 }
 
 }  // namespace
@@ -40,7 +41,7 @@ void GptSource::fields(Fields& f) {
 
 OpenedGpt open_gpt(const GptSource& source) {
   const RunOptions place{.device = source.device, .dtype = source.dtype};
-  LoadedGpt loaded = load_gpt(weights_of(source.model));
+  LoadedGpt loaded = load_gpt(weights_of(expand_home(source.model)));
   OpenedGpt opened{nullptr, tokenizer_of(loaded, source), place.resolved_dtype()};
   check(opened.tokenizer->vocabulary() <= loaded.model->vocabulary(),
         "[gpt] got a tokenizer of {} tokens for a model of {}; was --bpe made for another?",

@@ -2,25 +2,31 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <new>
+#include <stdexcept>
+#include <system_error>
 
 #include "kernels/check.h"
 #include "kernels/cpu/team.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace {
 
-// The exit status: 0 done, 1 a failure that the message explains, 2 a wrong command line, 3 a defect of the program. A
-// command that a signal stopped after saving leaves with 128 + signal through CLI::RuntimeError.
 int run(CLI::App& app, int argc, char** argv) {
   const auto complain = [](const std::string& text) { fmt::print(stderr, "gestalt: {}\n", text); };
   try {
-    app.parse(argc, argv);
-    return 0;
-  } catch (const CLI::Success& request) {
-    return app.exit(request);  // --help and --version
-  } catch (const CLI::RuntimeError& status) { return status.get_exit_code(); } catch (const CLI::ParseError& error) {
+    int status = 0;
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& request) {
+      status = app.exit(request);  // --help and --version
+    } catch (const CLI::RuntimeError& given) { status = given.get_exit_code(); }
+    gestalt::tools::flush_output();
+    return status;
+  } catch (const CLI::ParseError& error) {
     complain(gestalt::tools::explain(app, error));
     return 2;
   } catch (const gestalt::Error& error) {
@@ -28,6 +34,15 @@ int run(CLI::App& app, int argc, char** argv) {
     return 1;
   } catch (const std::bad_alloc&) {
     complain("out of memory; a smaller --batch needs less");
+    return 1;
+  } catch (const std::length_error&) {  // of a container that would be larger than any memory
+    complain("out of memory; a smaller --batch needs less");
+    return 1;
+  } catch (const std::filesystem::filesystem_error& error) {
+    complain(fmt::format("[file] '{}': {}", error.path1().string(), error.code().message()));
+    return 1;
+  } catch (const std::system_error& error) {
+    complain(std::ferror(stdout) ? fmt::format("cannot write the output: {}", error.code().message()) : error.what());
     return 1;
   } catch (const std::exception& error) {
     complain(fmt::format("internal error: {}", error.what()));
@@ -43,6 +58,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", GESTALT_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(36);
+  app.footer(gestalt::tools::exit_statuses);
 #define GESTALT_ADD(name) gestalt::tools::add_##name(app);
   GESTALT_COMMANDS(GESTALT_ADD)
 #undef GESTALT_ADD

@@ -4,12 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "engine/run/files.h"
 #include "tasks/evaluation/image_probe.h"
 #include "tasks/evaluation/report.h"
 #include "tasks/training/recipe.h"
 #include "tasks/training/run.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -20,44 +22,65 @@ struct Choices {
   bool report = false;
 };
 
+bool is_given(const CLI::App& command, const std::string& flag) {
+  const CLI::Option* option = command.get_option_no_throw(flag);
+  return option != nullptr && option->count() > 0;
+}
+
 // The method with its preset, the config file and the flags applied, in that order; or, with --resume, as it was.
 std::unique_ptr<Method> configure(const MethodEntry& entry, const CLI::App& command, const Choices& choices) {
-  if (choices.settings.resume.empty()) {
+  const bool anew = command.count("--resume") == 0;
+  check(anew || !choices.settings.resume.empty(), "[resume] got an empty --resume, expected the folder of a run");
+  check(anew || choices.settings.out.empty(), "[resume] goes without --out: it goes on in the folder of the run");
+  check(!anew || !choices.settings.allow_other_data, "[config] got --allow-other-data, which goes with --resume");
+  check(choices.settings.out.empty() == (command.count("--out") == 0), "[config] got an empty --out");
+  if (anew) {
     std::unique_ptr<Method> method = entry.make();
     if (!choices.preset.empty()) apply_recipe(*method, find_recipe(entry.name, choices.preset));
-    GivenFields given(command, choices.config, entry.name);
+    GivenFields given(command, expand_home(choices.config), entry.name);
     method->fields(given);
     given.finish();
     return method;
   }
-  std::unique_ptr<Method> method = method_of_run(choices.settings.resume);
+  std::unique_ptr<Method> method = method_of_run(expand_home(choices.settings.resume));
   check(method->name() == entry.name, "[resume] {} holds a run of {}; say 'gestalt pretrain {} --resume {}'",
         choices.settings.resume, method->name(), method->name(), choices.settings.resume);
+  check(choices.preset.empty() && choices.config.empty(), "[resume] goes without --preset and --config");
   FieldNames fields;
   method->fields(fields);
   for (const std::string& name : fields.names)
-    check(command.count("--" + name) == 0,
-          "[resume] got --{} with --resume, which goes on exactly as the run began; start a new run to change it",
-          name);
-  check(choices.preset.empty() && choices.config.empty(), "[resume] goes without --preset and --config");
+    check(may_change(name) || (!is_given(command, "--" + name) && !is_given(command, "--no-" + name)),
+          "[resume] got --{} with --resume, which goes on exactly as the run began{}; start a new run to change it",
+          name, name == "device" ? ", and another device rounds otherwise" : "");
+  GivenFields given(command, "");  // a place that moved, and what changes no result
+  method->fields(given);
   return method;
 }
 
-// The closing table where one is asked for and there are labels; else what the last probe said.
-void print_measures(Method& method, const PretrainResult& result, bool report) {
-  auto* images = dynamic_cast<ImageMethod*>(&method);
-  if (report && images && images->images().labelled()) {
+// The closing table where one is asked for; else what the last probe said. Returns why there is nothing, where there
+// should be something.
+std::string print_measures(Method& method, const PretrainResult& result, bool report) {
+  for (const Metric& m : result.metrics)
+    if (!report) fmt::print("{} {:.4g}: {}\n", m.name, m.value, m.protocol);
+  if (!report) return result.unmeasured;
+  try {
+    auto& images = dynamic_cast<ImageMethod&>(method);
     const LinearOptions linear;
     const KnnOptions knn = dynamic_cast<ImageProbe&>(*method.probe).knn;
-    fmt::print("\n{}", report_text(baseline_report(*images, knn, linear), *images, knn, linear));
-    return;
-  }
-  for (const Metric& m : result.metrics) fmt::print("{} {:.4g}: {}\n", m.name, m.value, m.protocol);
+    fmt::print("\n{}", report_text(baseline_report(images, knn, linear), images, knn, linear));
+    return {};
+  } catch (const Error& error) { return error.what(); }
 }
 
 void run(const MethodEntry& entry, const CLI::App& command, const Choices& choices) {
   const std::unique_ptr<Method> method = configure(entry, command, choices);
-  const PretrainResult result = pretrain(*method, choices.settings);
+  check(!choices.report || dynamic_cast<ImageMethod*>(method.get()),
+        "[pretrain] got --report for {}, which learns from text: it has no table of accuracies", entry.name);
+  PretrainSettings settings = choices.settings;
+  settings.must_measure = choices.report;
+  settings.out = expand_home(settings.out);
+  settings.resume = expand_home(settings.resume);
+  const PretrainResult result = pretrain(*method, settings);
   if (result.interrupted) {
     fmt::print("stopped at step {}; go on with: gestalt pretrain {} --resume {}\n", result.steps, entry.name,
                result.folder);
@@ -65,14 +88,20 @@ void run(const MethodEntry& entry, const CLI::App& command, const Choices& choic
   }
   fmt::print("\ntrained {} steps in {:.1f} minutes\n", result.steps, result.seconds / 60);
   if (result.collapsed) fmt::print("warning: the features collapsed; {}\n", method->collapse_cure());
-  print_measures(*method, result, choices.report);
+  const std::string unmeasured = print_measures(*method, result, choices.report);
   fmt::print("\n{}: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n",
              method->modality() == Modality::images ? "encoder" : "model", result.encoder_file, result.folder,
              result.folder);
+  if (unmeasured.empty()) return;
+  flush_output();
+  fmt::print(stderr, "gestalt: warning: the run is trained and saved, but could not be measured: {}\n", unmeasured);
+  throw CLI::RuntimeError(status_of_warning);
 }
 
 std::string preset_help(const MethodEntry& entry) {
-  std::string text = "Presets (--preset NAME):\n";
+  std::string text =
+      "With --resume, --data, --bpe, --threads, --loader-threads and --checkpoint-minutes may differ.\n\n" +
+      std::string(exit_statuses) + "\n\nPresets (--preset NAME):\n";
   for (const Recipe& r : list_recipes())
     if (r.method == entry.name)
       text += fmt::format("  {}: {}; reports {}; costs {}\n", r.name, r.source, r.reports, r.costs);
@@ -89,7 +118,10 @@ void add_pretrain(CLI::App& app) {
     command->add_option("--preset", choices->preset, "start from a published recipe; flags still override it");
     command->add_option("--config", choices->config, "read flags from a file of 'name = value' lines or a config.json");
     command->add_option("--out", choices->settings.out, "run folder [runs/METHOD-DATE]");
-    command->add_option("--resume", choices->settings.resume, "go on with the run in this folder, bit for bit");
+    command->add_option("--resume", choices->settings.resume,
+                        "go on with the run in this folder, bit for bit; --data says where its data are now");
+    command->add_flag("--allow-other-data", choices->settings.allow_other_data,
+                      "with --resume: go on although the data are not what the run began with; the run records it");
     command->add_flag("--report", choices->report,
                       "at the end, kNN and linear accuracy beside raw pixels and the untrained encoder");
     command->add_flag("--check-finite", choices->settings.check_finite,

@@ -25,7 +25,7 @@ struct ShowCommand {
     f("data", data, "where images come from if no FILE is given; empty: the run's own data");
     f("split", split, "which of them", {"test", "train"});
     f("images", images, "their numbers, for example 3 or 0-7 or 0,5,17-20");
-    f("draw", draw, "another number draws anew: other hidden patches, other views");
+    f("draw", draw, "another number draws anew: other hidden patches, other views", between(0, 1e9));
     f("views", views, "show the views that the encoder is trained on, also of a method with a picture of its own");
     f("out", out, "the PNG to write; empty: picture.png in the run folder");
     f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
@@ -89,7 +89,9 @@ ImageBatch chosen_images(const ShowCommand& o, const ImageMethod& method) {
   return batch;
 }
 
-void run(const ShowCommand& o) {
+void run(const ShowCommand& given) {
+  ShowCommand o = given;
+  for (std::string* place : {&o.run, &o.data, &o.out}) *place = expand_home(*place);
   check(o.draw >= 0, "[show] got --draw {}, expected 0 or more", o.draw);
   const std::unique_ptr<Method> any = method_of_run(o.run);
   auto* method = dynamic_cast<ImageMethod*>(any.get());

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/data/batch.h"
 #include "engine/run/phase_clock.h"
 
 namespace gestalt {
+
+// What data are, wherever they lie: counts and checksums by name, in a fixed order.
+using DataIdentity = std::vector<std::pair<std::string, std::string>>;
 
 // One thread calls it. `at(step)` is a pure function of the seed and the step, so a resume sees what an uninterrupted
 // run would; `step` counts batches. The phases `data` and `augment` are timed on the clock.
@@ -18,7 +23,8 @@ class Feed {
   virtual int64_t items_per_step() const = 0;  // images or tokens, counted once whatever the number of views
   virtual std::string item() const { return "images"; }
   virtual std::string describe() const = 0;
-  virtual std::string problems() const { return {}; }  // files that cannot be used, counted and named
+  virtual DataIdentity identity() const { return {}; }  // what a resumed run has to find again
+  virtual std::string problems() const { return {}; }   // files that cannot be used, counted and named
 };
 
 }  // namespace gestalt

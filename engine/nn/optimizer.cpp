@@ -9,23 +9,24 @@ void OptimizerOptions::fields(Fields& f) {
   f.title("Optimizer");
   f("optimizer", kind, "sgd, lars, adamw, or muon: hidden matrices by Muon, the rest by adamw",
     {"sgd", "lars", "adamw", "muon"});
-  f("lr", rate, "learning rate, for a batch of 256 unless --lr-scaling is none");
+  f("lr", rate, "learning rate, for a batch of 256 unless --lr-scaling is none", at_least(0));
   f("lr-scaling", rate_scaling, "batch: the rate used is lr · batch / 256; none: it is lr", {"batch", "none"});
-  f("momentum", momentum, "momentum of sgd and lars");
-  f("weight-decay", decay, "weight decay; biases and norm parameters are exempt without --decay-all");
-  f("weight-decay-end", decay_end, "weight decay at the end, where a cosine leads; negative: as --weight-decay");
+  f("momentum", momentum, "momentum of sgd and lars", under(1));
+  f("weight-decay", decay, "weight decay; biases and norm parameters are exempt without --decay-all", at_least(0));
+  f("weight-decay-end", decay_end, "weight decay at the end, where a cosine leads; -1: as --weight-decay",
+    {.besides = -1});
   f("decay-all", decay_all, "biases and norm parameters decay too");
-  f("trust", trust, "LARS's trust coefficient (η)");
+  f("trust", trust, "LARS's trust coefficient (η)", above(0));
   f("clip-local", clip_local, "LARS: keep the local rate at or under the global one");
-  f("muon-momentum", muon_momentum, "momentum of muon's matrices");
-  f("beta1", beta1, "adamw: decay of the first moment");
-  f("beta2", beta2, "adamw: decay of the second moment");
-  f("epsilon", epsilon, "adamw: added to the root of the second moment");
-  f("clip", clip, "clip the gradient's norm to this; 0: off");
+  f("muon-momentum", muon_momentum, "momentum of muon's matrices", under(1));
+  f("beta1", beta1, "adamw: decay of the first moment", under(1));
+  f("beta2", beta2, "adamw: decay of the second moment", under(1));
+  f("epsilon", epsilon, "adamw: added to the root of the second moment", at_least(0));
+  f("clip", clip, "clip the gradient's norm to this; 0: off", at_least(0));
   f("clip-each", clip_each, "clip each tensor's gradient by itself instead of all together");
-  f("warmup-epochs", warmup_epochs, "epochs of linear warm-up before the cosine");
-  f("warmup-steps", warmup_steps, "steps of it, instead of epochs; 0: as --warmup-epochs says");
-  f("final-lr", final_rate, "where the cosine ends, as a fraction of the peak rate");
+  f("warmup-epochs", warmup_epochs, "epochs of linear warm-up before the cosine", between(0, 1e9));
+  f("warmup-steps", warmup_steps, "steps of it, instead of epochs; 0: as --warmup-epochs says", between(0, 1e12));
+  f("final-lr", final_rate, "where the cosine ends, as a fraction of the peak rate", at_least(0));
 }
 
 Schedule rate_schedule(const OptimizerOptions& options, int64_t batch, int64_t steps_per_epoch, int64_t total_steps) {

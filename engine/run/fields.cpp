@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/check.h"
 
@@ -28,6 +29,36 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 }
 
 }  // namespace
+
+bool Bounds::hold(double value) const {
+  if (!std::isfinite(value)) return false;
+  if (besides && value == *besides) return true;
+  return (with_low ? value >= low : value > low) && (with_high ? value <= high : value < high);
+}
+
+std::string Bounds::text() const {
+  const bool lowest = std::isinf(low), highest = std::isinf(high);
+  std::string text = "a finite number";
+  if (!lowest && !highest && with_low && with_high)
+    text = fmt::format("from {} to {}", low, high);
+  else if (!lowest && !highest)
+    text = fmt::format("{} and {} {}", with_low ? fmt::format("{} or more", low) : fmt::format("above {}", low),
+                       with_high ? "up to" : "under", high);
+  else if (!lowest)
+    text = with_low ? fmt::format("{} or more", low) : fmt::format("above {}", low);
+  return besides ? fmt::format("{}, or {}", text, *besides) : text;
+}
+
+void FieldChecker::operator()(const char* name, int64_t& value, const char*, const Bounds& bounds) {
+  check(bounds.hold(static_cast<double>(value)), "[config] got --{} {}, expected {}", name, value, bounds.text());
+}
+void FieldChecker::operator()(const char* name, double& value, const char*, const Bounds& bounds) {
+  check(bounds.hold(value), "[config] got --{} {}, expected {}", name, value, bounds.text());
+}
+void FieldChecker::operator()(const char* name, std::string& value, const char*,
+                              const std::vector<std::string>& choices) {
+  check_choice(name, value, choices);
+}
 
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates) {
   constexpr size_t longest = 100;  // a longer name is no misspelling, and the table grows with its square

@@ -1,6 +1,7 @@
 // Fields as JSON: writing, reading with every key accounted for, and strict parsing.
 #include "engine/run/fields_json.h"
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -11,19 +12,47 @@ namespace gestalt {
 
 using Json = nlohmann::ordered_json;
 
+namespace {
+
+constexpr const char* bytes_key = "bytes";
+
+// For a message.
+std::string text_of(const Json& json, Json::error_handler_t odd_bytes = Json::error_handler_t::replace) {
+  return json.dump(-1, ' ', false, odd_bytes);
+}
+
+}  // namespace
+
+std::optional<std::string> text_of_json(const Json& json) {
+  if (json.is_string()) return json.get<std::string>();
+  if (!json.is_object() || json.size() != 1 || !json.contains(bytes_key) || !json[bytes_key].is_string()) return {};
+  const std::string digits = json[bytes_key].get<std::string>();
+  std::string text;
+  for (size_t i = 0; i + 1 < digits.size(); i += 2) {
+    unsigned char byte = 0;
+    const auto [end, error] = std::from_chars(digits.data() + i, digits.data() + i + 2, byte, 16);
+    if (error != std::errc() || end != digits.data() + i + 2) return {};
+    text += static_cast<char>(byte);
+  }
+  return text;
+}
+
 void JsonWriter::put(const char* name, Json value) {
   check(!object.contains(name), "[config] two fields are named '{}'", name);
   object[name] = std::move(value);
 }
 
 void JsonWriter::operator()(const char* name, bool& value, const char*) { put(name, value); }
-void JsonWriter::operator()(const char* name, int64_t& value, const char*) { put(name, value); }
-void JsonWriter::operator()(const char* name, double& value, const char*) {
+void JsonWriter::operator()(const char* name, int64_t& value, const char*, const Bounds&) { put(name, value); }
+void JsonWriter::operator()(const char* name, double& value, const char*, const Bounds&) {
   check(std::isfinite(value), "[config] got {} {}, expected a finite number", name, value);
   put(name, value);
 }
 void JsonWriter::operator()(const char* name, std::string& value, const char*, const std::vector<std::string>&) {
-  put(name, value);
+  if (text_of(value) == text_of(value, Json::error_handler_t::ignore)) return put(name, value);
+  std::string digits;
+  for (unsigned char byte : value) digits += fmt::format("{:02x}", byte);
+  put(name, {{bytes_key, digits}});
 }
 
 JsonReader::JsonReader(std::string source, Json object) : source_(std::move(source)), object_(std::move(object)) {
@@ -37,37 +66,44 @@ const Json* JsonReader::find(const char* name) {
   return found == object_.end() ? nullptr : &*found;
 }
 
+void JsonReader::check_bounds(const char* name, double value, const Bounds& bounds) const {
+  check(bounds.hold(value), "[config] {}: got '{}' {}, expected {}", source_, name, value, bounds.text());
+}
+
 void JsonReader::operator()(const char* name, bool& value, const char*) {
   const Json* json = find(name);
   if (!json) return;
-  check(json->is_boolean(), "[config] {}: got '{}' {}, expected true or false", source_, name, json->dump());
+  check(json->is_boolean(), "[config] {}: got '{}' {}, expected true or false", source_, name, text_of(*json));
   value = json->get<bool>();
 }
 
-void JsonReader::operator()(const char* name, int64_t& value, const char*) {
+void JsonReader::operator()(const char* name, int64_t& value, const char*, const Bounds& bounds) {
   const Json* json = find(name);
   if (!json) return;
   const bool fits = !json->is_number_unsigned() ||
                     json->get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   check(json->is_number_integer() && fits, "[config] {}: got '{}' {}, expected a whole number", source_, name,
-        json->dump());
+        text_of(*json));
   value = json->get<int64_t>();
+  check_bounds(name, static_cast<double>(value), bounds);
 }
 
-void JsonReader::operator()(const char* name, double& value, const char*) {
+void JsonReader::operator()(const char* name, double& value, const char*, const Bounds& bounds) {
   const Json* json = find(name);
   if (!json) return;
-  check(json->is_number(), "[config] {}: got '{}' {}, expected a number", source_, name, json->dump());
+  check(json->is_number(), "[config] {}: got '{}' {}, expected a number", source_, name, text_of(*json));
   value = json->get<double>();
+  check_bounds(name, value, bounds);
 }
 
 void JsonReader::operator()(const char* name, std::string& value, const char*,
                             const std::vector<std::string>& choices) {
   const Json* json = find(name);
   if (!json) return;
-  check(json->is_string(), "[config] {}: got '{}' {}, expected a text", source_, name, json->dump());
-  value = json->get<std::string>();
-  check_choice(name, value, choices);
+  const std::optional<std::string> text = text_of_json(*json);
+  check(text.has_value(), "[config] {}: got '{}' {}, expected a text", source_, name, text_of(*json));
+  value = *text;
+  check_choice(fmt::format("{} ({})", name, source_), value, choices);
 }
 
 void JsonReader::finish() const {

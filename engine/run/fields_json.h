@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,12 +11,13 @@
 
 namespace gestalt {
 
-// Writes each visited field into `object`, in visiting order. A number that is not finite is an error: JSON has none.
+// Writes each visited field into `object`, in visiting order. A number that is not finite is an error: JSON has none. A
+// text that is no UTF-8, as a file's name may be, becomes {"bytes": "hexadecimal"}.
 class JsonWriter : public Fields {
  public:
   void operator()(const char* name, bool& value, const char* help) override;
-  void operator()(const char* name, int64_t& value, const char* help) override;
-  void operator()(const char* name, double& value, const char* help) override;
+  void operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) override;
+  void operator()(const char* name, double& value, const char* help, const Bounds& bounds) override;
   void operator()(const char* name, std::string& value, const char* help,
                   const std::vector<std::string>& choices) override;
 
@@ -32,8 +34,8 @@ class JsonReader : public Fields {
   JsonReader(std::string source, nlohmann::ordered_json object);
 
   void operator()(const char* name, bool& value, const char* help) override;
-  void operator()(const char* name, int64_t& value, const char* help) override;
-  void operator()(const char* name, double& value, const char* help) override;
+  void operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) override;
+  void operator()(const char* name, double& value, const char* help, const Bounds& bounds) override;
   void operator()(const char* name, std::string& value, const char* help,
                   const std::vector<std::string>& choices) override;
 
@@ -42,11 +44,15 @@ class JsonReader : public Fields {
 
  private:
   const nlohmann::ordered_json* find(const char* name);
+  void check_bounds(const char* name, double value, const Bounds& bounds) const;
 
   std::string source_;
   nlohmann::ordered_json object_;
   std::vector<std::string> known_;
 };
+
+// What JsonWriter made of a text, as the text; nothing for anything else.
+std::optional<std::string> text_of_json(const nlohmann::ordered_json& json);
 
 // Parses a document that somebody may have edited: throws Error, naming `source`, for broken syntax, a key that stands
 // twice in one object (the library would silently keep the last) and nesting deeper than 32.

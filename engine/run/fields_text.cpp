@@ -30,9 +30,10 @@ const char* kind(int64_t) { return "a whole number"; }
 const char* kind(double) { return "a number"; }
 
 template <class T>
-std::string problem(const std::string& text) {
+std::string problem(const std::string& text, const Bounds& bounds) {
   T value;
-  return parse(text, value) ? "" : fmt::format("got '{}', expected {}", text, kind(value));
+  if (!parse(text, value)) return fmt::format("got '{}', expected {}", text, kind(value));
+  return bounds.hold(static_cast<double>(value)) ? "" : fmt::format("got '{}', expected {}", text, bounds.text());
 }
 
 std::string trimmed(std::string_view text) {
@@ -65,8 +66,7 @@ GivenValues values_of_json(const std::string& source, std::string_view text) {
   const nlohmann::ordered_json object = parse_json(source, text);
   check(object.is_object(), "[config] {}: got {}, expected an object", source, object.type_name());
   GivenValues values;
-  for (const auto& [name, value] : object.items())
-    values[name] = {value.is_string() ? value.get<std::string>() : value.dump(), source};
+  for (const auto& [name, value] : object.items()) values[name] = {text_of_json(value).value_or(value.dump()), source};
   return values;
 }
 
@@ -95,7 +95,9 @@ GivenValues parse_values(const std::string& source, std::string_view text) {
 
 GivenValues values_for(const std::string& method, const std::string& source, std::string_view text) {
   GivenValues values = parse_values(source, text);
-  if (const auto named = values.find("method"); named != values.end()) {
+  for (const char* key : {"method", "task"}) {  // the latter in files of older programs
+    const auto named = values.find(key);
+    if (named == values.end()) continue;
     check(named->second.text == method, "[config] {} is for the method {}, not for {}", named->second.place,
           named->second.text, method);
     values.erase(named);
@@ -103,21 +105,29 @@ GivenValues values_for(const std::string& method, const std::string& source, std
   return values;
 }
 
-std::string problem_with(const std::string& text, bool) { return problem<bool>(text); }
-std::string problem_with(const std::string& text, int64_t) { return problem<int64_t>(text); }
-std::string problem_with(const std::string& text, double) { return problem<double>(text); }
+std::string problem_with(const std::string& text, bool) { return problem<bool>(text, any_number()); }
+std::string problem_with(const std::string& text, int64_t, const Bounds& b) { return problem<int64_t>(text, b); }
+std::string problem_with(const std::string& text, double, const Bounds& b) { return problem<double>(text, b); }
 
 template <class T>
-void FieldSetter::set(const char* name, T& value) {
+void FieldSetter::set(const char* name, T& value, const Bounds& bounds) {
   const GivenValue* given = find(name);
   if (!given) return;
-  check(parse(given->text, value), "[config] {}: got {} '{}', expected {}", given->place, name, given->text,
+  T parsed;
+  check(parse(given->text, parsed), "[config] {}: got {} '{}', expected {}", given->place, name, given->text,
         kind(value));
+  check(bounds.hold(static_cast<double>(parsed)), "[config] {}: got {} '{}', expected {}", given->place, name,
+        given->text, bounds.text());
+  value = parsed;
 }
 
-void FieldSetter::operator()(const char* name, bool& value, const char*) { set(name, value); }
-void FieldSetter::operator()(const char* name, int64_t& value, const char*) { set(name, value); }
-void FieldSetter::operator()(const char* name, double& value, const char*) { set(name, value); }
+void FieldSetter::operator()(const char* name, bool& value, const char*) { set(name, value, any_number()); }
+void FieldSetter::operator()(const char* name, int64_t& value, const char*, const Bounds& bounds) {
+  set(name, value, bounds);
+}
+void FieldSetter::operator()(const char* name, double& value, const char*, const Bounds& bounds) {
+  set(name, value, bounds);
+}
 void FieldSetter::operator()(const char* name, std::string& value, const char*,
                              const std::vector<std::string>& choices) {
   const GivenValue* given = find(name);

@@ -25,17 +25,18 @@ GivenValues parse_values(const std::string& source, std::string_view text);
 // `method`.
 GivenValues values_for(const std::string& method, const std::string& source, std::string_view text);
 
-// "" where `text` is a value of that kind, else what is wrong with it. Numbers are decimal, whole and finite.
+// "" where `text` is a value of that kind within the bounds, else what is wrong with it. Numbers are decimal, whole and
+// finite.
 std::string problem_with(const std::string& text, bool);
-std::string problem_with(const std::string& text, int64_t);
-std::string problem_with(const std::string& text, double);
+std::string problem_with(const std::string& text, int64_t, const Bounds& bounds = any_number());
+std::string problem_with(const std::string& text, double, const Bounds& bounds = any_number());
 
 // Sets each visited field that find() has a value for; the others keep theirs. Visit every struct, then call finish().
 class FieldSetter : public Fields {
  public:
   void operator()(const char* name, bool& value, const char* help) override;
-  void operator()(const char* name, int64_t& value, const char* help) override;
-  void operator()(const char* name, double& value, const char* help) override;
+  void operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) override;
+  void operator()(const char* name, double& value, const char* help, const Bounds& bounds) override;
   void operator()(const char* name, std::string& value, const char* help,
                   const std::vector<std::string>& choices) override;
 
@@ -44,7 +45,7 @@ class FieldSetter : public Fields {
 
  private:
   template <class T>
-  void set(const char* name, T& value);
+  void set(const char* name, T& value, const Bounds& bounds);
 };
 
 class TextReader : public FieldSetter {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -17,11 +18,6 @@ namespace gestalt {
 namespace {
 
 constexpr const char* unfinished = ".part-";
-
-std::string temporary_name(const std::string& path) {
-  static std::atomic<int> files{0};
-  return fmt::format("{}{}{}-{}", path, unfinished, getpid(), files++);
-}
 
 // Makes the rename itself survive a power cut. Some file systems refuse to sync a folder; that is no failure.
 bool sync_folder_of(const std::string& path) {
@@ -35,11 +31,19 @@ bool sync_folder_of(const std::string& path) {
   return synced;
 }
 
+// What the file is called when it is done.
+std::string finished_name(const std::string& path) { return path.substr(0, path.find(unfinished)); }
+
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
+std::string unfinished_name(const std::string& path) {
+  static std::atomic<int> files{0};
+  return fmt::format("{}{}{}-{}", path, unfinished, getpid(), files++);
+}
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(unfinished_name(path_)) {
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-  check(descriptor_ >= 0, "[file] cannot create '{}': {}", path_, std::strerror(errno));
+  check(descriptor_ >= 0, "[file] cannot create '{}': {}", finished_name(path_), std::strerror(errno));
 }
 
 AtomicFile::~AtomicFile() {
@@ -48,7 +52,9 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::give_up(const char* what) {
-  fail("[file] cannot {} '{}': {}; what stood there before is untouched", what, path_, std::strerror(errno));
+  const int reason = errno;
+  fail("[file] cannot {} '{}': {}; what stood there before is untouched", what, finished_name(path_),
+       std::strerror(reason));
 }
 
 void AtomicFile::write(const void* bytes, size_t count) {
@@ -73,7 +79,33 @@ void AtomicFile::commit() {
   if (closed != 0) give_up("close");
   if (rename(temporary_.c_str(), path_.c_str()) != 0) give_up("rename a finished file to");
   temporary_.clear();
-  check(sync_folder_of(path_), "[file] wrote '{}' but cannot sync its folder: {}", path_, std::strerror(errno));
+  const bool synced = sync_folder_of(path_);
+  check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path_, std::strerror(errno));
+}
+
+void replace_keeping(const std::string& from, const std::string& path, const std::string& previous) {
+  const auto rename_to = [](const std::string& a, const std::string& b) {
+    const bool renamed = rename(a.c_str(), b.c_str()) == 0;
+    check(renamed, "[file] cannot rename '{}' to '{}': {}", a, b, std::strerror(errno));
+  };
+  const std::string second_name = unfinished_name(previous);
+  if (std::filesystem::exists(path)) {
+    const bool linked = link(path.c_str(), second_name.c_str()) == 0;
+    rename_to(linked ? second_name : path, previous);
+  }
+  rename_to(from, path);
+  const bool synced = sync_folder_of(path);
+  check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path, std::strerror(errno));
+}
+
+std::string expand_home(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  const size_t colon = path.find(':'), slash = path.find('/');
+  const size_t at = colon != std::string::npos && colon < slash ? colon + 1 : 0;
+  const std::string_view rest = std::string_view(path).substr(at);
+  std::error_code ignored;
+  if (!home || !(rest == "~" || rest.starts_with("~/")) || std::filesystem::exists(rest, ignored)) return path;
+  return path.substr(0, at) + home + path.substr(at + 1);
 }
 
 void write_file_atomically(const std::string& path, std::string_view bytes) {
@@ -83,9 +115,13 @@ void write_file_atomically(const std::string& path, std::string_view bytes) {
 }
 
 std::string read_text(const std::string& path) {
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
-  check(file.is_open() && !std::filesystem::is_directory(path), "[file] cannot open '{}': {}", path,
-        std::filesystem::is_directory(path) ? "it is a folder" : std::strerror(errno));
+  const int reason = errno;
+  std::error_code ignored;
+  const bool folder = std::filesystem::is_directory(path, ignored);
+  check(file.is_open() && !folder, "[file] cannot open '{}': {}", path,
+        folder ? "it is a folder" : std::strerror(reason));
   std::ostringstream bytes;
   bytes << file.rdbuf();
   check(!file.bad(), "[file] cannot read '{}'", path);
@@ -93,9 +129,10 @@ std::string read_text(const std::string& path) {
 }
 
 void remove_unfinished_files(const std::string& folder) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.is_regular_file() && entry.path().filename().string().find(unfinished) != std::string::npos)
-      std::filesystem::remove(entry.path());
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    if (entry.is_regular_file(ignored) && entry.path().filename().string().find(unfinished) != std::string::npos)
+      std::filesystem::remove(entry.path(), ignored);
 }
 
 }  // namespace gestalt

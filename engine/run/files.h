@@ -31,6 +31,16 @@ class AtomicFile {
 
 void write_file_atomically(const std::string& path, std::string_view bytes);
 
+// A name beside `path` for a file that is not finished; remove_unfinished_files() finds it.
+std::string unfinished_name(const std::string& path);
+
+// `from` takes the name `path`, and what stood at `path` takes the name `previous`. At each moment `path` is there,
+// where the file system has links.
+void replace_keeping(const std::string& from, const std::string& path, const std::string& previous);
+
+// "~" and "~/x" in the home folder of the user, also behind a scheme ("images:~/x"); all else as it is.
+std::string expand_home(const std::string& path);
+
 // The whole file; throws Error with the path.
 std::string read_text(const std::string& path);
 

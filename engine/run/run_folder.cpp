@@ -9,9 +9,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "engine/run/fields.h"
 #include "engine/run/fields_json.h"
@@ -23,23 +25,45 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Whether there is something to lose or to go on with. A run that was killed before its first checkpoint leaves no more
+// than a config.json.
 bool holds_a_run(const fs::path& folder) {
-  return fs::exists(folder / "config.json") || fs::exists(folder / "metrics.csv");
+  std::error_code ignored;
+  for (const char* name :
+       {RunFolder::checkpoint, RunFolder::previous_checkpoint, RunFolder::metrics, "encoder.safetensors", "gpt2"})
+    if (fs::exists(folder / name, ignored)) return true;
+  return false;
 }
 
-void make_folder(const fs::path& folder) {
+// Somebody else's is not overwritten.
+bool has_foreign_config(const fs::path& folder) {
+  const fs::path path = folder / RunFolder::config;
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return false;
+  try {
+    return !parse_json(path, read_text(path)).contains("method");
+  } catch (const Error&) { return true; }
+}
+
+// Makes `folder` and those above it that are missing; returns what was made, the outermost first.
+std::vector<std::string> make_folder(const fs::path& folder) {
+  std::vector<std::string> made;
   std::error_code error;
+  for (fs::path p = folder.lexically_normal(); !p.empty() && !fs::exists(p, error); p = p.parent_path())
+    if (p.has_filename()) made.insert(made.begin(), p.string());
+  error.clear();
   fs::create_directories(folder, error);
-  check(!error && fs::is_directory(folder), "[run] cannot make the folder '{}': {}", folder.string(),
+  std::error_code ignored;
+  check(!error && fs::is_directory(folder, ignored), "[run] cannot make the folder '{}': {}", folder.string(),
         error ? error.message() : "a file has that name");
+  return made;
 }
 
 // runs/NAME-DATE, with a number behind it if two runs begin in one second.
-std::string unused_folder(const std::string& name) {
-  make_folder("runs");
+std::string unused_name(const std::string& name) {
   const std::string stem = fmt::format("runs/{}-{:%Y%m%d-%H%M%S}", name, fmt::localtime(std::time(nullptr)));
   std::string path = stem;
-  for (int i = 2; !fs::create_directory(path); ++i) path = fmt::format("{}-{}", stem, i);
+  for (int i = 2; fs::exists(path); ++i) path = fmt::format("{}-{}", stem, i);
   return path;
 }
 
@@ -54,31 +78,67 @@ RunFolder::RunFolder(std::string path) : path_(std::move(path)) {
   check(!taken, "[run] another process is writing into '{}'; wait for it or choose another --out", path_);
 }
 
+RunFolder::RunFolder(RunFolder&& other) noexcept
+    : path_(std::move(other.path_)),
+      made_(std::move(other.made_)),
+      kept_(std::exchange(other.kept_, true)),
+      lock_(std::exchange(other.lock_, -1)) {}
+
 RunFolder::~RunFolder() {
+  if (!kept_) discard();
   if (lock_ >= 0) close(lock_);
 }
 
+// A table with rows stays under another name: somebody may want to see how it went wrong.
+void RunFolder::discard() noexcept {
+  std::error_code ignored;
+  const fs::path folder(path_);
+  for (const char* name : {checkpoint, previous_checkpoint, config, timing}) fs::remove(folder / name, ignored);
+  fs::rename(folder / metrics, folder / "metrics.failed.csv", ignored);
+  for (auto made = made_.rbegin(); made != made_.rend(); ++made) rmdir(made->c_str());  // if it is empty
+}
+
+void RunFolder::check_free(const std::string& out) {
+  check(out.empty() || !holds_a_run(out), "[run] '{}' holds a run; continue it with --resume or choose another --out",
+        out);
+  check(out.empty() || !has_foreign_config(out), "[run] '{}' has a {} that is no run's; choose another --out", out,
+        config);
+  std::error_code error;
+  fs::path there = fs::absolute(out.empty() ? "runs" : out, error);
+  while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  const bool writable = fs::is_directory(there, error) && access(there.c_str(), W_OK | X_OK) == 0;
+  check(writable, "[run] cannot write into '{}': {}; choose another --out", there.string(),
+        fs::is_directory(there, error) ? std::strerror(errno) : "it is no folder");
+}
+
 RunFolder RunFolder::create(const std::string& out, const std::string& name) {
-  if (out.empty()) return RunFolder(unused_folder(name));
-  make_folder(out);
-  check(!holds_a_run(out), "[run] '{}' holds a run; continue it with --resume or choose another --out", out);
-  return RunFolder(out);
+  if (!out.empty()) check_free(out);
+  const std::string path = out.empty() ? unused_name(name) : out;
+  std::vector<std::string> made = make_folder(path);
+  RunFolder folder(path);
+  folder.made_ = std::move(made);
+  folder.kept_ = false;
+  return folder;
 }
 
 RunFolder RunFolder::resume(const std::string& path) {
-  check(fs::is_directory(path), "[run] there is no folder '{}' to resume", path);
-  check(fs::exists(fs::path(path) / "config.json"), "[run] '{}' holds no run: it has no config.json", path);
+  std::error_code ignored;
+  check(!path.empty(), "[run] got an empty --resume, expected the folder of a run");
+  check(fs::is_directory(path, ignored), "[run] there is no folder '{}' to resume", path);
+  check(holds_a_run(path), "[run] '{0}' holds no run that was saved: it has no {1}; begin it with --out {0}", path,
+        checkpoint);
   RunFolder folder(path);
   remove_unfinished_files(path);
   return folder;
 }
 
-void RunFolder::write_config(const nlohmann::ordered_json& config) const {
-  write_file_atomically(*this / "config.json", config.dump(2) + "\n");
+void RunFolder::write_config(const nlohmann::ordered_json& json) const {
+  write_file_atomically(*this / config, json.dump(2) + "\n");
 }
 
 nlohmann::ordered_json RunFolder::read_config() const {
-  const std::string path = *this / "config.json";
+  const std::string path = *this / config;
+  if (!fs::exists(path)) return nullptr;
   return parse_json(path, read_text(path));
 }
 
@@ -89,17 +149,47 @@ MetricsFile::MetricsFile(std::string path, std::vector<std::string> columns)
   write(fmt::format("{}\n", fmt::join(columns_, ",")));
 }
 
-MetricsFile::MetricsFile(std::string path, std::vector<std::string> columns, int64_t bytes)
+MetricsFile::MetricsFile(std::string path, std::vector<std::string> columns, int64_t bytes, double last)
     : path_(std::move(path)), columns_(std::move(columns)) {
-  const std::string header = fmt::format("{}\n", fmt::join(columns_, ",")), text = read_text(path_);
-  check(text.starts_with(header), "[metrics] '{}' does not begin with the columns {}; it is another run's", path_,
-        fmt::join(columns_, ","));
-  bytes_ = static_cast<int64_t>(text.size());
-  check(bytes >= static_cast<int64_t>(header.size()) && bytes <= bytes_,
-        "[metrics] '{}' has {} bytes, but the checkpoint was made when it had {}", path_, bytes_, bytes);
+  const std::string header = fmt::format("{}\n", fmt::join(columns_, ","));
+  const std::string text = fs::is_regular_file(path_) ? read_text(path_) : "";
+  const std::string_view kept = std::string_view(text).substr(0, static_cast<size_t>(std::max<int64_t>(0, bytes)));
+  const bool as_it_was = kept.size() == static_cast<size_t>(bytes) && kept.starts_with(header) &&
+                         kept.ends_with('\n') && kept.find('\r') == kept.npos && kept.find("\n\n") == kept.npos;
+  if (!as_it_was) restore(last);
   descriptor_ = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   check(descriptor_ >= 0, "[metrics] cannot open '{}': {}", path_, std::strerror(errno));
-  truncate_to(bytes);
+  bytes_ = static_cast<int64_t>(fs::file_size(path_));
+  if (as_it_was) truncate_to(bytes);
+}
+
+// Writes the file anew from what can be read of it.
+void MetricsFile::restore(double last) {
+  const std::string header = fmt::format("{}", fmt::join(columns_, ","));
+  const bool there = fs::is_regular_file(path_);
+  std::istringstream lines(there ? read_text(path_) : "");
+  std::string text = header + "\n", line;
+  const auto next = [&] {
+    while (std::getline(lines, line)) {
+      line.erase(std::remove(line.begin(), line.end(), '\r'), line.end());
+      if (!line.empty()) return true;
+    }
+    return false;
+  };
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  const bool same =
+      next() && (line.starts_with(byte_order_mark) ? line.substr(byte_order_mark.size()) : line) == header;
+  note_ = there && same ? fmt::format("'{}' was changed; it goes on with the rows that it has", path_)
+          : there       ? fmt::format("'{0}' has other columns; it is kept as {0}.before, and begins anew", path_)
+                        : fmt::format("'{}' is missing; it begins anew", path_);
+  if (there && !same) fs::rename(path_, path_ + ".before");
+  while (same && next()) {
+    double step = 0;
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
+    const bool row = error == std::errc() && (end == line.data() + line.size() || *end == ',');
+    if (row && step <= last) text += line + "\n";
+  }
+  write_file_atomically(path_, text);
 }
 
 MetricsFile::~MetricsFile() {
@@ -110,8 +200,9 @@ void MetricsFile::write(const std::string& line) {
   ssize_t written = -1;
   do written = ::write(descriptor_, line.data(), line.size());
   while (written < 0 && errno == EINTR);
+  const int reason = errno;
   check(written == static_cast<ssize_t>(line.size()), "[metrics] cannot write '{}': {}", path_,
-        written < 0 ? std::strerror(errno) : "the disk is full");
+        written < 0 ? std::strerror(reason) : "the disk is full");
   bytes_ += written;
 }
 
@@ -127,12 +218,14 @@ void MetricsFile::append(const std::vector<std::pair<std::string, double>>& valu
 
 void MetricsFile::truncate_to(int64_t bytes) {
   check(bytes >= 0 && bytes <= bytes_, "[metrics] got {} bytes to keep of '{}', which has {}", bytes, path_, bytes_);
-  check(ftruncate(descriptor_, bytes) == 0, "[metrics] cannot cut '{}': {}", path_, std::strerror(errno));
+  const bool cut = ftruncate(descriptor_, bytes) == 0;
+  check(cut, "[metrics] cannot cut '{}': {}", path_, std::strerror(errno));
   bytes_ = bytes;
 }
 
 int64_t MetricsFile::bytes() const {
-  check(fsync(descriptor_) == 0 || errno == EINVAL, "[metrics] cannot sync '{}': {}", path_, std::strerror(errno));
+  const bool synced = fsync(descriptor_) == 0 || errno == EINVAL;
+  check(synced, "[metrics] cannot sync '{}': {}", path_, std::strerror(errno));
   return bytes_;
 }
 

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <set>
 
+#include "engine/run/checksum.h"
 #include "engine/run/fields.h"
 #include "engine/run/files.h"
 
@@ -18,6 +19,10 @@ namespace {
 
 constexpr uint64_t max_header = 100'000'000;
 constexpr const char* metadata_key = "__metadata__";
+// One checksum a tensor, in the order of the header; and the header's, taken with zeros in its place.
+constexpr const char* tensors_key = "gestalt.checksums";
+constexpr const char* header_key = "gestalt.header_checksum";
+constexpr size_t checksum_digits = 16;
 
 struct FileDType {
   const char* name;
@@ -159,22 +164,49 @@ void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t
         data_bytes);
 }
 
-Tensor read_tensor(const std::string& path, std::ifstream& file, uint64_t data_begin, const Entry& entry) {
+// Takes the checksums out of the metadata; empty where there are none.
+std::vector<std::string> take_checksums(const std::string& path, std::string header, Metadata& metadata,
+                                        size_t tensors) {
+  const auto of_header = metadata.extract(header_key), of_tensors = metadata.extract(tensors_key);
+  if (of_header.empty() && of_tensors.empty()) return {};
+  const std::string begins = fmt::format("\"{}\":\"", header_key);
+  const size_t at = header.find(begins);
+  bool right = !of_header.empty() && !of_tensors.empty() && at != std::string::npos &&
+               of_header.mapped().size() == checksum_digits &&
+               of_tensors.mapped().size() == tensors * (checksum_digits + 1);
+  if (right) {
+    header.replace(at + begins.size(), checksum_digits, checksum_digits, '0');
+    right = Checksum().add(header).text() == of_header.mapped();
+  }
+  check(right, "[safetensors] '{}' is damaged: the checksum of its header is wrong", path);
+  std::vector<std::string> all;
+  for (size_t i = 0; i < tensors; ++i)
+    all.push_back(of_tensors.mapped().substr(i * (checksum_digits + 1), checksum_digits));
+  return all;
+}
+
+Tensor read_tensor(const std::string& path, std::ifstream& file, uint64_t data_begin, const Entry& entry,
+                   const std::string* checksum) {
   const std::vector<int64_t> extents(entry.shape.begin(), entry.shape.end());
   Tensor tensor = Tensor::empty(Shape(std::span<const int64_t>(extents)), entry.type->dtype);
   const std::streamsize bytes = static_cast<std::streamsize>(entry.offsets[1] - entry.offsets[0]);
+  Checksum sum;
   file.seekg(static_cast<std::streamoff>(data_begin + entry.offsets[0]));
   if (!entry.type->as_i64) {
     file.read(static_cast<char*>(tensor.out().data), bytes);
+    if (checksum) sum.add(tensor.in().data, static_cast<size_t>(bytes));
   } else {
     std::vector<int64_t> wide(static_cast<size_t>(tensor.count()));
     file.read(reinterpret_cast<char*>(wide.data()), bytes);
+    if (checksum) sum.add(wide.data(), static_cast<size_t>(bytes));
     for (int64_t v : wide)
       check(v == static_cast<int32_t>(v), "[safetensors] '{}': got {} in '{}', expected integers of 32 bits", path, v,
             entry.name);
     std::transform(wide.begin(), wide.end(), tensor.data<int32_t>(), [](int64_t v) { return static_cast<int32_t>(v); });
   }
   check(file.good(), "[safetensors] '{}': cannot read the data of '{}'", path, entry.name);
+  check(!checksum || sum.text() == *checksum, "[safetensors] '{}' is damaged: the checksum of '{}' is wrong", path,
+        entry.name);
   return tensor;
 }
 
@@ -201,7 +233,8 @@ std::string header_text(const std::vector<NamedTensor>& tensors, const Metadata&
                        {"shape", extents},
                        {"data_offsets", {begin[i], end[i]}}}});
   }
-  std::string text = header.dump();
+  // Names of files in the metadata may be bytes that are no UTF-8.
+  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');
   return text;
 }
@@ -217,7 +250,8 @@ const Tensor& SafetensorsFile::at(const std::string& name) const {
   fail("[safetensors] there is no tensor '{}'{}", name, suggestion(name, names));
 }
 
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata,
+                       bool checksums) {
   for (const NamedTensor& t : tensors)
     check(t.tensor && (!t.as_i64 || t.tensor.dtype() == DType::i32),
           "[safetensors] '{}' has no value, or is not i32 and asked to be written as I64", t.name);
@@ -226,33 +260,62 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
   const auto size = [&](size_t i) { return file_dtype(tensors[i].tensor.dtype(), tensors[i].as_i64).size; };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return size(a) > size(b); });
 
-  const std::string header = header_text(tensors, metadata, order);
+  Metadata all = metadata;
+  if (checksums) {  // room for them, until they are known
+    all[tensors_key] = std::string(tensors.size() * (checksum_digits + 1), '0');
+    all[header_key] = std::string(checksum_digits, '0');
+  }
+  std::string header = header_text(tensors, all, order);
   check(header.size() <= max_header, "[safetensors] '{}': the header has {} bytes, the format allows {}", path,
         header.size(), max_header);
   const uint64_t header_bytes = header.size();
   AtomicFile file(path);
   file.write(&header_bytes, sizeof header_bytes);
-  file.write(header);
+  file.seek(static_cast<int64_t>(sizeof header_bytes + header_bytes));
+  std::vector<std::string> sums(tensors.size());
   for (size_t i : order) {
     const Tensor host = tensors[i].tensor.to(Device::cpu);
+    const void* bytes = host.in().data;
+    size_t count = static_cast<size_t>(host.bytes());
+    std::vector<int64_t> wide;
     if (tensors[i].as_i64) {
-      const std::vector<int64_t> wide(host.data<int32_t>(), host.data<int32_t>() + host.count());
-      file.write(wide.data(), wide.size() * sizeof(int64_t));
-    } else {
-      file.write(host.in().data, static_cast<size_t>(host.bytes()));
+      wide.assign(host.data<int32_t>(), host.data<int32_t>() + host.count());
+      bytes = wide.data();
+      count = wide.size() * sizeof(int64_t);
     }
+    file.write(bytes, count);
+    if (checksums) sums[i] = Checksum().add(bytes, count).text();
   }
+  if (checksums) {
+    const auto fill = [&](const char* key, const std::string& value) {
+      header.replace(header.find(fmt::format("\"{}\":\"", key)) + std::strlen(key) + 4, value.size(), value);
+    };
+    std::string joined;
+    for (const std::string& sum : sums) joined += sum + " ";
+    fill(tensors_key, joined);
+    fill(header_key, Checksum().add(header).text());
+  }
+  file.seek(sizeof header_bytes);
+  file.write(header);
   file.commit();
 }
 
-SafetensorsFile read_safetensors(const std::string& path) {
-  check(std::filesystem::is_regular_file(path), "[safetensors] '{}' is not a file", path);
+namespace {
+
+// Calls each(entry, its checksum or null, file, where the data begin) for the tensors in the header's order.
+template <class Each>
+SafetensorsFile read_file(const std::string& path, Each&& each) {
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error).type();
+  check(kind == std::filesystem::file_type::regular, "[safetensors] '{}' is not a file{}", path,
+        error ? ": " + error.message() : "");
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
   check(file.is_open(), "[safetensors] cannot open '{}': {}", path, std::strerror(errno));
-  const uint64_t file_bytes = std::filesystem::file_size(path);
+  const uint64_t file_bytes = std::filesystem::file_size(path, error);
   uint64_t header_bytes = 0;
-  check(file_bytes >= 8 && file.read(reinterpret_cast<char*>(&header_bytes), 8),
-        "[safetensors] '{}' has {} bytes, too few for a safetensors file", path, file_bytes);
+  check(!error && file_bytes >= 8 && file.read(reinterpret_cast<char*>(&header_bytes), 8),
+        "[safetensors] '{}' has {} bytes, too few for a safetensors file", path, error ? 0 : file_bytes);
   check(header_bytes <= max_header && header_bytes <= file_bytes - 8,
         "[safetensors] '{}': got a header of {} bytes, expected at most {}; this is no safetensors file, or it is cut "
         "short",
@@ -267,9 +330,29 @@ SafetensorsFile read_safetensors(const std::string& path) {
   const uint64_t data_begin = 8 + header_bytes;
   check_layout(path, reader.entries, file_bytes - data_begin);
   SafetensorsFile result{{}, std::move(reader.metadata)};
-  for (const Entry& entry : reader.entries)
-    result.tensors.push_back({entry.name, read_tensor(path, file, data_begin, entry), entry.type->as_i64});
+  const std::vector<std::string> sums = take_checksums(path, header, result.metadata, reader.entries.size());
+  result.verified = !sums.empty();
+  for (size_t i = 0; i < reader.entries.size(); ++i)
+    each(result, file, data_begin, reader.entries[i], sums.empty() ? nullptr : &sums[i]);
   return result;
+}
+
+}  // namespace
+
+SafetensorsFile read_safetensors(const std::string& path) {
+  return read_file(path, [&](SafetensorsFile& to, std::ifstream& file, uint64_t data_begin, const Entry& entry,
+                             const std::string* sum) {
+    to.tensors.push_back({entry.name, read_tensor(path, file, data_begin, entry, sum), entry.type->as_i64});
+  });
+}
+
+SafetensorsFile read_safetensors_header(const std::string& path) {
+  return read_file(path, [](auto&&...) {});
+}
+
+void verify_safetensors(const std::string& path) {
+  read_file(path, [&](SafetensorsFile&, std::ifstream& file, uint64_t data_begin, const Entry& entry,
+                      const std::string* sum) { read_tensor(path, file, data_begin, entry, sum); });
 }
 
 }  // namespace gestalt

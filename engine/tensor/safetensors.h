@@ -21,16 +21,24 @@ using Metadata = std::map<std::string, std::string>;
 struct SafetensorsFile {
   std::vector<NamedTensor> tensors;  // in the order of the header
   Metadata metadata;
+  bool verified = false;  // it carried checksums, and they are right
 
   const Tensor& at(const std::string& name) const;  // throws Error with the nearest name
 };
 
 // Writes all or nothing: a crash or a full disk leaves the file that stood at `path`. Names must differ. Tensors of any
-// dtype and device; the data are ordered by element size, so that every tensor is aligned in the file.
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {});
+// dtype and device; the data are ordered by element size, so that every tensor is aligned in the file. With
+// `checksums`, the metadata holds one of each tensor and one of the header itself: a reader then finds any bit that has
+// changed.
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {},
+                       bool checksums = false);
 
 // Reads F32, BF16, F64, U8, I32 and I64 (as i32; a value that does not fit is an error) into CPU tensors. Throws Error,
-// naming `path`, for anything the format forbids: nothing in the file is trusted.
+// naming `path`, for anything the format forbids and for checksums that are not right: nothing in the file is trusted.
 SafetensorsFile read_safetensors(const std::string& path);
+// The same without the tensors' data, which are not looked at.
+SafetensorsFile read_safetensors_header(const std::string& path);
+// Reads all of it, a tensor at a time, and keeps nothing.
+void verify_safetensors(const std::string& path);
 
 }  // namespace gestalt

@@ -30,7 +30,17 @@ std::vector<int32_t> for_each_view(const std::shared_ptr<ImageSet>& set, const V
   return labels;
 }
 
+bool all_finite(const Tensor& rows) {
+  const Tensor host = rows.to(Device::cpu);
+  const float* values = host.data<float>();
+  return std::all_of(values, values + host.count(), [](float v) { return std::isfinite(v); });
+}
+
 }  // namespace
+
+void check_finite_features(const Tensor& rows, const std::string& what) {
+  check(all_finite(rows), "[features] got NaN or an infinity among {}", what);
+}
 
 ViewOptions view_options(const ImageMethod& method) {
   return {.size = method.image_size,
@@ -40,12 +50,14 @@ ViewOptions view_options(const ImageMethod& method) {
           .dtype = method.run.resolved_dtype()};
 }
 
-Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options) {
+Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options,
+                          const std::string& what) {
   NoGrad no_grad;
   Features result{Tensor::empty({set->size(), encoder.features()}, DType::f32, options.device), {}};
   result.labels = for_each_view(set, options, [&](const Tensor& images, int64_t first, int64_t count) {
     result.features.slice(first, first + count).copy_from(encoder.forward(images, false));
   });
+  check_finite_features(result.features, what);
   return result;
 }
 
@@ -64,6 +76,7 @@ Moments moments_of(const Tensor& features) {
 }
 
 std::vector<int32_t> largest_columns(const Tensor& rows) {
+  check(all_finite(rows), "[evaluate] got NaN or an infinity among a classifier's logits; try a smaller --lr");
   const int64_t columns = rows.dim(1);
   const std::vector<float> values = rows.values();
   std::vector<int32_t> largest(static_cast<size_t>(rows.dim(0)));

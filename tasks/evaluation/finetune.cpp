@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/data/images/subset.h"
@@ -35,15 +36,23 @@ class Classifier : public Encoder {
 }  // namespace
 
 void FinetuneOptions::fields(Fields& f) {
-  f("epochs", epochs, "passes over the labelled images");
-  f("batch", batch, "images per step");
-  f("seed", seed, "of the order, the augmentation and the classifier; not of which labels are kept");
-  f("labels", labels, "share of each class's training images to use, for example 0.01 or 0.1; the same for everyone");
-  f("crop-min", crop_min, "smallest random crop, as a share of the image's area; 1: no crop");
-  f("flip", flip, "probability of a horizontal flip");
-  f("label-smoothing", label_smoothing, "share of each target spread over all classes");
-  f("layer-decay", layer_decay, "a ViT layer's learning rate as a fraction of that of the layer above; 1: equal");
+  f("epochs", epochs, "passes over the labelled images", between(1, 1e9));
+  f("batch", batch, "images per step", between(1, 1 << 24));
+  f("seed", seed, "of the order, the augmentation and the classifier; not of which labels are kept", any_number());
+  f("labels", labels, "share of each class's training images to use, for example 0.01 or 0.1; the same for everyone",
+    above_up_to(0, 1));
+  f("crop-min", crop_min, "smallest random crop, as a share of the image's area; 1: no crop", above_up_to(0, 1));
+  f("flip", flip, "probability of a horizontal flip", between(0, 1));
+  f("label-smoothing", label_smoothing, "share of each target spread over all classes", under(1));
+  f("layer-decay", layer_decay, "a ViT layer's learning rate as a fraction of that of the layer above; 1: equal",
+    above_up_to(0, 1));
   optimizer.fields(f);
+}
+
+FinetuneOptions FinetuneOptions::of_bank(int64_t images) const {
+  FinetuneOptions used = *this;
+  used.batch = std::min(batch, images);
+  return used;
 }
 
 std::string FinetuneOptions::protocol() const {
@@ -64,8 +73,7 @@ double finetune_accuracy(Encoder& encoder, const std::shared_ptr<ImageSet>& trai
                          const std::shared_ptr<ImageSet>& test, const ViewOptions& view, const FinetuneOptions& options,
                          const EpochProgress& progress) {
   check(!train->labels().empty() && !test->labels().empty(), "[finetune] got images without labels");
-  check(options.layer_decay > 0 && options.layer_decay <= 1, "[finetune] got --layer-decay {}, expected one in (0, 1]",
-        options.layer_decay);
+  check_fields(FinetuneOptions(options));
   check(options.layer_decay == 1 || encoder.layers() > 0,
         "[finetune] got --layer-decay {} for an encoder that is no ViT; leave it at 1", options.layer_decay);
   const std::shared_ptr<ImageSet> images = subset(train, few_labels(train->labels(), options.labels));

@@ -11,6 +11,7 @@ struct FinetuneOptions : SupervisedOptions {
 
   FinetuneOptions() { optimizer = {.kind = "adamw", .rate = 1e-3, .decay = 0.05, .warmup_epochs = 5}; }
   void fields(Fields& f);
+  FinetuneOptions of_bank(int64_t images) const;  // as they are used: no batch is larger than the set
   std::string protocol() const;
 };
 

@@ -2,6 +2,7 @@
 #include "tasks/evaluation/held_out.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numbers>
 
 #include "engine/data/text/token_batches.h"
@@ -21,6 +22,9 @@ HeldOutLoss held_out_loss(const TokenLoss& loss, const std::shared_ptr<const Tok
     sum += loss(b.inputs, b.targets) * static_cast<double>(count);
   }
   result.nats_per_token = sum / static_cast<double>(result.windows);
+  check(std::isfinite(result.nats_per_token),
+        "[evaluate] the loss on held-out text is {}; was the model trained with too high an --lr?",
+        result.nats_per_token);
   result.bits_per_byte = result.nats_per_token / std::numbers::ln2 * static_cast<double>(text->count()) /
                          static_cast<double>(text->text_bytes());
   result.protocol = fmt::format("{} held-out tokens in {} windows of {} without overlap, {}", result.tokens,

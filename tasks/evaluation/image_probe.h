@@ -10,6 +10,7 @@ class ImageProbe : public Probe {
   KnnOptions knn;
 
   void fields(Fields& f) override { knn.fields(f); }
+  Outlook outlook(Method& method) override;
   std::vector<Metric> measure(Method& method) override;
 };
 

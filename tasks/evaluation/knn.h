@@ -11,6 +11,7 @@ struct KnnOptions {
   int64_t k = 200;
   double temperature = 0.1;
   void fields(Fields& f);
+  KnnOptions of_bank(int64_t images) const;  // as they are used: no more neighbours vote than there are
   std::string protocol() const;
 };
 // Accuracy in percent of weighted cosine kNN (Wu et al. 2018, section 3.4): votes weigh exp(similarity / temperature).

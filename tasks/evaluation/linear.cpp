@@ -133,15 +133,21 @@ SupervisedOptions supervised(const LinearOptions& options) {
 }  // namespace
 
 void LinearOptions::fields(Fields& f) {
-  f("epochs", epochs, "passes over the training features");
-  f("batch", batch, "features per step");
-  f("lr", rate, "learning rate for a batch of 256; the rate used is lr · batch / 256");
-  f("weight-decay", decay, "weight decay");
-  f("seed", seed, "of the order and, with --augment, of the views");
+  f("epochs", epochs, "passes over the training features", between(1, 1e9));
+  f("batch", batch, "features per step", between(1, 1 << 24));
+  f("lr", rate, "learning rate for a batch of 256; the rate used is lr · batch / 256", at_least(0));
+  f("weight-decay", decay, "weight decay", at_least(0));
+  f("seed", seed, "of the order and, with --augment, of the views", any_number());
   f("augment", augment,
     "new random crops and flips each epoch, as the papers train it; slow: all is encoded each time");
-  f("crop-min", crop_min, "with --augment: smallest random crop, as a share of the image's area");
-  f("flip", flip, "with --augment: probability of a horizontal flip");
+  f("crop-min", crop_min, "with --augment: smallest random crop, as a share of the image's area", above_up_to(0, 1));
+  f("flip", flip, "with --augment: probability of a horizontal flip", between(0, 1));
+}
+
+LinearOptions LinearOptions::of_bank(int64_t images) const {
+  LinearOptions used = *this;
+  used.batch = std::min(batch, images);
+  return used;
 }
 
 std::string LinearOptions::protocol() const {
@@ -156,8 +162,9 @@ std::string LinearOptions::protocol() const {
 
 double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options) {
   check(!train.labels.empty() && !test.labels.empty(), "[linear] got images without labels; the probe needs them");
-  check(options.epochs >= 1 && options.batch >= 1, "[linear] got --epochs {} and --batch {}, expected 1 or more",
-        options.epochs, options.batch);
+  check_fields(LinearOptions(options));
+  check_finite_features(train.features, "the features of the training images");
+  check_finite_features(test.features, "the features of the test images");
   const int64_t rows = train.features.dim(0);
   const Moments moments = moments_of(train.features);
   const auto seed = static_cast<uint64_t>(options.seed);
@@ -174,6 +181,7 @@ double augmented_linear_accuracy(Encoder& encoder, const std::shared_ptr<ImageSe
                                  const LinearOptions& options, const EpochProgress& progress) {
   check(!train->labels().empty() && !test->labels().empty(),
         "[linear] got images without labels; the probe needs them");
+  check_fields(LinearOptions(options));
   move_to(encoder, view.device);
   const Moments moments = moments_of(extract_features(encoder, train, view).features);
   Random random(static_cast<uint64_t>(options.seed));

@@ -13,6 +13,7 @@ struct LinearOptions {
   bool augment = false;  // by augmented_linear_accuracy()
   double crop_min = 0.08, flip = 0.5;
   void fields(Fields& f);
+  LinearOptions of_bank(int64_t images) const;  // as they are used: no batch is larger than the set
   std::string protocol() const;
 };
 // Test accuracy in percent of a linear classifier trained on frozen features, standardised by the training set's mean

@@ -7,7 +7,8 @@ namespace gestalt {
 
 std::vector<ReportRow> baseline_report(ImageMethod& method, const KnnOptions& knn, const LinearOptions& linear) {
   const ImageSplits& images = method.images();
-  check(images.labelled(), "[report] {} has no labels to evaluate with", method.run.data);
+  check(images.labelled() && !images.test->labels().empty() && images.classes() >= 2,
+        "[report] {} has no labels of two classes or more to evaluate with", method.run.data);
   const ViewOptions view = view_options(method);
   const auto evaluate = [&](const std::string& what, auto&& features_of) -> ReportRow {
     const Features train = features_of(images.train), test = features_of(images.test);
@@ -33,7 +34,8 @@ std::string report_text(const std::vector<ReportRow>& rows, const ImageMethod& m
   for (const ReportRow& r : rows) text += fmt::format("{:<24} {:>8.2f} {:>8.2f}\n", r.features, r.knn, r.linear);
   text += fmt::format("test split, {} images, {} classes; {} train images\n", images.test->size(), images.classes(),
                       images.train->size());
-  text += fmt::format("kNN: {}\nlinear: {}\n", knn.protocol(), linear.protocol());
+  text += fmt::format("kNN: {}\nlinear: {}\n", knn.of_bank(images.train->size()).protocol(),
+                      linear.of_bank(images.train->size()).protocol());
   return text;
 }
 

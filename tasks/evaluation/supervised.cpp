@@ -94,7 +94,7 @@ void train_classifier(Encoder& classifier, const std::shared_ptr<ImageSet>& imag
 }
 
 double classifier_accuracy(Encoder& classifier, const std::shared_ptr<ImageSet>& test, const ViewOptions& view) {
-  const Features logits = extract_features(classifier, test, view);
+  const Features logits = extract_features(classifier, test, view, "the classifier's logits; try a smaller --lr");
   return percent_right(largest_columns(logits.features), logits.labels);
 }
 

@@ -1,4 +1,6 @@
 // The probe of methods on text: their loss on the text that was kept out.
+#include <fmt/format.h>
+
 #include "tasks/evaluation/held_out.h"
 #include "tasks/training/text_method.h"
 
@@ -7,9 +9,20 @@ namespace {
 
 class TextProbe : public Probe {
  public:
+  Outlook outlook(Method& any) override {
+    const auto& method = dynamic_cast<TextMethod&>(any);
+    const auto& held = method.tokens().validation;
+    if (!held) return {false, {}};  // as was asked for
+    if (held->count() > method.context()) return {};
+    return {false,
+            fmt::format("the held-out text has {} tokens, too few for a window of {} and its last target (give more "
+                        "text, a larger --val-fraction or a smaller --context)",
+                        held->count(), method.context())};
+  }
+
   std::vector<Metric> measure(Method& any) override {
     auto& method = dynamic_cast<TextMethod&>(any);
-    if (!method.tokens().validation) return {};
+    if (!outlook(method).possible) return {};
     const HeldOutLoss held =
         held_out_loss([&](const Tensor& tokens, const Tensor& targets) { return method.token_loss(tokens, targets); },
                       method.tokens().validation, method.context(), method.run.batch, method.run.resolved_dtype());

@@ -7,13 +7,14 @@
 #include <numeric>
 
 #include "engine/data/images/view_feed.h"
+#include "engine/run/checksum.h"
 #include "models/export.h"
 
 namespace gestalt {
 
 void ImageMethod::modality_fields(Fields& f) {
   f.title("Encoder and views");
-  f("size", image_size, "side of the views in pixels; 0: the data's own");
+  f("size", image_size, "side of the views in pixels; 0: the data's own", between(0, 16384));
   model.fields(f);
   f.title("Augmentation");
   augment.fields(f);
@@ -25,6 +26,15 @@ std::unique_ptr<Feed> ImageMethod::open() {
   const LoaderOptions loader{
       .batch = run.batch, .seed = static_cast<uint64_t>(run.seed), .threads = static_cast<int>(run.loader_threads)};
   return std::make_unique<ViewFeed>(images_.pretrain, loader, wants(), run.resolved_device());
+}
+
+DataIdentity ImageMethod::held_out_identity() const {
+  if (!images_.labelled()) return {};
+  Checksum labels;
+  for (int32_t label : images_.test->labels()) labels.add(static_cast<uint64_t>(label));
+  return {{"held-out images", std::to_string(images_.test->size())},
+          {"checksum of the held-out labels", labels.text()},
+          {"checksum of the held-out images", fmt::format("{:016x}", images_.test->checksum())}};
 }
 
 void ImageMethod::use_encoder(MakeEncoder make) {

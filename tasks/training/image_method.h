@@ -25,6 +25,8 @@ class ImageMethod : public Method {
   Modality modality() const override { return Modality::images; }
   Wants wants() const override { return {.groups = views(), .view_dtype = view_dtype()}; }
   std::unique_ptr<Feed> open() override;
+  DataIdentity held_out_identity() const override;
+  int64_t least_batch() const override { return 2; }  // a contrast, or batch norm in a head, needs another image
   void build(Random& random) final;
   std::string export_to(const std::string& folder) override;
   void visit(Visitor& v) override { v("encoder", *encoder_); }

@@ -60,7 +60,11 @@ class Method : public Module {
   virtual Modality modality() const = 0;
   virtual Wants wants() const = 0;
   virtual std::unique_ptr<Feed> open() = 0;  // opens the data that `run` names
-  virtual void build(Random& random) = 0;    // makes the modules; the data is open
+  // Of what is measured on, once the data is open; the feed tells of what is learned from.
+  virtual DataIdentity held_out_identity() const { return {}; }
+  virtual void build(Random& random) = 0;  // makes the modules; the data is open
+  // The smallest batch that the loss has a meaning for.
+  virtual int64_t least_batch() const { return 1; }
   // Once, before the first step: what changes along the run, and who follows whom.
   virtual void plan(Plan&) {}
   // Enqueues the same device work at each step, all that changes being in `batch`, `info.batch` and Scheduled numbers:

@@ -23,6 +23,12 @@ class Probe {
  public:
   virtual ~Probe() = default;
   virtual void fields(Fields&) {}
+  // What can be said before the first step, once the data is open.
+  struct Outlook {
+    bool possible = true;
+    std::string note = {};  // why it is not, or what will be done otherwise than was asked
+  };
+  virtual Outlook outlook(Method&) { return {}; }
   // Between two steps. The first metric is the headline; none where the data has nothing to measure by.
   virtual std::vector<Metric> measure(Method& method) = 0;
 };

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <optional>
 
-#include "engine/run/fields_json.h"
 #include "engine/run/files.h"
 #include "engine/run/progress.h"
 #include "engine/run/run_folder.h"
@@ -18,31 +17,21 @@
 #include "kernels/cpu/team.h"
 #include "kernels/launch.h"
 #include "tasks/training/checkpoint.h"
+#include "tasks/training/resume.h"
 #include "tasks/training/spread.h"
 
 namespace gestalt {
 namespace {
 
-constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr int64_t log_steps = 50;  // steps between rows of metrics.csv within an epoch
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
 
-// A row of a table; a value that is not there leaves its cell empty.
-using Row = std::vector<std::pair<std::string, std::optional<double>>>;
-std::vector<std::string> columns_of(const Row& row) {
+std::vector<std::string> columns_of(const MetricsRow& row) {
   std::vector<std::string> names;
   for (const auto& [name, value] : row) names.push_back(name);
   return names;
-}
-
-nlohmann::ordered_json config_of(Method& method) {
-  JsonWriter writer;
-  method.fields(writer);
-  nlohmann::ordered_json config{{"method", method.name()}};
-  config.update(writer.object);
-  return config;
 }
 
 // One run: what must survive from step to step, and what happens in, between and after steps.
@@ -52,36 +41,51 @@ class Run {
   PretrainResult train();
 
  private:
+  void open_data();
+  void begin();
+  void go_on();
+  DataIdentity identity() const;
+  void compare_data(int64_t step);
   void say_what_runs();
   void step();
   void read_scalars();
-  void log_row();
+  MetricsRow make_row();
+  void write_row(MetricsRow row);
   void log_timing();
-  void measure_spread(Row& row);
+  void measure_spread(MetricsRow& row);
   void guard_against_collapse(double spread);
   void probe();
   void save();
+  std::string finish();
+  [[noreturn]] void fail_not_finite(double loss, double norm);
   void say(const std::string& text) {
     if (progress_) progress_->line(text);
   }
-  void append(std::optional<MetricsFile>& file, const char* name, int64_t bytes, const Row& row);
+  void append(std::optional<MetricsFile>& file, const char* name, int64_t bytes, const MetricsRow& row);
   bool at_epoch_end() const { return training_->steps() % training_->steps_per_epoch() == 0; }
   int64_t epoch() const { return training_->steps() / training_->steps_per_epoch(); }
 
   Method& method_;
   const PretrainSettings& settings_;
-  RunFolder folder_;
+  std::optional<RunFolder> folder_;
   std::unique_ptr<Feed> feed_;
   PhaseClock clock_;
   std::optional<Training> training_;
   std::optional<MetricsFile> metrics_, timing_;  // from their first row on
-  RunState state_;                               // as it was resumed, and what was summed since the last row
-  double seconds_before_ = 0;                    // of earlier sittings
+  RunOrigin origin_;
+  RunState state_;               // as it was resumed, and what was summed since the last row
+  int64_t resumed_at_ = 0;       // step
+  int64_t last_saved_ = 0;       // the same of the last checkpoint
+  bool fields_changed_ = false;  // in this resume; from the next checkpoint on they are the run's
+  double seconds_before_ = 0;    // of earlier sittings
   Clock::time_point start_ = Clock::now(), last_save_ = start_;
+  std::vector<std::string> notes_;  // to be said at the beginning
   std::optional<ProgressLine> progress_;
   std::vector<Training::Scalars> unread_;  // of batches since they were last read from the device
   double last_loss_ = 0;
+  Probe::Outlook outlook_;
   std::vector<Metric> probed_;
+  std::string unmeasured_;  // why the last probe failed, if it did
   bool probe_pending_ = false;
   int64_t collapsed_rows_ = 0;  // in a row
   bool collapsed_ = false;
@@ -89,30 +93,90 @@ class Run {
   Clock::time_point row_start_ = start_;
 };
 
-Run::Run(Method& method, const PretrainSettings& settings)
-    : method_(method),
-      settings_(settings),
-      folder_(settings.resume.empty() ? RunFolder::create(settings.out, method.name())
-                                      : RunFolder::resume(settings.resume)) {
+Run::Run(Method& method, const PretrainSettings& settings) : method_(method), settings_(settings) {
   const RunOptions& options = method.run;
-  options.validate();
+  check_fields(method);
+  replace_places(method, expand_home);
+  if (settings.resume.empty())
+    RunFolder::check_free(settings.out);
+  else
+    folder_.emplace(RunFolder::resume(settings.resume));
   if (options.threads > 0) kernels::cpu::set_team_size(static_cast<int>(options.threads));
   set_finite_check(settings.check_finite);
-  feed_ = method.open();
+  open_data();
+  if (method.probe) outlook_ = method.probe->outlook(method);
+  check(outlook_.possible || !settings.must_measure, "[pretrain] got --report, but {}",
+        outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
+  if (!outlook_.note.empty())
+    notes_.push_back(outlook_.note + (outlook_.possible ? "" : "; training goes on without being measured"));
   Random random(static_cast<uint64_t>(options.seed));
   method.build(random);
   training_.emplace(method, *feed_, clock_);
-  if (settings.resume.empty()) {
-    folder_.write_config(config_of(method));
-  } else {
-    state_ = load_checkpoint(folder_ / checkpoint_file, *training_);
-    remove_unfinished_files(folder_.path());
-    seconds_before_ = state_.seconds;
-  }
+  if (settings.resume.empty())
+    begin();
+  else
+    go_on();
   if (!settings.quiet)
     progress_.emplace(ProgressPlan{training_->steps(), training_->total_steps(), training_->steps_per_epoch(),
                                    feed_->items_per_step() * options.accumulate, feed_->item()});
   say_what_runs();
+}
+
+void Run::open_data() {
+  try {
+    feed_ = method_.open();
+  } catch (const Error& error) {
+    if (settings_.resume.empty()) throw;
+    fail("{}; if the data have moved, --data says where they are", error.what());
+  }
+}
+
+void Run::begin() {
+  std::error_code ignored;
+  origin_ = {.data = identity(), .folder = std::filesystem::current_path(ignored).string()};
+  folder_.emplace(RunFolder::create(settings_.out, method_.name()));
+  folder_->write_config(config_of(method_));
+}
+
+void Run::go_on() {
+  const CheckpointHeader began = read_checkpoint_header(folder_->path());
+  origin_ = began.origin;
+  std::error_code ignored;
+  origin_.folder = std::filesystem::current_path(ignored).string();  // method_of_run() has made others absolute
+  const nlohmann::ordered_json written = folder_->read_config();
+  if (written.is_null()) notes_.push_back(*folder_ / RunFolder::config + " is missing; it is written anew");
+  if (!written.is_null()) check_config(*folder_ / RunFolder::config, written, began.fields, method_);
+  fields_changed_ = written != config_of(method_);
+  compare_data(began.state.step);
+  const CheckpointHeader header = load_checkpoint(folder_->path(), *training_);
+  if (!header.note.empty()) notes_.push_back(header.note);
+  state_ = header.state;
+  resumed_at_ = last_saved_ = state_.step;
+  check(state_.step <= training_->total_steps() || !origin_.changes.empty(),
+        "[resume] {} stands at step {} of {}; its record is damaged", header.path, state_.step,
+        training_->total_steps());
+  seconds_before_ = state_.seconds;
+}
+
+DataIdentity Run::identity() const {
+  DataIdentity all = feed_->identity();
+  for (auto& entry : method_.held_out_identity()) all.push_back(std::move(entry));
+  return all;
+}
+
+void Run::compare_data(int64_t step) {
+  const DataIdentity now = identity();
+  const std::string differences = differences_of(origin_.data, now);
+  if (differences.empty()) return;
+  const std::string text = fmt::format("{} is not what the run began with: {}", method_.run.data, differences);
+  check(settings_.allow_other_data,
+        "[resume] {}. Name the data it began with by --data, begin a new run, or give --allow-other-data to go on all "
+        "the same",
+        text);
+  origin_.changes.push_back(fmt::format("from step {}: {}", step, text));
+  origin_.data = now;
+  fields_changed_ = true;
+  notes_.push_back("warning: " + text);
 }
 
 void Run::say_what_runs() {
@@ -125,7 +189,11 @@ void Run::say_what_runs() {
                   static_cast<double>(parameter_count(method_)) / 1e6, name(options.resolved_dtype()),
                   name(options.resolved_device()), training_->total_steps(),
                   static_cast<double>(training_->total_steps()) / static_cast<double>(training_->steps_per_epoch()),
-                  training_->steps_per_epoch(), folder_.path()));
+                  training_->steps_per_epoch(), folder_->path()));
+  for (const std::string& note : notes_) say(note);
+  if (training_->warmup_steps() > 0 && training_->warmup_steps() >= training_->total_steps())
+    say(fmt::format("warning: the warm-up takes {} steps and the run {}: --lr is not reached",
+                    training_->warmup_steps(), training_->total_steps()));
   if (training_->steps() > 0) say(fmt::format("resumed at step {}", training_->steps()));
 }
 
@@ -149,23 +217,27 @@ void Run::read_scalars() {
 }
 
 // The file opens with its first row, when its columns are known, and goes on where a checkpoint left it.
-void Run::append(std::optional<MetricsFile>& file, const char* name, int64_t bytes, const Row& row) {
-  if (!file && bytes > 0)
-    file.emplace(folder_ / name, columns_of(row), bytes);
-  else if (!file)
-    file.emplace(folder_ / name, columns_of(row));
+void Run::append(std::optional<MetricsFile>& file, const char* name, int64_t bytes, const MetricsRow& row) {
+  if (!file && bytes > 0) {
+    file.emplace(*folder_ / name, columns_of(row), bytes, static_cast<double>(resumed_at_));
+    if (!file->note().empty()) say(file->note());
+  } else if (!file) {
+    file.emplace(*folder_ / name, columns_of(row));
+  }
   std::vector<std::pair<std::string, double>> values;
   for (const auto& [column, value] : row)
     if (value) values.push_back({column, *value});
   file->append(values);
 }
 
-void Run::log_row() {
+// All of a row but the probe's cell, which is its last.
+MetricsRow Run::make_row() {
   read_scalars();
   const double batches = static_cast<double>(std::max<int64_t>(1, state_.batches));
   const double norm = training_->gradient_norm();
-  Row row{{"step", static_cast<double>(training_->steps())},
-          {"epoch", static_cast<double>(training_->steps()) / static_cast<double>(training_->steps_per_epoch())}};
+  MetricsRow row{
+      {"step", static_cast<double>(training_->steps())},
+      {"epoch", static_cast<double>(training_->steps()) / static_cast<double>(training_->steps_per_epoch())}};
   double loss = 0;
   for (auto& [name, sum] : state_.sums) {
     if (name == "loss") loss = sum / batches;
@@ -177,33 +249,44 @@ void Run::log_row() {
   row.push_back({"gradient_norm", norm});
   measure_spread(row);
   row.push_back({"probe", {}});
+  if (std::isfinite(loss) && std::isfinite(norm)) return row;
+  write_row(std::move(row));
+  fail_not_finite(loss, norm);
+}
+
+void Run::write_row(MetricsRow row) {
   if (probe_pending_ && !probed_.empty()) row.back().second = probed_[0].value;
   probe_pending_ = false;
-  append(metrics_, "metrics.csv", state_.metrics_bytes, row);
-  check(std::isfinite(loss) && std::isfinite(norm),
-        "[pretrain] the loss ({}) or the gradient's norm ({}) is not finite at step {}; the last checkpoint in {} is "
-        "good. Try a smaller --lr, --clip 1 or --dtype f32; --check-finite names the first op that goes wrong",
-        loss, norm, training_->steps(), folder_.path());
+  append(metrics_, RunFolder::metrics, state_.metrics_bytes, row);
   log_timing();
+}
+
+void Run::fail_not_finite(double loss, double norm) {
+  fail(
+      "[pretrain] the loss ({}) or the gradient's norm ({}) is not finite at step {}{}. Try a smaller --lr, --clip 1 "
+      "or "
+      "--dtype f32; --check-finite names the first op that goes wrong",
+      loss, norm, training_->steps(),
+      last_saved_ > 0 ? "; the last checkpoint in " + folder_->path() + " is good" : "");
 }
 
 void Run::log_timing() {
   const double items = static_cast<double>(feed_->items_per_step() * method_.run.accumulate * row_steps_);
   state_.seconds = seconds_before_ + seconds_since(start_);
-  Row row{{"step", static_cast<double>(training_->steps())},
-          {"seconds", state_.seconds},
-          {"items_per_second", items / seconds_since(row_start_)}};
+  MetricsRow row{{"step", static_cast<double>(training_->steps())},
+                 {"seconds", state_.seconds},
+                 {"items_per_second", items / seconds_since(row_start_)}};
   for (size_t i = 0; i < phase_names.size(); ++i)
     row.push_back({phase_names[i] + "_ms", clock_.milliseconds_per_step(static_cast<Phase>(i))});
   row.push_back(
       {"peak_memory_mib", static_cast<double>(allocator_stats(method_.run.resolved_device()).peak) / (1 << 20)});
-  append(timing_, "timing.csv", state_.timing_bytes, row);
+  append(timing_, RunFolder::timing, state_.timing_bytes, row);
   clock_.reset();
   row_start_ = Clock::now();
   row_steps_ = 0;
 }
 
-void Run::measure_spread(Row& row) {
+void Run::measure_spread(MetricsRow& row) {
   const Tensor& features = training_->features();
   row.push_back({"feature_std", {}});
   row.push_back({"effective_rank", {}});
@@ -225,22 +308,52 @@ void Run::guard_against_collapse(double spread) {
                   method_.collapse_cure()));
 }
 
+// What goes wrong in here costs a number, never the run.
 void Run::probe() {
-  if (method_.probe) probed_ = method_.probe->measure(method_);
-  probe_pending_ = true;
-  for (const Metric& m : probed_) say(fmt::format("epoch {}: {} {:.4g} ({})", epoch(), m.name, m.value, m.protocol));
-  if (const std::optional<Picture> picture = method_.held_out_picture())
-    write_picture(folder_ / fmt::format("picture-{:04}.png", epoch()), *picture);
+  probed_.clear();
+  unmeasured_.clear();
+  try {
+    if (method_.probe && outlook_.possible) probed_ = method_.probe->measure(method_);
+    probe_pending_ = true;
+    for (const Metric& m : probed_) say(fmt::format("epoch {}: {} {:.4g} ({})", epoch(), m.name, m.value, m.protocol));
+    if (const std::optional<Picture> picture = method_.held_out_picture())
+      write_picture(*folder_ / fmt::format("picture-{:04}.png", epoch()), *picture);
+  } catch (const std::exception& error) {
+    unmeasured_ = error.what();
+    say(fmt::format("warning: epoch {} could not be measured: {}", epoch(), unmeasured_));
+  }
 }
 
 void Run::save() {
   read_scalars();
+  for (const auto& [name, sum] : state_.sums)
+    if (name == "loss" && !std::isfinite(sum)) fail_not_finite(last_loss_, training_->gradient_norm());
   state_.step = training_->steps();
   state_.seconds = seconds_before_ + seconds_since(start_);
   if (metrics_) state_.metrics_bytes = metrics_->bytes();
   if (timing_) state_.timing_bytes = timing_->bytes();
-  save_checkpoint(folder_ / checkpoint_file, method_, *training_, state_);
+  if (fields_changed_) folder_->write_config(config_of(method_));
+  save_checkpoint(folder_->path(), method_, *training_, state_, origin_);
+  fields_changed_ = false;
+  last_saved_ = state_.step;
+  if (state_.step > 0) folder_->keep();
   last_save_ = Clock::now();
+}
+
+// After the last step: all that was learned is saved and exported before it is measured, and the row that waits for the
+// measure is in the checkpoint. A run that ended before is measured again and nothing else.
+std::string Run::finish() {
+  if (training_->steps() > resumed_at_) {
+    state_.row = make_row();
+    save();
+  }
+  const std::string file = method_.export_to(folder_->path());
+  folder_->keep();
+  probe();
+  if (state_.row.empty()) return file;
+  write_row(std::exchange(state_.row, {}));
+  save();
+  return file;
 }
 
 PretrainResult Run::train() {
@@ -249,53 +362,44 @@ PretrainResult Run::train() {
   const auto interrupted = [&] {
     return stop.requested() || (settings_.stop_after > 0 && training_->steps() - first >= settings_.stop_after);
   };
-  if (first == 0) save();  // so that a run can be resumed whenever it is killed
+  if (settings_.resume.empty() || fields_changed_) save();  // so that a run can be resumed whenever it is killed
   while (training_->steps() < total && !interrupted()) {
     step();
     if (progress_ && progress_->due(training_->steps())) {
       read_scalars();
       progress_->update(training_->steps(), last_loss_, clock_);
     }
-    const bool last = training_->steps() == total;
-    if (last || (at_epoch_end() && every > 0 && epoch() % every == 0)) {
-      stop.expect_long();
-      probe();
-    }
-    if (last || at_epoch_end() || training_->steps() % training_->steps_per_epoch() % log_steps == 0) log_row();
+    if (training_->steps() == total) break;
+    if (at_epoch_end() && every > 0 && epoch() % every == 0) probe();
+    if (at_epoch_end() || training_->steps() % training_->steps_per_epoch() % log_steps == 0) write_row(make_row());
     if (seconds_since(last_save_) > 60 * method_.run.checkpoint_minutes) save();
   }
-  save();
-  PretrainResult result{.folder = folder_.path(),
-                        .encoder_file = {},
-                        .metrics = probed_,
-                        .steps = training_->steps(),
-                        .seconds = state_.seconds,
-                        .interrupted = training_->steps() < total,
-                        .signal = stop.signal(),
-                        .collapsed = collapsed_};
-  if (!result.interrupted) result.encoder_file = method_.export_to(folder_.path());
-  return result;
+  const bool ended = training_->steps() >= total;
+  std::string file;
+  if (ended)
+    file = finish();
+  else
+    save();
+  folder_->keep();
+  return {.folder = folder_->path(),
+          .encoder_file = file,
+          .metrics = probed_,
+          .steps = training_->steps(),
+          .seconds = state_.seconds,
+          .interrupted = !ended,
+          .signal = stop.signal(),
+          .unmeasured = unmeasured_,
+          .collapsed = collapsed_};
 }
 
 }  // namespace
 
 PretrainResult pretrain(Method& method, const PretrainSettings& settings) { return Run(method, settings).train(); }
 
-std::unique_ptr<Method> method_of_run(const std::string& folder) {
-  const std::string path = folder + "/" + checkpoint_file;
-  check(std::filesystem::exists(path), "[resume] found no {}; expected the folder of a run that was started", path);
-  const CheckpointHeader header = read_checkpoint_header(path);
-  std::unique_ptr<Method> method = make_method(header.method);
-  JsonReader reader(path, header.fields);
-  method->fields(reader);
-  reader.finish();
-  return method;
-}
-
 void load_run(const std::string& folder, Method& method) {
   Random random(1);
   method.build(random);
-  load_weights(folder + "/" + checkpoint_file, method);
+  load_weights(folder, method);
   move_to(method, method.run.resolved_device());
 }
 

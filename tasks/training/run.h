@@ -9,11 +9,13 @@
 namespace gestalt {
 
 struct PretrainSettings {
-  std::string out = {};       // run folder; empty: runs/NAME-DATE
-  std::string resume = {};    // a run folder to go on with; the method must have its fields (see method_of_run)
-  bool check_finite = false;  // name the first op that gives a NaN or an infinity; slow
-  bool quiet = false;         // no progress lines
-  int64_t stop_after = 0;     // end this sitting after so many steps, as if by SIGTERM; 0: never
+  std::string out = {};           // run folder; empty: runs/NAME-DATE
+  std::string resume = {};        // a run folder to go on with; the method must have its fields (see method_of_run)
+  bool allow_other_data = false;  // resume although the data are not what the run began with; that is recorded
+  bool must_measure = false;      // throw before the first step where the probe can be known to give nothing
+  bool check_finite = false;      // name the first op that gives a NaN or an infinity; slow
+  bool quiet = false;             // no progress lines
+  int64_t stop_after = 0;         // end this sitting after so many steps, as if by SIGTERM; 0: never
 };
 
 struct PretrainResult {
@@ -22,17 +24,26 @@ struct PretrainResult {
   int64_t steps = 0;
   double seconds = 0;  // of training, over all sittings
   bool interrupted = false;
-  int signal = 0;          // what interrupted it: SIGINT or SIGTERM, else 0
+  int signal = 0;  // what interrupted it: SIGINT or SIGTERM, else 0
+  std::string unmeasured =
+      {};                  // why the last probe gave nothing, where it should have; the weights are saved all the same
   bool collapsed = false;  // the features of different images became nearly alike, and the run said so
 };
 
 // Opens the method's data, builds and trains it, and leaves in the run folder: config.json, metrics.csv (the same bytes
-// for the same configuration, however often it was resumed), timing.csv, checkpoint.safetensors and the encoder.
-// SIGINT and SIGTERM save and return with `interrupted`. Throws Error when the loss is no longer finite.
+// for the same configuration, however often it was resumed), timing.csv, checkpoint.safetensors, the checkpoint before
+// it, and the encoder. All of them are written before the last probe, whose failure is no failure of the run.
+// SIGINT and SIGTERM save and return with `interrupted`. Throws Error when the loss is no longer finite, and before the
+// first step for anything that can be known then. A run that fails before its first checkpoint leaves nothing that
+// stands in the way of another. A resume throws for an edited config.json, and for data that are not the same.
 PretrainResult pretrain(Method& method, const PretrainSettings& settings = {});
 
-// The method of the run in `folder`, with the fields it ran with, ready for pretrain() with `resume`.
+// The method of the run in `folder`, with the fields it ran with, ready for pretrain() with `resume`; what may_change()
+// is as config.json has it. Relative paths begin in the working folder of the run where they lead somewhere from there.
 std::unique_ptr<Method> method_of_run(const std::string& folder);
+// Whether a resumed run may have another value of this field than it began with: it says where something lies, or
+// changes no result.
+bool may_change(const std::string& field);
 // The same, built, with the weights that the run has reached, on the method's device; for looking at.
 void load_run(const std::string& folder, Method& method);
 

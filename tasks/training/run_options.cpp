@@ -9,24 +9,19 @@ namespace gestalt {
 void RunOptions::fields(Fields& f) {
   f.title("Run");
   f("data", data, "what to learn from, such as images:DIR or text:FILE; see 'gestalt list data'");
-  f("batch", batch, "images, or windows of text, per step");
-  f("epochs", epochs, "passes over the data");
-  f("steps", steps, "updates to make, instead of --epochs; 0: as many as those give");
-  f("accumulate", accumulate, "batches whose gradients are summed before one update");
+  f("batch", batch, "images, or windows of text, per step", between(1, 1 << 24));
+  f("epochs", epochs, "passes over the data", between(0, 1e9));
+  f("steps", steps, "updates to make, instead of --epochs; 0: as many as those give", between(0, 1e12));
+  f("accumulate", accumulate, "batches whose gradients are summed before one update", between(1, 1e6));
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in: auto, f32 or bf16; weights stay f32", {"auto", "f32", "bf16"});
   f("graph", graph, "on cuda, capture the training step once and replay it");
-  f("threads", threads, "threads of the CPU backend; 0: one a core");
-  f("loader-threads", loader_threads, "threads that decode images ahead");
-  f("seed", seed, "of everything random: weights, order, augmentation");
-  f("probe-every", probe_every, "epochs between evaluations; 0: only at the end");
-  f("checkpoint-minutes", checkpoint_minutes, "minutes between checkpoints; one is also written at the end");
-}
-
-void RunOptions::validate() const {
-  check(batch >= 1 && epochs >= 0 && steps >= 0 && accumulate >= 1,
-        "[run] got --batch {}, --epochs {}, --steps {}, --accumulate {}, expected 1, 0, 0 and 1 or more", batch, epochs,
-        steps, accumulate);
+  f("threads", threads, "threads of the CPU backend; 0: one a core", between(0, 4096));
+  f("loader-threads", loader_threads, "threads that decode images ahead", between(0, 4096));
+  f("seed", seed, "of everything random: weights, order, augmentation", any_number());
+  f("probe-every", probe_every, "epochs between evaluations; 0: only at the end", between(0, 1e9));
+  f("checkpoint-minutes", checkpoint_minutes, "minutes between checkpoints; one is also written at the end",
+    at_least(0));
 }
 
 Device RunOptions::resolved_device() const {

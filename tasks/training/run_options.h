@@ -20,8 +20,6 @@ struct RunOptions {
   double checkpoint_minutes = 5;
 
   void fields(Fields& f);
-  // Throws Error where a number is out of its range.
-  void validate() const;
 
   Device resolved_device() const;  // "auto" is cuda where there is one
   DType resolved_dtype() const;    // "auto" is bf16 where the device multiplies it faster than f32

@@ -16,4 +16,10 @@ std::unique_ptr<Feed> TextMethod::open() {
                                       run.resolved_device());
 }
 
+DataIdentity TextMethod::held_out_identity() const {
+  if (!tokens_.validation) return {};
+  return {{"held-out tokens", std::to_string(tokens_.validation->count())},
+          {"checksum of the held-out tokens", checksum_of(*tokens_.validation)}};
+}
+
 }  // namespace gestalt

@@ -38,7 +38,9 @@ Training::Training(Method& method, Feed& feed, PhaseClock& clock)
       device_(method.run.resolved_device()),
       graph_(method.run.graph && device_ == Device::cuda && method.replayable()) {
   const RunOptions& run = method.run;
-  run.validate();
+  check_fields(method);
+  check(run.batch >= method.least_batch(), "[training] got --batch {}, expected {} or more for {}", run.batch,
+        method.least_batch(), method.name());
   plan_.steps_per_epoch = feed.steps_per_epoch() / run.accumulate;
   check(plan_.steps_per_epoch >= 1, "[training] got {} batches an epoch for --accumulate {}; use a smaller one",
         feed.steps_per_epoch(), run.accumulate);

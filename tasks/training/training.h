@@ -29,6 +29,7 @@ class Training {
   int64_t steps() const { return step_; }  // made so far, over all sittings
   int64_t steps_per_epoch() const { return plan_.steps_per_epoch; }
   int64_t total_steps() const { return plan_.total_steps; }
+  int64_t warmup_steps() const { return learners_[0]->rate.warmup_steps; }
   const Tensor& features() const { return features_; }  // of the last batch; overwritten by the next step
   // Of the last step. The norm is that of all networks' gradients together, and waits for the device.
   double rate() const;

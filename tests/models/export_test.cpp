@@ -40,6 +40,21 @@ TEST_CASE("encoder files: damage and strangers are named") {
   const auto encoder = make_encoder({.model = "resnet10", .resnet = {.width = 8}}, 32, random);
   save_encoder(path, *encoder, {{.model = "resnet10", .resnet = {.width = 16}}, 32, {}});
   CHECK_THROWS_WITH_AS(load_encoder(path), doctest::Contains("conv1.weight"), Error);
+  const EncoderOptions options{.model = "resnet10", .resnet = {.width = 8}};
+  save_encoder(path, *encoder, {options, 32, {}});
+  SafetensorsFile file = read_safetensors(path);
+  const auto refused = [&](const SafetensorsFile& changed, const char* why) {
+    write_safetensors(path, changed.tensors, changed.metadata);
+    CHECK_THROWS_WITH_AS(load_encoder(path), doctest::Contains(why), Error);
+  };
+  for (const char* size : {"", "many", "0", "-3", "32x", "99999999999999999999"}) {
+    SafetensorsFile changed = file;
+    changed.metadata["gestalt.image_size"] = size;
+    refused(changed, "expected 1 to 16384");
+  }
+  SafetensorsFile with_head = file;
+  with_head.tensors.push_back({"fc.weight", Tensor::zeros({10, 64})});
+  refused(with_head, "'fc.weight', which this encoder has no use for");
   CHECK_THROWS_WITH_AS(make_encoder({.model = "resnet81"}, 32, random), doctest::Contains("resnet"), Error);
 }
 

@@ -212,9 +212,31 @@ TEST_CASE("files that are no GPT-2 are refused") {
   refused([&](auto& t) { named(t, "transformer.wpe.weight").tensor = Tensor::zeros({24}); }, "wpe.weight");
   std::filesystem::copy_file(golden + "model.safetensors", path, std::filesystem::copy_options::overwrite_existing);
   for (const char* config : {R"({"model_type": "gpt2", "n_head": 5})", R"({"model_type": "gpt2", "n_head": "3"})",
+                             R"({"model_type": "gpt2", "n_head": 3.5})", R"({"model_type": "gpt2", "n_head": 1e300})",
+                             R"({"model_type": "gpt2", "n_head": 3, "layer_norm_epsilon": -1})",
                              R"({"model_type": "gpt2", "activation_function": "relu"})"}) {
     write_file_atomically(folder / "config.json", config);
     CHECK_THROWS_AS(load_gpt(path), Error);
+  }
+}
+
+TEST_CASE("GPT files: a head that is the token table is taken, one of its own is refused and never dropped") {
+  TemporaryFolder folder;
+  const std::string path = folder / "model.safetensors";
+  std::vector<NamedTensor> tensors = read_safetensors(golden + "model.safetensors").tensors;
+  const Tensor table = read_safetensors(golden + "model.safetensors").at("transformer.wte.weight");
+  const std::string untied = R"({"model_type": "gpt2", "n_head": 3, "tie_word_embeddings": false})";
+  write_file_atomically(folder / "config.json", untied);
+  write_safetensors(path, tensors);
+  CHECK_THROWS_WITH_AS(load_gpt(path), doctest::Contains("has no lm_head.weight"), Error);
+  tensors.push_back({"lm_head.weight", table.clone()});
+  write_safetensors(path, tensors);
+  CHECK(load_gpt(path).model->vocabulary() == table.dim(0));
+  tensors.back().tensor.data<float>()[5] += 1e-3f;
+  for (const std::string& config : {untied, std::string(R"({"model_type": "gpt2", "n_head": 3})")}) {
+    write_file_atomically(folder / "config.json", config);
+    write_safetensors(path, tensors);
+    CHECK_THROWS_WITH_AS(load_gpt(path), doctest::Contains("an output head of its own"), Error);
   }
 }
 

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
 #include "tasks/training/run.h"
@@ -11,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace gestalt::test {
 namespace {
@@ -154,7 +157,7 @@ TEST_CASE("commands say what is wrong with what they are given, and what to do")
   says("evaluate knn " + runs().simclr + " --data shapes:192 --dtype f32", "knn accuracy");
   says("evaluate knn " + runs().gpt + " --data shapes", "evaluate text");
   says("evaluate knn " + runs().gpt + "/gpt2/model.safetensors --data shapes", "evaluate text");
-  says("evaluate linear " + encoder + " --data shapes:192 --labels 2", "(0, 1]");
+  says("evaluate linear " + encoder + " --data shapes:192 --labels 2", "above 0 and up to 1");
   says("evaluate linear " + encoder + " --data shapes:192 --raw-pixels --augment", "one of them");
   says("evaluate finetune " + encoder + " --data shapes:192 --layer-decay 0.75", "--layer-decay");
   says("evaluate text " + encoder + " --data sums:400", "GPT");
@@ -165,6 +168,49 @@ TEST_CASE("commands say what is wrong with what they are given, and what to do")
   says("generate " + runs().gpt + " --prompt é", "é");
   says("show /no/such/run", "/no/such/run");
   says("show " + runs().mae + " /no/such/file.png", "/no/such/file.png");
+}
+
+TEST_CASE("pretrain: what --resume may change, and what is wrong with the rest") {
+  const auto says = [](const std::string& line, const std::string& part) {
+    const std::string said = gestalt_prints("pretrain " + line);
+    CHECK_MESSAGE(contains(said, part), line, " says: ", said);
+  };
+  const std::string run = runs().simclr, again = "simclr --resume " + run;
+  says(again + " --lr 0.1", "got --lr with --resume");
+  says(again + " --no-head-norm", "got --head-norm with --resume");
+  says(again + " --device cpu", "another device rounds otherwise");
+  says(again + " --out elsewhere", "goes without --out");
+  says("byol --resume " + run, "gestalt pretrain simclr --resume");
+  says("simclr --allow-other-data", "goes with --resume");
+  says("gpt --preset tiny --report", "no table of accuracies");
+  says("simclr --config " + run + "/config.json --batch 1", "--batch 1, expected 2 or more for simclr");
+  says("byol --config " + run + "/config.json", "is for the method simclr, not for byol");
+  says("simclr --preset tiny --lr -0.1", "--lr: got '-0.1', expected 0 or more");
+  says("simclr --preset tiny --momentum 2", "--momentum: got '2', expected 0 or more and under 1");
+  const TemporaryFolder folder;
+  std::filesystem::copy(run, folder / "run");
+  says("simclr --resume " + folder / "run" + " --threads 1 --loader-threads 1 --data shapes:192", "trained 2 steps");
+  says("simclr --resume " + folder / "run" + " --data shapes:200", "images 200 instead of");
+  says("simclr --config " + run + "/config.json --out " + folder / "same", "trained 2 steps");
+  CHECK(read_text(folder / "same/metrics.csv") == read_text(run + "/metrics.csv"));
+}
+
+TEST_CASE("output that does not arrive is a failure") {
+  if (access("/dev/full", W_OK) != 0) return;
+  std::fflush(stdout);
+  const int kept = dup(STDOUT_FILENO), full = open("/dev/full", O_WRONLY);
+  dup2(full, STDOUT_FILENO);
+  std::fputs("a result", stdout);
+  std::string error;
+  try {
+    tools::flush_output();
+  } catch (const Error& e) { error = e.what(); }
+  dup2(kept, STDOUT_FILENO);
+  close(kept);
+  close(full);
+  std::clearerr(stdout);
+  CHECK(error == "cannot write the output: No space left on device");
+  CHECK_NOTHROW(tools::flush_output());
 }
 
 TEST_CASE("table rows: LaTeX's own characters are escaped, Markdown's line is whole") {

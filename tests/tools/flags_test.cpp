@@ -65,10 +65,10 @@ TEST_SUITE("flags") {
     CHECK(none.error == "");
     CHECK(none.options.epochs == 100);
     CHECK(none.options.head_norm);
-    const Program some("pretrain --lr 1e-3 --epochs=-7 --data images:/a/b --schedule constant --no-head-norm --amp");
+    const Program some("pretrain --lr 1e-3 --epochs=7 --data images:/a/b --schedule constant --no-head-norm --amp");
     CHECK(some.error == "");
     CHECK(some.options.lr == 1e-3);
-    CHECK(some.options.epochs == -7);
+    CHECK(some.options.epochs == 7);
     CHECK(some.options.data == "images:/a/b");
     CHECK(some.options.schedule == "constant");
     CHECK_FALSE(some.options.head_norm);

@@ -134,20 +134,20 @@ Normalisation normalisation(const std::string& name) {
 }
 
 void AugmentOptions::fields(Fields& f) {
-  f("crop-min", crop_min, "smallest crop, as a share of the image's area");
-  f("crop-max", crop_max, "largest crop, as a share of the image's area");
-  f("flip", flip, "probability of a horizontal flip");
-  f("jitter", jitter, "probability of colour jitter");
-  f("brightness", brightness, "jitter: brightness factor within 1 ± this");
-  f("contrast", contrast, "jitter: contrast factor within 1 ± this, about the image's mean");
-  f("saturation", saturation, "jitter: saturation factor within 1 ± this");
-  f("hue", hue, "jitter: hue turned by up to this share of the colour circle, at most 0.5");
-  f("grayscale", grayscale, "probability of grayscale");
-  f("blur", blur, "probability of a Gaussian blur");
-  f("blur-min", blur_min, "least standard deviation of the blur, in pixels");
-  f("blur-max", blur_max, "largest standard deviation of the blur, in pixels");
-  f("solarize", solarize, "probability of inverting the pixels above solarize-threshold");
-  f("solarize-threshold", solarize_threshold, "brightness, 0 to 1, from which solarize inverts");
+  f("crop-min", crop_min, "smallest crop, as a share of the image's area", above_up_to(0, 1));
+  f("crop-max", crop_max, "largest crop, as a share of the image's area", above_up_to(0, 1));
+  f("flip", flip, "probability of a horizontal flip", between(0, 1));
+  f("jitter", jitter, "probability of colour jitter", between(0, 1));
+  f("brightness", brightness, "jitter: brightness factor within 1 ± this", at_least(0));
+  f("contrast", contrast, "jitter: contrast factor within 1 ± this, about the image's mean", at_least(0));
+  f("saturation", saturation, "jitter: saturation factor within 1 ± this", at_least(0));
+  f("hue", hue, "jitter: hue turned by up to this share of the colour circle, at most 0.5", between(0, 0.5));
+  f("grayscale", grayscale, "probability of grayscale", between(0, 1));
+  f("blur", blur, "probability of a Gaussian blur", between(0, 1));
+  f("blur-min", blur_min, "least standard deviation of the blur, in pixels", at_least(0));
+  f("blur-max", blur_max, "largest standard deviation of the blur, in pixels", at_least(0));
+  f("solarize", solarize, "probability of inverting the pixels above solarize-threshold", between(0, 1));
+  f("solarize-threshold", solarize_threshold, "brightness, 0 to 1, from which solarize inverts", between(0, 1));
   f("normalise", normalise, "mean and deviation taken from the pixels", {"none", "half", "imagenet", "cifar10"});
 }
 

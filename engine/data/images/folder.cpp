@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/data/images/sources.h"
+#include "engine/run/checksum.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -148,6 +149,12 @@ class FolderSet : public ImageSet {
                        note_);
   }
   bool resident() const override { return false; }
+  uint64_t checksum() const override {
+    Checksum sum;
+    std::error_code broken;  // has a size of its own, which is no file's
+    for (const std::string& file : files_) sum.add(file).add(uint64_t{fs::file_size(root_ + "/" + file, broken)});
+    return sum.value();
+  }
 
   Image decode(int64_t index) const override {
     const std::string& file = files_[static_cast<size_t>(index)];

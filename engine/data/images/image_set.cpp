@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "engine/data/images/sources.h"
+#include "engine/run/checksum.h"
 #include "engine/run/fields.h"
 #include "kernels/check.h"
 
@@ -84,6 +85,26 @@ bool ImageSet::decode_or_note(int64_t index, Image& image) {
     check_damage();
     return false;
   }
+}
+
+uint64_t ImageSet::checksum() const {
+  constexpr int64_t block = 1 << 20, most_blocks = 8 << 10;
+  Checksum sum;
+  if (!resident()) {
+    for (int64_t i = 0; i < size(); i += std::max<int64_t>(1, size() / 64)) {
+      try {
+        const Image image = decode(i);
+        sum.add(image.pixels.data(), image.pixels.size());
+      } catch (const DamagedImage& damaged) { sum.add(damaged.damage.file); }
+    }
+    return sum.value();
+  }
+  for (const kernels::Frame& f : frames()) sum.add(static_cast<uint64_t>(f.height)).add(static_cast<uint64_t>(f.width));
+  const Tensor all = pixels();
+  const int64_t bytes = all.count(), blocks = (bytes + block - 1) / block;
+  for (int64_t i = 0; i < blocks; i += std::max<int64_t>(1, blocks / most_blocks))
+    sum.add(all.data<uint8_t>() + i * block, static_cast<size_t>(std::min(block, bytes - i * block)));
+  return sum.value();
 }
 
 int64_t ImageSet::decode_or_next(int64_t index, Image& image) {

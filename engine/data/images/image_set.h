@@ -66,6 +66,10 @@ class ImageSet {
   virtual Tensor pixels() const;
   virtual const std::vector<kernels::Frame>& frames() const;
 
+  // Of all that the set holds, wherever it lies. Sets that are decoded as they are needed are known by the names and
+  // sizes of their files, sets of more than 8 GiB by a part of their pixels.
+  virtual uint64_t checksum() const;
+
   // One image. Throws DamagedImage.
   virtual Image decode(int64_t index) const = 0;
   // Decodes image `index` or, where it is damaged, the next good one after it (round the end); returns which. Depends

@@ -114,7 +114,8 @@ Bytes read_file(const std::string& path, int64_t most) {
 
 int64_t file_bytes(const std::string& path) {
   struct stat status;
-  check(stat(path.c_str(), &status) == 0, "[data] cannot open {}: {}", path, std::strerror(errno));
+  const bool found = stat(path.c_str(), &status) == 0;
+  check(found, "[data] cannot open {}: {}", path, std::strerror(errno));
   return status.st_size;
 }
 

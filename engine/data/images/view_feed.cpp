@@ -1,13 +1,31 @@
 // Loading, uploading and augmenting a batch.
 #include "engine/data/images/view_feed.h"
 
+#include <fmt/ranges.h>
+
 #include "engine/data/images/augment.h"
+#include "engine/run/checksum.h"
 
 namespace gestalt {
 
 ViewFeed::ViewFeed(std::shared_ptr<ImageSet> set, const LoaderOptions& options, Wants wants, Device device)
     : set_(std::move(set)), loader_(set_, options), options_(options), wants_(std::move(wants)), device_(device) {
   check(!wants_.labels || !set_->labels().empty(), "[data] {} has no labels", set_->name());
+}
+
+DataIdentity ViewFeed::identity() const {
+  constexpr size_t most_named = 20;
+  const std::vector<std::string>& names = set_->class_names();
+  std::string classes = std::to_string(names.size());
+  if (names.size() <= most_named) classes += fmt::format(" ({})", fmt::join(names, ", "));
+  Checksum labels, named;
+  for (int32_t label : set_->labels()) labels.add(static_cast<uint64_t>(label));
+  for (const std::string& name : names) named.add(name).add("/");
+  return {{"images", std::to_string(set_->size())},
+          {"classes", classes},
+          {"checksum of the class names", named.text()},
+          {"checksum of the labels", labels.text()},
+          {"checksum of the images", fmt::format("{:016x}", set_->checksum())}};
 }
 
 Tensor ViewFeed::on_device(const Tensor& pixels) {

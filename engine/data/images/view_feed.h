@@ -16,6 +16,7 @@ class ViewFeed : public Feed {
   int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
   int64_t items_per_step() const override { return options_.batch; }
   std::string describe() const override { return set_->describe(); }
+  DataIdentity identity() const override;
   std::string problems() const override { return set_->damage().any() ? set_->damage().text() : ""; }
 
  private:

@@ -126,7 +126,8 @@ BpeTokenizer::BpeTokenizer(const std::string& folder, bool special) : folder_(fo
 }
 
 std::string BpeTokenizer::record() const {
-  return nlohmann::json{{"kind", "gpt2"}, {"folder", folder_}, {"special", special_}, {"checksum", checksum_}}.dump();
+  return nlohmann::json{{"kind", "gpt2"}, {"folder", folder_}, {"special", special_}, {"checksum", checksum_}}.dump(
+      -1, ' ', false, nlohmann::json::error_handler_t::replace);  // a folder's name may be no UTF-8
 }
 
 std::vector<int32_t> BpeTokenizer::encode(std::string_view text) const {

@@ -41,7 +41,11 @@ std::string unescape(std::string_view symbol, const std::array<char32_t, 256>& a
 }
 
 Ids read_ids(const std::string& path, const std::string& text) {
-  const nlohmann::json object = nlohmann::json::parse(text, nullptr, false);
+  const auto flat = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    check(depth <= 1, "[tokenizer] damaged '{}': expected a JSON object of token: id", path);
+    return true;
+  };
+  const nlohmann::json object = nlohmann::json::parse(text, flat, false);
   check(object.is_object() && !object.empty(), "[tokenizer] damaged '{}': expected a JSON object of token: id", path);
   Ids ids;
   std::vector<bool> taken(object.size());

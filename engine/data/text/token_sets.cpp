@@ -104,6 +104,7 @@ TokenSets open_token_files(const std::filesystem::path& folder) {
   TokenSets sets{std::make_shared<const TokenFile>(folder / "train.tokens"), nullptr};
   if (std::filesystem::exists(folder / "val.tokens"))
     sets.validation = std::make_shared<const TokenFile>(folder / "val.tokens");
+  check_record(sets.training->tokenizer(), sets.training->path(), sets.training->vocabulary());
   check(!sets.validation || sets.validation->tokenizer() == sets.training->tokenizer(),
         "[data] train.tokens and val.tokens in '{}' are of two tokenizers; make them again with `gestalt tokenize`",
         folder.string());

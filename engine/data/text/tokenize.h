@@ -18,7 +18,7 @@ struct TokenizeOptions {
 
   void fields(Fields& f) {
     tokenizer.fields(f);
-    f("val-fraction", val_fraction, "share of the text, at its end, kept for validation");
+    f("val-fraction", val_fraction, "share of the text, at its end, kept for validation", under(1));
   }
 };
 

@@ -6,6 +6,7 @@
 
 #include "engine/data/text/bpe.h"
 #include "engine/data/text/utf8.h"
+#include "engine/run/fields_json.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -79,7 +80,7 @@ class CharacterTokenizer : public Tokenizer {
   std::vector<int32_t> id_of_;        // by code point; -1 for unknown
 };
 
-std::unique_ptr<const Tokenizer> characters_from_record(const nlohmann::json& record) {
+std::unique_ptr<const Tokenizer> characters_from_record(const nlohmann::ordered_json& record) {
   const std::string all = record.at("characters").get<std::string>();
   std::vector<char32_t> characters;
   for (size_t at = 0; at < all.size();) {
@@ -115,7 +116,7 @@ std::unique_ptr<const Tokenizer> gpt2_tokenizer(const std::string& folder, bool 
 
 std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record, const std::string& bpe_folder) {
   try {
-    const nlohmann::json fields = nlohmann::json::parse(record);
+    const nlohmann::ordered_json fields = parse_json("a tokenizer's record", record);
     const std::string kind = fields.at("kind").get<std::string>();
     if (kind == "byte") return byte_tokenizer();
     if (kind == "character") return characters_from_record(fields);
@@ -127,6 +128,16 @@ std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record
           folder);
     return tokenizer;
   } catch (const nlohmann::json::exception& error) { fail("[tokenizer] damaged record: {}", error.what()); }
+}
+
+void check_record(const std::string& record, const std::string& name, int64_t vocabulary) {
+  const nlohmann::ordered_json fields = parse_json(name, record);
+  const bool has_kind = fields.is_object() && fields.contains("kind") && fields["kind"].is_string();
+  check(has_kind, "[tokenizer] '{}' has a damaged record of its tokenizer", name);
+  if (fields["kind"] == "gpt2") return;  // its files may lie elsewhere, and are not needed to train
+  const int64_t known = tokenizer_from_record(record)->vocabulary();
+  check(known == vocabulary, "[tokenizer] '{}' has {} kinds of tokens, but its tokenizer's record has {}", name,
+        vocabulary, known);
 }
 
 std::unique_ptr<const Tokenizer> make_tokenizer(const TokenizerOptions& options, std::string_view text) {

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "engine/run/checksum.h"
+#include "engine/run/fields_json.h"
+
 namespace gestalt {
 
 WindowFeed::WindowFeed(std::shared_ptr<const TokenFile> file, int64_t context, int64_t batch, uint64_t seed,
@@ -21,6 +24,31 @@ Batch WindowFeed::at(int64_t step, PhaseClock& clock) {
 }
 
 int64_t WindowFeed::steps_per_epoch() const { return std::max<int64_t>(1, batches_.file().count() / items_per_step()); }
+
+std::string checksum_of(const TokenFile& file) {
+  constexpr int64_t block = 1 << 16, most_blocks = 1 << 14;
+  Checksum tokens;
+  std::vector<int32_t> ids;
+  const int64_t blocks = (file.count() + block - 1) / block;
+  for (int64_t i = 0; i < blocks; i += std::max<int64_t>(1, blocks / most_blocks)) {
+    ids.resize(static_cast<size_t>(std::min(block, file.count() - i * block)));
+    file.read(i * block, ids);
+    tokens.add(ids.data(), ids.size() * sizeof(int32_t));
+  }
+  return tokens.text();
+}
+
+DataIdentity WindowFeed::identity() const {
+  const TokenFile& file = batches_.file();
+  nlohmann::ordered_json tokenizer = parse_json(file.path(), file.tokenizer());
+  check(tokenizer.is_object(), "[tokens] '{}' has a tokenizer's record that is no object", file.path());
+  tokenizer.erase("folder");  // GPT-2's files may lie elsewhere: the record has their checksum
+  return {{"tokens", std::to_string(file.count())},
+          {"bytes of text", std::to_string(file.text_bytes())},
+          {"vocabulary", std::to_string(file.vocabulary())},
+          {"checksum of the tokenizer", Checksum().add(tokenizer.dump()).text()},
+          {"checksum of the tokens", checksum_of(file)}};
+}
 
 std::string WindowFeed::describe() const {
   const TokenFile& file = batches_.file();

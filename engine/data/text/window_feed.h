@@ -17,11 +17,15 @@ class WindowFeed : public Feed {
   int64_t items_per_step() const override { return batch_ * batches_.length(); }
   std::string item() const override { return "tokens"; }
   std::string describe() const override;
+  DataIdentity identity() const override;
 
  private:
   TokenBatches batches_;
   int64_t batch_;
   Device device_;
 };
+
+// Of all ids, or of a part of those of a text of more than 2³⁰.
+std::string checksum_of(const TokenFile& file);
 
 }  // namespace gestalt

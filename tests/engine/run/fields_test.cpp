@@ -19,7 +19,7 @@ struct Options {
 
   void fields(Fields& f) {
     f("lr", lr, "learning rate");
-    f("epochs", epochs, "passes over the data");
+    f("epochs", epochs, "passes over the data", any_number());
     f("resume", resume, "continue");
     f("schedule", schedule, "of the learning rate", {"cosine", "constant"});
   }
@@ -96,6 +96,19 @@ TEST_SUITE("fields") {
     CHECK(reason(R"({"lr": 1, "lr": 2})").find("'lr' stands twice") != std::string::npos);
     CHECK(reason(R"({"lr": )").find("config.json") != std::string::npos);
     CHECK(reason(std::string(100'000, '[')).find("deeper") != std::string::npos);
+  }
+
+  TEST_CASE("a text that is no UTF-8, as a file's name may be, comes back as it was") {
+    std::string odd = "images:caf\xe9\xff";
+    JsonWriter writer;
+    writer("data", odd, "", {});
+    CHECK(writer.object.dump() == R"({"data":{"bytes":"696d616765733a636166e9ff"}})");
+    std::string back;
+    JsonReader reader("config.json", parse_json("config.json", writer.object.dump()));
+    reader("data", back, "", {});
+    CHECK(back == odd);
+    CHECK_FALSE(text_of_json(nlohmann::ordered_json{{"bytes", "zz"}}).has_value());
+    CHECK_FALSE(text_of_json(3).has_value());
   }
 
   TEST_CASE("a number that JSON cannot hold is not written") {

@@ -111,6 +111,34 @@ TEST_SUITE("fields as text") {
     refuses("schedule = cosin", "did you mean 'cosine'?");
   }
 
+  TEST_CASE("a file's name may hold a # and a config file may begin with a byte order mark") {
+    const GivenValues values = parse_values("a.conf",
+                                            "\xEF\xBB\xBF"
+                                            "data = images:set#2 # two\nlr = 1#\n");
+    CHECK(values.at("data").text == "images:set#2");
+    CHECK(values.at("lr").text == "1#");
+  }
+
+  TEST_CASE("a run's config.json is for its method") {
+    CHECK(values_for("simclr", "config.json", R"({"method": "simclr", "lr": 1})").size() == 1);
+    CHECK(values_for("simclr", "config.json", R"({"task": "simclr", "lr": 1})").size() == 1);  // of older programs
+    CHECK_THROWS_WITH_AS(values_for("byol", "config.json", R"({"method": "simclr", "lr": 1})"),
+                         doctest::Contains("is for the method simclr, not for byol"), Error);
+  }
+
+  TEST_CASE("bounds: what they hold and how they read") {
+    CHECK(problem_with("-0.1", double{}, at_least(0)) == "got '-0.1', expected 0 or more");
+    CHECK(problem_with("0", double{}, above(0)) == "got '0', expected above 0");
+    CHECK(problem_with("1", double{}, under(1)) == "got '1', expected 0 or more and under 1");
+    CHECK(problem_with("2", double{}, between(0, 1)) == "got '2', expected from 0 to 1");
+    CHECK(problem_with("0", double{}, above_up_to(0, 1)) == "got '0', expected above 0 and up to 1");
+    CHECK(problem_with("-2", double{}, {.besides = -1}) == "got '-2', expected 0 or more, or -1");
+    CHECK(problem_with("-1", double{}, {.besides = -1}).empty());
+    CHECK(problem_with("9223372036854775807", int64_t{}, between(0, 1e9)) ==
+          "got '9223372036854775807', expected from 0 to 1000000000");
+    CHECK(problem_with("-9", int64_t{}, any_number()).empty());
+  }
+
   TEST_CASE("what is wrong with a value is said in words, or nothing is") {
     CHECK(problem_with("-3", int64_t{}).empty());
     CHECK(problem_with("+3", int64_t{}).empty());

@@ -40,21 +40,39 @@ std::string printed(F&& print) {
 }  // namespace
 
 TEST_SUITE("run folder") {
+  TEST_CASE("a home folder is found behind a scheme too, and where a file has that name it is meant") {
+    const char* home = std::getenv("HOME");
+    const std::string former = home ? home : "";
+    setenv("HOME", "/home/me", 1);
+    CHECK(expand_home("~/runs") == "/home/me/runs");
+    CHECK(expand_home("~") == "/home/me");
+    CHECK(expand_home("images:~/photos") == "images:/home/me/photos");
+    for (const char* as_it_is : {"", "a/~/b", "~other/runs", "images:a/b:~/c", "shapes:100", "/~/x"})
+      CHECK(expand_home(as_it_is) == as_it_is);
+    if (home)
+      setenv("HOME", former.c_str(), 1);
+    else
+      unsetenv("HOME");
+  }
+
   TEST_CASE("a folder with a run in it is neither overwritten nor shared") {
     TemporaryFolder folder;
     const std::string out = folder / "a/b";
     {
-      const RunFolder run = RunFolder::create(out, "simclr");
+      RunFolder run = RunFolder::create(out, "simclr");
       CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("another process"), Error);
-      run.write_config({{"lr", 0.1}, {"epochs", 3}});
+      run.write_config({{"method", "simclr"}, {"epochs", 3}});
+      write_file_atomically(run / RunFolder::checkpoint, "weights");
+      run.keep();
     }
     CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("--resume"), Error);
     write_file_atomically(out + "/model.part-1-2", "left by a killed process");
     const RunFolder run = RunFolder::resume(out);
     CHECK_FALSE(std::filesystem::exists(out + "/model.part-1-2"));
-    CHECK(run.read_config().dump() == R"({"lr":0.1,"epochs":3})");
+    CHECK(run.read_config().dump() == R"({"method":"simclr","epochs":3})");
     CHECK_THROWS_AS(RunFolder::resume(folder / "none"), Error);
-    CHECK_THROWS_WITH_AS(RunFolder::resume(folder / "a"), doctest::Contains("holds no run"), Error);
+    CHECK_THROWS_WITH_AS(RunFolder::resume(""), doctest::Contains("empty --resume"), Error);
+    CHECK_THROWS_WITH_AS(RunFolder::resume(folder / "a"), doctest::Contains("holds no run that was saved"), Error);
     write_file_atomically(folder / "file", "");
     CHECK_THROWS_AS(RunFolder::create(folder / "file", "simclr"), Error);
   }
@@ -65,7 +83,9 @@ TEST_SUITE("run folder") {
     std::filesystem::current_path(folder.path());
     std::string first, second;
     {
-      const RunFolder a = RunFolder::create("", "simclr"), b = RunFolder::create("", "simclr");
+      RunFolder a = RunFolder::create("", "simclr"), b = RunFolder::create("", "simclr");
+      a.keep();
+      b.keep();
       first = a.path();
       second = b.path();
     }
@@ -90,16 +110,66 @@ TEST_SUITE("run folder") {
       CHECK_THROWS_WITH_AS(metrics.append({{"los", 1}}), doctest::Contains("did you mean 'loss'"), Error);
     }
     {
-      MetricsFile metrics(path, columns, kept);
+      MetricsFile metrics(path, columns, kept, 1);
+      CHECK(metrics.note().empty());
       CHECK(read_text(path) == whole.substr(0, static_cast<size_t>(kept)));
       metrics.append({{"knn", 0.1 + 0.2}, {"epoch", 2}, {"loss", -1e-300}});
       CHECK(metrics.bytes() == static_cast<int64_t>(whole.size()));
     }
     CHECK(read_text(path) == whole);
-    CHECK_THROWS_AS(MetricsFile(path, columns, static_cast<int64_t>(whole.size()) + 1), Error);
-    CHECK_THROWS_AS(MetricsFile(path, columns, 3), Error);
-    CHECK_THROWS_AS(MetricsFile(path, {"epoch", "other"}, kept), Error);
-    CHECK(read_text(path) == whole);
+  }
+
+  TEST_CASE("a table that another program saved anew goes on with its rows, one that is lost begins anew") {
+    TemporaryFolder folder;
+    const std::string path = folder / "metrics.csv", rows = "epoch,loss,knn\n1,0.5,\n2,0.25,50\n";
+    const auto goes_on = [&](const std::string& found, double last, const std::string& note) {
+      if (found.empty())
+        std::filesystem::remove(path);
+      else
+        write_file_atomically(path, found);
+      MetricsFile metrics(path, columns, static_cast<int64_t>(rows.size()), last);
+      CHECK_MESSAGE(metrics.note().find(note) != std::string::npos, metrics.note());
+      CHECK(metrics.bytes() == static_cast<int64_t>(read_text(path).size()));
+      metrics.append({{"epoch", 3}, {"loss", 0.125}});
+      return read_text(path);
+    };
+    const std::string next = "3,0.125,\n", header = "epoch,loss,knn\n";
+    CHECK(goes_on(rows, 2, "") == rows + next);
+    CHECK(goes_on(rows + "9,1,1\n", 2, "") == rows + next);
+    CHECK(goes_on("epoch,loss,knn\r\n1,0.5,\r\n2,0.25,50\r\n", 2, "was changed") == rows + next);
+    CHECK(goes_on("\xEF\xBB\xBF" + rows, 2, "was changed") == rows + next);
+    CHECK(goes_on("epoch,loss,knn\n1,0.5,\n2,0.25,50", 2, "was changed") == rows + next);
+    CHECK(goes_on("epoch,loss,knn\n\n1,0.5,\n2,0.25,50\n9,1,1\n", 2, "was changed") == rows + next);
+    CHECK(goes_on("epoch,loss,knn\n1,0.5,\n", 2, "was changed") == "epoch,loss,knn\n1,0.5,\n" + next);
+    CHECK(goes_on("", 2, "is missing") == header + next);
+    CHECK(goes_on("epoch;loss\n1;2\n", 2, "metrics.csv.before") == header + next);
+    CHECK(read_text(path + ".before") == "epoch;loss\n1;2\n");
+  }
+
+  TEST_CASE("a run that fails before it is kept leaves nothing, and nothing of others is taken away") {
+    TemporaryFolder folder;
+    const std::string out = folder / "a/b";
+    {
+      const RunFolder run = RunFolder::create(out, "simclr");
+      run.write_config({{"method", "simclr"}});
+      write_file_atomically(run / RunFolder::checkpoint, "of step 0");
+    }
+    CHECK_FALSE(std::filesystem::exists(folder / "a"));
+    std::filesystem::create_directories(out);
+    write_file_atomically(out + "/notes.txt", "mine");
+    {
+      const RunFolder run = RunFolder::create(out, "simclr");
+      run.write_config({{"method", "simclr"}});
+      MetricsFile(run / RunFolder::metrics, columns);
+    }
+    CHECK(read_text(out + "/notes.txt") == "mine");
+    CHECK(std::filesystem::exists(out + "/metrics.failed.csv"));
+    CHECK_NOTHROW(RunFolder::check_free(out));
+    write_file_atomically(out + "/config.json", "{\"model_type\": \"gpt2\"}");
+    CHECK_THROWS_WITH_AS(RunFolder::check_free(out), doctest::Contains("no run's"), Error);
+    CHECK_THROWS_WITH_AS(RunFolder::check_free(out + "/notes.txt/x"), doctest::Contains("no folder"), Error);
+    CHECK_NOTHROW(RunFolder::check_free(folder / "new/er"));
+    CHECK_FALSE(std::filesystem::exists(folder / "new"));
   }
 
   TEST_CASE("a metrics file on a full disk is an error") {

@@ -59,6 +59,30 @@ void check_equal(const std::vector<NamedTensor>& got, const std::vector<NamedTen
 }  // namespace
 
 TEST_SUITE("safetensors") {
+  TEST_CASE("checksums say which tensor has changed, and are no part of what is read") {
+    TemporaryFolder folder;
+    const std::string path = folder / "sums.safetensors";
+    const std::vector<NamedTensor> tensors{{"first", Tensor::full({3}, 1)}, {"second", Tensor::full({2}, 2)}};
+    write_safetensors(path, tensors, {{"key", "value"}}, true);
+    const SafetensorsFile file = read_safetensors(path);
+    CHECK(file.verified);
+    CHECK(file.metadata == Metadata{{"key", "value"}});
+    check_equal(file.tensors, tensors);
+    CHECK(read_safetensors_header(path).tensors.empty());
+    std::string bytes = read_text(path);
+    bytes.back() ^= 1;
+    write_file_atomically(path, bytes);
+    CHECK_THROWS_WITH_AS(read_safetensors(path), doctest::Contains("the checksum of 'second' is wrong"), Error);
+    CHECK_THROWS_WITH_AS(verify_safetensors(path), doctest::Contains("the checksum of 'second' is wrong"), Error);
+    CHECK_NOTHROW(read_safetensors_header(path));
+    bytes.back() ^= 1;
+    bytes[bytes.find("value")] ^= 1;
+    write_file_atomically(path, bytes);
+    CHECK_THROWS_WITH_AS(read_safetensors_header(path), doctest::Contains("the checksum of its header"), Error);
+    write_safetensors(path, tensors);
+    CHECK_FALSE(read_safetensors(path).verified);
+  }
+
   TEST_CASE("a file of Python's library reads to the values it holds") {
     const SafetensorsFile file = read_safetensors(golden);
     check_equal(file.tensors, recorded_tensors());

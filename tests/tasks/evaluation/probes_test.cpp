@@ -42,4 +42,21 @@ TEST_CASE("probes: k larger than the bank is cut to it, labels must be there") {
   CHECK_THROWS_WITH_AS(linear_accuracy(train, test, 3, {}), doctest::Contains("labels"), Error);
 }
 
+TEST_CASE("probes: no number comes from a NaN, and what is printed is what was used") {
+  const Features train = clusters(30, 2, "train"), test = clusters(30, 2, "test");
+  for (const float odd : {NAN, INFINITY}) {
+    Features broken = test;
+    broken.features = test.features.clone();
+    broken.features.data<float>()[17] = odd;
+    CHECK_THROWS_WITH_AS(knn_accuracy(train, broken, 3, {}), doctest::Contains("test images"), Error);
+    CHECK_THROWS_WITH_AS(knn_accuracy(broken, test, 3, {}), doctest::Contains("training images"), Error);
+    CHECK_THROWS_WITH_AS(linear_accuracy(train, broken, 3, {}), doctest::Contains("NaN"), Error);
+    CHECK_THROWS_WITH_AS(largest_columns(broken.features), doctest::Contains("--lr"), Error);
+  }
+  CHECK_THROWS_WITH_AS(linear_accuracy(train, test, 3, {.rate = -1}), doctest::Contains("--lr -1, expected 0"), Error);
+  CHECK_THROWS_WITH_AS(knn_accuracy(train, test, 3, {.k = 0}), doctest::Contains("--knn-k 0, expected from 1"), Error);
+  CHECK(KnnOptions{.k = 200}.of_bank(30).protocol().find("k = 30,") != std::string::npos);
+  CHECK(LinearOptions{.batch = 256}.of_bank(30).protocol().find(" batch 30,") != std::string::npos);
+}
+
 }  // namespace gestalt::test

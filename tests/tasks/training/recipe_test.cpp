@@ -48,7 +48,7 @@ TEST_CASE("recipes: each names a registered method and sets fields that it has; 
     CAPTURE(recipe.name);
     const std::unique_ptr<Method> method = make_method(recipe.method);
     CHECK_NOTHROW(apply_recipe(*method, recipe));
-    CHECK_NOTHROW(method->run.validate());
+    CHECK_NOTHROW(check_fields(*method));
     for (const std::string& head : {recipe.source, recipe.reports, recipe.costs}) CHECK_FALSE(head.empty());
   }
   for (const MethodEntry& entry : list_methods())

@@ -119,6 +119,7 @@ TEST_CASE("checkpoints: those of another version are refused with what to do, st
   const TemporaryFolder folder;
   pretrain(*one_epoch(), {.out = folder / "run", .quiet = true});
   const std::string path = folder / "run/checkpoint.safetensors";
+  std::filesystem::remove(folder / "run/checkpoint.previous.safetensors");
   SafetensorsFile file = read_safetensors(path);
   CHECK(std::any_of(file.tensors.begin(), file.tensors.end(),
                     [](const NamedTensor& t) { return t.name == "method.encoder.conv1.weight"; }));
@@ -132,25 +133,14 @@ TEST_CASE("checkpoints: those of another version are refused with what to do, st
   // What programs wrote before method, sums and terms had their names.
   refused(R"({"task": "simclr", "fields": {"batch": 32}, "state": {"step": 6, "loss_sum": 1.5, "losses": 2}})",
           "another version");
-  refused(R"({"format": 3, "method": "simclr", "fields": {}, "state": {}})", "begin anew with --config");
+  refused(R"({"format": 4, "method": "simclr", "fields": {}, "state": {}})", "begin anew with --config");
   refused(R"([1])", "another version");
   file.metadata.erase("gestalt.run");
   write_safetensors(path, file.tensors, file.metadata);
   CHECK_THROWS_WITH_AS(method_of_run(folder / "run"), doctest::Contains("no checkpoint of a run"), Error);
 }
 
-TEST_CASE("run options: numbers that no run can have are refused by their flags") {
-  RunOptions good;
-  good.validate();
-  for (const auto& [change, flag] : std::initializer_list<std::pair<void (*)(RunOptions&), const char*>>{
-           {[](RunOptions& o) { o.batch = 0; }, "--batch 0"},
-           {[](RunOptions& o) { o.epochs = -1; }, "--epochs -1"},
-           {[](RunOptions& o) { o.steps = -2; }, "--steps -2"},
-           {[](RunOptions& o) { o.accumulate = 0; }, "--accumulate 0"}}) {
-    RunOptions options;
-    change(options);
-    CHECK_THROWS_WITH_AS(options.validate(), doctest::Contains(flag), Error);
-  }
+TEST_CASE("run options: what auto resolves to") {
   CHECK(RunOptions{.device = "cpu"}.resolved_device() == Device::cpu);
   CHECK(RunOptions{.dtype = "bf16"}.resolved_dtype() == DType::bf16);
 }

@@ -97,7 +97,7 @@ constexpr double tolerance = 5e-6;  // of values in [0, 1]: some tens of roundin
 struct SetOptions : Fields {
   std::vector<std::string> names;
 
-  void operator()(const char* name, double& value, const char*) override {
+  void operator()(const char* name, double& value, const char*, const Bounds&) override {
     names.push_back(name);
     value = names.back() == "blur-max" ? 3 : (names.back() == "crop-max" ? 0.75 : 0.25);
   }
@@ -106,7 +106,7 @@ struct SetOptions : Fields {
     value = choices.back();
   }
   void operator()(const char* name, bool&, const char*) override { FAIL(name); }
-  void operator()(const char* name, int64_t&, const char*) override { FAIL(name); }
+  void operator()(const char* name, int64_t&, const char*, const Bounds&) override { FAIL(name); }
 };
 
 }  // namespace

@@ -197,6 +197,9 @@ TEST_CASE("damaged byte-pair files are refused") {
   nlohmann::json damaged = encoder;
   refuses(damaged = 7, lines);
   refuses(damaged = nlohmann::json::object(), lines);
+  write_file_atomically(vocabulary.folder / "encoder.json", "{\"a\":" + std::string(1'000'000, '['));
+  CHECK_THROWS_AS(gpt2_tokenizer(folder), Error);
+  CHECK_THROWS_AS(tokenizer_from_record(std::string(1'000'000, '[')), Error);
   (damaged = encoder)["a"] = encoder["b"];
   refuses(damaged, lines);
   (damaged = encoder)["a"] = 100000;

@@ -235,5 +235,13 @@ TEST_CASE("a text file is cut between characters and tokenized in full") {
   CHECK_THROWS_AS(tokenize_file(folder / "none", out, options), Error);
 }
 
+TEST_CASE("token files whose tokenizer cannot be what wrote them are refused") {
+  CHECK_NOTHROW(check_record(byte_tokenizer()->record(), "a", 256));
+  CHECK_NOTHROW(check_record(R"({"kind":"gpt2","folder":"/none"})", "a", 50257));
+  for (const char* record : {"", "3", "[]", "{}", R"({"kind":3})", R"({"kind":"words"})", R"({"kind":"character"})",
+                             R"({"kind":"character","characters":"ab"})"})
+    CHECK_THROWS_AS(check_record(record, "a", 256), Error);
+}
+
 }  // namespace
 }  // namespace gestalt::test
