@@ -291,23 +291,23 @@ TEST_CASE("checkpoints: any bit that changes and any end that is cut off is foun
     const CheckpointHeader header = load_checkpoint(run, training);
     taken += header.state.step == 0 && header.note.find("the checkpoint before it, of step 0") != std::string::npos;
   };
-  for (int i = 0; i < 500; ++i) {
-    const int64_t bit = i < 100 ? below(8 * 2000) : below(bits);  // the header has its share
+  for (int i = 0; i < 2000; ++i) {
+    const int64_t bit = i < 400 ? below(8 * 2000) : below(bits);  // the header has its share
     flip(path, bit);
     takes_the_one_before();
     flip(path, bit);
   }
-  CHECK(taken == 500);
+  CHECK(taken == 2000);
   CHECK(read_text(path) == whole);
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 200; ++i) {
     fs::resize_file(path, static_cast<uintmax_t>(below(static_cast<int64_t>(whole.size()))));
     takes_the_one_before();
     std::ofstream(path, std::ios::binary) << whole;
   }
-  CHECK(taken == 550);
+  CHECK(taken == 2200);
   fs::remove(path);
   takes_the_one_before();
-  CHECK(taken == 551);
+  CHECK(taken == 2201);
   // Without one before it, damage is an error that names the file.
   std::ofstream(path, std::ios::binary) << whole;
   fs::remove(run + "/checkpoint.previous.safetensors");
