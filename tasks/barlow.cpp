@@ -53,6 +53,14 @@ class Barlow : public ImageMethod {
     return {scale(total, loss_scale_), z[0], {{"diagonal", diagonal}, {"redundancy", redundancy}}};
   }
 
+  std::optional<CollapseSign> collapse_sign() const override {
+    return CollapseSign{"redundancy", 0.5, "the numbers of the embedding repeat each other"};
+  }
+  std::string collapse_cure() const override {
+    return off_diagonal_ > 0 ? "try a larger --off-diagonal, a lower --lr or a larger --batch"
+                             : "Barlow Twins needs its off-diagonal term: run with --off-diagonal 0.005";
+  }
+
   void visit(Visitor& v) override {
     ImageMethod::visit(v);
     v("projector", projector_);

@@ -5,17 +5,16 @@
 #include "engine/ops/info_nce.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/rows.h"
-#include "engine/ops/tokens.h"
 #include "engine/tensor/autograd.h"
 #include "models/heads.h"
+#include "models/norm_groups.h"
 #include "tasks/training/image_method.h"
 
 namespace gestalt {
 namespace {
 
-// Batch norm over a whole batch would tell a key by the statistics that it shares with its query. As in the authors'
-// CIFAR code, images pass in groups as if on several devices, and keys in other groups than queries; running statistics
-// here move once for each group. Key encoder: parameters are averaged, statistics are its own.
+// As in the authors' CIFAR code, images pass batch norm in groups, keys in other groups than queries. Key encoder:
+// parameters are averaged, statistics are its own.
 class Moco : public ImageMethod {
  public:
   Moco() {
@@ -43,10 +42,7 @@ class Moco : public ImageMethod {
 
   void build_heads(Random& random) override {
     check_queue("moco", queue_length_, run.batch * (symmetric_ ? 2 : 1), run.batch, images().pretrain->size());
-    check(norm_groups_ >= 1 && run.batch % norm_groups_ == 0 && run.batch > norm_groups_,
-          "[moco] got --norm-groups {} with --batch {}, expected groups of one size, 2 or more; use --norm-groups 1 or "
-          "another --batch",
-          norm_groups_, run.batch);
+    groups_ = NormGroups("moco", norm_groups_, run.batch);
     const auto head = [&] {
       return MlpHead(encoder_->features(), head_hidden_, head_out_, head_layers_, false, random);
     };
@@ -57,29 +53,20 @@ class Moco : public ImageMethod {
     key_ = Group({{"encoder", key_encoder_.get()}, {"head", &key_head_}});
     copy_parts(query_, key_);
     queue_ = Queue(queue_length_, head_out_, random);
-    // Image i passes in group i mod groups as a key, and in group i / (B / groups) as a query.
-    std::vector<int32_t> order, back(static_cast<size_t>(run.batch));
-    for (int64_t g = 0; g < norm_groups_; ++g)
-      for (int64_t i = g; i < run.batch; i += norm_groups_) {
-        back[static_cast<size_t>(i)] = static_cast<int32_t>(order.size());
-        order.push_back(static_cast<int32_t>(i));
-      }
-    order_ = Tensor::from(order, {1, run.batch});
-    back_ = Tensor::from(back, {1, run.batch});
   }
 
   void plan(Plan& p) override { p.teacher(key_, query_, Schedule::cosine(momentum_, momentum_end_, p.total_steps)); }
 
   Loss loss(const Batch& batch, const StepInfo&) override {
     const std::vector<Tensor> view = split_views(batch.views[0], 2);
-    const Tensor q = by_groups(*encoder_, head_, view[0]), k = keys(view[1]);
-    const auto contrast = [&](const Tensor& queries, const Tensor& of) {
-      return info_nce(queries, of, {.temperature = temperature_, .negatives = queue_.rows(), .batch_negatives = false});
+    const Tensor q = queries(view[0]), k = keys(view[1]);
+    const auto contrast = [&](const Tensor& of, const Tensor& key) {
+      return info_nce(of, key, {.temperature = temperature_, .negatives = queue_.rows(), .batch_negatives = false});
     };
     ContrastLoss total = contrast(q, k);
     if (symmetric_) {
       const Tensor other_keys = keys(view[0]);
-      const ContrastLoss other = contrast(by_groups(*encoder_, head_, view[1]), other_keys);
+      const ContrastLoss other = contrast(queries(view[1]), other_keys);
       total = {add(total.loss, other.loss), scale(add(total.accuracy, other.accuracy), 0.5)};
       queue_.push(k), queue_.push(other_keys);
     } else {
@@ -97,30 +84,17 @@ class Moco : public ImageMethod {
     query_.visit(v);
     v.state("key", key_);
     v.state("queue", queue_);
-    v.state("order", order_);
-    v.state("back", back_);
+    v.state("groups", groups_);
   }
 
  private:
-  // (B, head_out), each group of neighbouring images by itself.
-  Tensor by_groups(Encoder& encoder, MlpHead& head, const Tensor& images) const {
-    Tensor all;
-    for (const Tensor& group : split_views(images, norm_groups_)) {
-      const Tensor z = head(encoder.forward(group, true), true);
-      all = all ? concat(all, z) : z;
-    }
-    return all;
+  Tensor queries(const Tensor& images) {  // (B, head_out)
+    return groups_.neighbours(images, [&](const Tensor& x) { return head_(encoder_->forward(x, true), true); });
   }
-  // Unit rows; images are put in other groups on the way.
-  Tensor keys(const Tensor& images) {
+  Tensor keys(const Tensor& images) {  // (B, head_out), unit rows
     const NoGrad off;
-    if (norm_groups_ == 1) return normalize(by_groups(*key_encoder_, key_head_, images));
-    const Shape& shape = images.shape();
-    const auto place = [](const Tensor& x, const Tensor& index) {
-      return gather_rows(x.reshape({1, x.dim(0), x.count() / x.dim(0)}), index);
-    };
-    const Tensor k = by_groups(*key_encoder_, key_head_, place(images, order_).reshape(shape));
-    return normalize(place(k, back_).reshape(k.shape()));
+    return normalize(
+        groups_.mixed(images, [&](const Tensor& x) { return key_head_(key_encoder_->forward(x, true), true); }));
   }
 
   double temperature_ = 0.1, momentum_ = 0.99, momentum_end_ = 0.99;
@@ -130,7 +104,7 @@ class Moco : public ImageMethod {
   std::unique_ptr<Encoder> key_encoder_;
   Group query_, key_;
   Queue queue_;
-  Tensor order_, back_;  // (1, B) i32: the image in each place of the keys' groups, and the place of each image
+  NormGroups groups_;
 };
 
 const RegisterMethod<Moco> moco(

@@ -32,6 +32,13 @@ struct Loss {
   std::vector<Term> terms = {};  // the same names at each step
 };
 
+// A term of the loss that tells a collapse which spread does not see, by being above `limit`.
+struct CollapseSign {
+  std::string term;
+  double limit = 0;
+  std::string what;  // what it means, for the loop's warning
+};
+
 // Where in a run a loss is asked for.
 struct StepInfo {
   int64_t step = 0, total_steps = 1;
@@ -79,6 +86,7 @@ class Method : public Module {
   // Spread::std under which features count as collapsed. 0.15 is a mean cosine of 0.98 between different images;
   // healthy projections have 0.4 and more. 0: the method's loss cannot be won by giving all images the same features.
   virtual double collapsed_spread() const { return 0.15; }
+  virtual std::optional<CollapseSign> collapse_sign() const { return {}; }
   // What to change when they are; said by the loop.
   virtual std::string collapse_cure() const { return "try a lower --lr, a larger --batch or a longer --warmup-epochs"; }
 

@@ -53,7 +53,7 @@ class Run {
   void write_row(MetricsRow row);
   void log_timing();
   void measure_spread(MetricsRow& row);
-  void guard_against_collapse(double spread);
+  void guard_against_collapse(const MetricsRow& row, double spread);
   void probe();
   void save();
   std::string finish();
@@ -294,16 +294,22 @@ void Run::measure_spread(MetricsRow& row) {
   const Spread s = spread(features, 256);
   row[row.size() - 2].second = s.std;
   row.back().second = s.effective_rank;
-  guard_against_collapse(s.std);
+  guard_against_collapse(row, s.std);
 }
 
 // Says once that features have become alike; one odd batch is no collapse, two rows of metrics.csv are.
-void Run::guard_against_collapse(double spread) {
-  collapsed_rows_ = spread < method_.collapsed_spread() ? collapsed_rows_ + 1 : 0;
+void Run::guard_against_collapse(const MetricsRow& row, double spread) {
+  std::string what;
+  if (spread < method_.collapsed_spread())
+    what = fmt::format(
+        "different images get nearly the same features (spread {:.4f}, where 1 is even and 0 is one point)", spread);
+  if (const std::optional<CollapseSign> sign = method_.collapse_sign())
+    for (const auto& [name, value] : row)
+      if (name == sign->term && value && *value > sign->limit)
+        what = fmt::format("{} ({} {:.4f}, where {} and more is a collapse)", sign->what, name, *value, sign->limit);
+  collapsed_rows_ = what.empty() ? 0 : collapsed_rows_ + 1;
   if (collapsed_rows_ < 2 || collapsed_) return;
   collapsed_ = true;
-  const std::string what = fmt::format(
-      "different images get nearly the same features (spread {:.4f}, where 1 is even and 0 is one point)", spread);
   say(fmt::format("warning: COLLAPSE at step {}: {}, so nothing is learned; {}", training_->steps(), what,
                   method_.collapse_cure()));
 }

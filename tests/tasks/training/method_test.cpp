@@ -1,6 +1,7 @@
 // What every registered method must do, without asking: learn one batch, resume bit for bit, ignore thread counts.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -77,7 +78,11 @@ void check_learns(std::unique_ptr<Method> method, int64_t steps, double share) {
   Training training(*method, one, clock);
   const bool several = method->networks().size() > 1;
   const auto loss = [&] { return to_lower(training.step().at(0), several); };
-  const double first = loss();
+  double first = loss();
+  // What a queue begins with is nothing like an image's embedding; after two steps it holds the batch's own.
+  const std::vector<NamedPart> all = parts(*method);
+  if (std::any_of(all.begin(), all.end(), [](const NamedPart& p) { return p.name == "queue.rows"; }))
+    while (training.steps() < 3) first = loss();
   double last = first;
   while (training.steps() < steps) last = loss();
   CHECK_MESSAGE(last < share * first, "loss went from ", first, " to ", last);

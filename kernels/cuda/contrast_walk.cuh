@@ -1,0 +1,231 @@
+// The walks of contrast over tiles of similarities: sums of rows, and the gathering of their gradients.
+#pragma once
+
+#include "kernels/cuda/nt_xent_tiles.cuh"
+#include "kernels/cuda/warp.cuh"
+
+namespace gestalt::kernels::cuda {
+
+// One walk: rows against columns.
+template <class T>
+struct Walk {
+  const T *rows, *columns;                  // unit rows, `pitch` apart, zeros beyond (count, dim)
+  const int32_t* labels;                    // of both, or null
+  const float *row_slopes, *column_slopes;  // backward: (3, room)
+  int64_t row_count, column_count, row_room, column_room, slope_room, pitch;
+  int64_t half;   // a row is not compared with the column so far on, modulo rows, if this is not 0
+  bool diagonal;  // nor with that of its own number
+  bool hard;
+  float first, second, offset;  // e^(first·s − offset) as powers of 2
+
+  __device__ bool left_out(int64_t i, int64_t j) const {
+    return (diagonal && i == j) || (half != 0 && j == (i + half) % row_count);
+  }
+  // Whether a tile holds anything left out, or lies partly outside.
+  __device__ bool special(int64_t row, int rows_of_tile, int64_t column, int columns_of_tile) const {
+    const auto meets = [&](int64_t shift) {
+      return column < row + shift + rows_of_tile && row + shift < column + columns_of_tile;
+    };
+    return column + columns_of_tile > column_count || (diagonal && meets(0)) ||
+           (half != 0 && (meets(half) || meets(-half)));
+  }
+};
+
+// Walks tiles of columns with their loads in flight: calls f(first column, columns in shared memory) for each.
+template <class Tile, class T, class F>
+__device__ __forceinline__ void walk_tiles(const Walk<T>& w, T* row_tile, T* column_tiles, int64_t first_row, int begin,
+                                           int end, F&& f) {
+  const auto load_columns = [&](int tile) {
+    const int64_t first = tile * int64_t{Tile::columns};
+    begin_tile<T, Tile::dim, Tile::threads>(column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch,
+                                            Tile::pitch, w.columns + first * w.pitch, w.pitch, Tile::columns,
+                                            w.column_room - first, w.pitch);
+  };
+  begin_tile<T, Tile::dim, Tile::threads>(row_tile, Tile::pitch, w.rows + first_row * w.pitch, w.pitch, Tile::rows,
+                                          w.row_room - first_row, w.pitch);
+  if (Tile::stages > 1 && begin < end) load_columns(begin);
+  commit_copies();
+  for (int tile = begin; tile < end; ++tile) {
+    if (Tile::stages == 1) load_columns(tile);
+    if (Tile::stages > 1 && tile + 1 < end) load_columns(tile + 1);
+    commit_copies();
+    wait_copies<Tile::stages - 1>();
+    __syncthreads();
+    f(tile * int64_t{Tile::columns}, column_tiles + tile % Tile::stages * Tile::columns * Tile::pitch);
+    __syncthreads();  // the stage is free again
+  }
+  wait_copies<0>();
+}
+
+// The tiles of part blockIdx.y.
+struct Part {
+  int begin, end;
+  __device__ Part(int64_t columns, int of_tile, int tiles_of_part) {
+    const int tiles = static_cast<int>((columns + of_tile - 1) / of_tile);
+    begin = static_cast<int>(blockIdx.y) * tiles_of_part;
+    end = begin + tiles_of_part < tiles ? begin + tiles_of_part : tiles;
+  }
+};
+
+// What a thread saw of one of its rows.
+struct Seen {
+  float first = 0, second = 0, most = -2, count = 0;
+};
+
+// sums (part, 4, room): of each row what it saw in part blockIdx.y of the columns.
+template <class Tile, bool plain, class T = typename Tile::Element>
+__global__ void __launch_bounds__(Tile::threads, 1) sums_kernel(Walk<T> w, float* sums, int tiles_of_part) {
+  GESTALT_DYNAMIC_SHARED(T, row_tile);
+  GESTALT_SHARED(float, of_row, [4][Tile::across][Tile::rows]);
+  T* column_tiles = row_tile + Tile::rows * Tile::pitch;
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int64_t first_row = blockIdx.x * int64_t{Tile::rows};
+  const Part part(w.column_count, Tile::columns, tiles_of_part);
+  Seen seen[Tile::row_fragments][2];
+
+  walk_tiles<Tile>(w, row_tile, column_tiles, first_row, part.begin, part.end, [&](int64_t first_column, const T* in) {
+    typename Tile::Sums s = {};
+    multiply_tiles<Tile>(s, row_tile, in);
+    const bool special = w.special(first_row, Tile::rows, first_column, Tile::columns);
+#pragma unroll
+    for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+      for (int n = 0; n < 2 * Tile::column_pairs; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * (e / 2) + g;
+          const int64_t j = first_column + Tile::column_at() + 8 * n + 2 * t + e % 2;
+          const float x = s[m][n][e];
+          Seen& row = seen[m][e / 2];
+          if (special && (j >= w.column_count || w.left_out(i, j))) continue;
+          row.first += exp2_fast(x * w.first - w.offset);
+          if (!plain && w.labels) {
+            const bool alike = i < w.row_count && w.labels[i] == w.labels[j];
+            row.second += alike ? x : 0.0f;
+            row.count += alike ? 1.0f : 0.0f;
+            row.most = !alike && x > row.most ? x : row.most;
+          } else {
+            if (!plain) row.second += exp2_fast(x * w.second);
+            row.most = x > row.most ? x : row.most;
+          }
+        }
+  });
+
+#pragma unroll
+  for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      Seen row = seen[m][half];
+#pragma unroll
+      for (int bit = 1; bit <= 2; bit *= 2) {
+        row.first += __shfl_xor_sync(full_warp, row.first, bit);
+        row.second += __shfl_xor_sync(full_warp, row.second, bit);
+        row.count += __shfl_xor_sync(full_warp, row.count, bit);
+        const float other = __shfl_xor_sync(full_warp, row.most, bit);
+        row.most = other > row.most ? other : row.most;
+      }
+      if (t != 0) continue;
+      const int r = Tile::row_at() + 16 * m + 8 * half + g, at = Tile::across_at();
+      of_row[0][at][r] = row.first, of_row[1][at][r] = row.second;
+      of_row[2][at][r] = row.most, of_row[3][at][r] = row.count;
+    }
+  __syncthreads();
+  for (int r = threadIdx.x; r < Tile::rows && first_row + r < w.row_count; r += Tile::threads)
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      float value = of_row[n][0][r];
+#pragma unroll
+      for (int a = 1; a < Tile::across; ++a) {
+        const float other = of_row[n][a][r];
+        value = n != 2 ? value + other : other > value ? other : value;
+      }
+      sums[(blockIdx.y * int64_t{4} + n) * w.row_room + first_row + r] = value;
+    }
+}
+
+// Walks part blockIdx.y of the columns: gradient (part, row_room, pitch) of the unit rows.
+template <class Tile, bool plain, class T = typename Tile::Element>
+__global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, float* gradient, int tiles_of_part) {
+  using F = Fragments<T>;
+  GESTALT_DYNAMIC_SHARED(T, row_tile);
+  T* column_tiles = row_tile + Tile::rows * Tile::pitch;
+  T* weights = column_tiles + Tile::stages * Tile::columns * Tile::pitch;
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, gradient_at = Tile::across_at() * 16 * Tile::gradient_pairs;
+  const int64_t first_row = blockIdx.x * int64_t{Tile::rows};
+  const Part part(w.column_count, Tile::columns, tiles_of_part);
+  float of_row[plain ? 1 : 3][Tile::row_fragments][2];
+#pragma unroll
+  for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g;
+#pragma unroll
+      for (int n = 0; n < (plain ? 1 : 3); ++n)
+        of_row[n][m][half] = i < w.row_count ? w.row_slopes[n * w.row_room + i] : 0.0f;
+    }
+
+  float sums[Tile::row_fragments][2 * Tile::gradient_pairs][4] = {};
+  walk_tiles<Tile>(w, row_tile, column_tiles, first_row, part.begin, part.end, [&](int64_t first_column, const T* in) {
+    typename Tile::Sums s = {};
+    multiply_tiles<Tile>(s, row_tile, in);
+    const bool special = w.special(first_row, Tile::rows, first_column, Tile::columns);
+#pragma unroll
+    for (int n = 0; n < 2 * Tile::column_pairs; ++n) {
+      const int column = Tile::column_at() + 8 * n + 2 * t;
+      const float* of_column = w.column_slopes + first_column + column;
+      const auto first = load_pack<Pack<float, 2>>(of_column);
+      const auto second = load_pack<Pack<float, 2>>(of_column + (plain ? 0 : w.slope_room));
+      const auto label = load_pack<Pack<float, 2>>(of_column + (plain ? 0 : 2 * w.slope_room));
+#pragma unroll
+      for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int row = Tile::row_at() + 16 * m + 8 * half + g;
+          const int64_t i = first_row + row;
+          float v[2];
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            const int64_t j = first_column + column + e;
+            const float x = s[m][n][2 * half + e];
+            v[e] = exp2_fast(x * w.first - w.offset) * (of_row[0][m][half] + first.v[e]);
+            if (!plain && w.hard) v[e] -= exp2_fast(x * w.second) * (of_row[1][m][half] + second.v[e]);
+            if (!plain && w.labels && i < w.row_count && j < w.column_count && w.labels[i] == w.labels[j])
+              v[e] -= of_row[2][m][half] + label.v[e];
+            if (special && (j >= w.column_count || w.left_out(i, j))) v[e] = 0;
+          }
+          F::store_pair(weights + row * Tile::weight_pitch + column, v[0], v[1]);
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < Tile::columns; k += F::depth) {
+      typename F::A a[Tile::row_fragments];
+#pragma unroll
+      for (int m = 0; m < Tile::row_fragments; ++m)
+        a[m] = F::load_a(weights + (Tile::row_at() + 16 * m) * Tile::weight_pitch + k, Tile::weight_pitch);
+#pragma unroll
+      for (int n = 0; n < Tile::gradient_pairs; ++n) {
+        typename F::B b[2];
+        F::load_b_rows(b, in + k * Tile::pitch + gradient_at + 16 * n, Tile::pitch);
+#pragma unroll
+        for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+          for (int i = 0; i < 2; ++i) F::multiply(sums[m][2 * n + i], a[m], b[i]);
+      }
+    }
+  });
+
+  float* to = gradient + blockIdx.y * w.row_room * w.pitch;
+#pragma unroll
+  for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+    for (int n = 0; n < 2 * Tile::gradient_pairs; ++n)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g, d = gradient_at + 8 * n + 2 * t;
+        if (i < w.row_count && d < w.pitch)
+          store_pack(to + i * w.pitch + d, Pack<float, 2>{sums[m][n][2 * half], sums[m][n][2 * half + 1]});
+      }
+}
+
+}  // namespace gestalt::kernels::cuda
