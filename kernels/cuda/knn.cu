@@ -144,7 +144,8 @@ __device__ void collect(const float* row, const int32_t* labels, int64_t count, 
     const unsigned overs = __ballot_sync(full_warp, over), sames = __ballot_sync(full_warp, same);
     const int equal_before = equal + __popc(sames & earlier);
     const int to = above + __popc(overs & earlier) + (equal_before < bar.equal ? equal_before : bar.equal);
-    if (over || (same && equal_before < bar.equal)) similarity[to] = s, label[to] = labels ? labels[i] : static_cast<int32_t>(i);
+    if (over || (same && equal_before < bar.equal))
+      similarity[to] = s, label[to] = labels ? labels[i] : static_cast<int32_t>(i);
     above += __popc(overs), equal += __popc(sames);
   }
   __syncthreads();
