@@ -52,6 +52,7 @@ void print_measures(Method& method, const PretrainResult& result, bool report) {
     fmt::print("\n{}", report_text(baseline_report(*images, knn, linear), *images, knn, linear));
     return;
   }
+  if (report && images) fmt::print("no report: {}\n", images->images().unmeasured);
   for (const Metric& m : result.metrics) fmt::print("{} {:.4g}: {}\n", m.name, m.value, m.protocol);
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -23,7 +24,7 @@ void JsonWriter::operator()(const char* name, double& value, const char*) {
   put(name, value);
 }
 void JsonWriter::operator()(const char* name, std::string& value, const char*, const std::vector<std::string>&) {
-  put(name, value);
+  put(name, utf8_from_bytes(value));
 }
 
 JsonReader::JsonReader(std::string source, Json object) : source_(std::move(source)), object_(std::move(object)) {
@@ -66,7 +67,7 @@ void JsonReader::operator()(const char* name, std::string& value, const char*,
   const Json* json = find(name);
   if (!json) return;
   check(json->is_string(), "[config] {}: got '{}' {}, expected a text", source_, name, json->dump());
-  value = json->get<std::string>();
+  value = bytes_from_utf8(json->get<std::string>());
   check_choice(name, value, choices);
 }
 

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "engine/run/fields_json.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -66,7 +67,7 @@ GivenValues values_of_json(const std::string& source, std::string_view text) {
   check(object.is_object(), "[config] {}: got {}, expected an object", source, object.type_name());
   GivenValues values;
   for (const auto& [name, value] : object.items())
-    values[name] = {value.is_string() ? value.get<std::string>() : value.dump(), source};
+    values[name] = {value.is_string() ? bytes_from_utf8(value.get<std::string>()) : value.dump(), source};
   return values;
 }
 

@@ -24,7 +24,8 @@ std::unique_ptr<Feed> ImageMethod::open() {
   if (image_size == 0) image_size = own_size(*images_.pretrain);
   const LoaderOptions loader{
       .batch = run.batch, .seed = static_cast<uint64_t>(run.seed), .threads = static_cast<int>(run.loader_threads)};
-  return std::make_unique<ViewFeed>(images_.pretrain, loader, wants(), run.resolved_device());
+  return std::make_unique<ViewFeed>(images_.pretrain, loader, wants(), run.resolved_device(),
+                                    images_.labelled() ? "" : "no accuracy is measured: " + images_.unmeasured);
 }
 
 void ImageMethod::use_encoder(MakeEncoder make) {

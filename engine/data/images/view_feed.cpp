@@ -5,9 +5,20 @@
 
 namespace gestalt {
 
-ViewFeed::ViewFeed(std::shared_ptr<ImageSet> set, const LoaderOptions& options, Wants wants, Device device)
-    : set_(std::move(set)), loader_(set_, options), options_(options), wants_(std::move(wants)), device_(device) {
+ViewFeed::ViewFeed(std::shared_ptr<ImageSet> set, const LoaderOptions& options, Wants wants, Device device,
+                   std::string note)
+    : set_(std::move(set)),
+      loader_(set_, options),
+      options_(options),
+      wants_(std::move(wants)),
+      device_(device),
+      note_(std::move(note)) {
   check(!wants_.labels || !set_->labels().empty(), "[data] {} has no labels", set_->name());
+}
+
+std::string ViewFeed::problems() const {
+  const DamageReport damage = set_->damage();
+  return !damage.any() ? note_ : note_.empty() ? damage.text() : note_ + "\n" + damage.text();
 }
 
 Tensor ViewFeed::on_device(const Tensor& pixels) {

@@ -9,14 +9,16 @@ namespace gestalt {
 
 class ViewFeed : public Feed {
  public:
-  // Throws Error for a batch larger than the set, and for labels that are wanted of an unlabelled one.
-  ViewFeed(std::shared_ptr<ImageSet> set, const LoaderOptions& options, Wants wants, Device device);
+  // `note` is said beside what is damaged. Throws Error for a batch larger than the set, and for labels that are wanted
+  // of an unlabelled one.
+  ViewFeed(std::shared_ptr<ImageSet> set, const LoaderOptions& options, Wants wants, Device device,
+           std::string note = "");
 
   Batch at(int64_t step, PhaseClock& clock) override;
   int64_t steps_per_epoch() const override { return loader_.steps_per_epoch(); }
   int64_t items_per_step() const override { return options_.batch; }
   std::string describe() const override { return set_->describe(); }
-  std::string problems() const override { return set_->damage().any() ? set_->damage().text() : ""; }
+  std::string problems() const override;
 
  private:
   Tensor on_device(const Tensor& pixels);
@@ -27,6 +29,7 @@ class ViewFeed : public Feed {
   Wants wants_;
   int64_t next_ = 0;
   Device device_;
+  std::string note_;
   Tensor resident_;  // a resident set's pixels, uploaded once
   Upload upload_;    // a streamed batch's
 };

@@ -103,6 +103,7 @@ TokenFile::TokenFile(const std::string& path) : path_(path) {
   count_ = static_cast<int64_t>(trailer.count);
   vocabulary_ = static_cast<int64_t>(trailer.vocabulary);
   text_bytes_ = static_cast<int64_t>(trailer.text_bytes);
+  check_record(record_, vocabulary_);
 }
 
 TokenFile::TokenFile(std::string name, std::vector<int32_t> ids, const Tokenizer& tokenizer, int64_t text_bytes)

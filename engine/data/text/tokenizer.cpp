@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/data/text/bpe.h"
-#include "engine/data/text/utf8.h"
+#include "engine/run/fields_json.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -115,17 +116,33 @@ std::unique_ptr<const Tokenizer> gpt2_tokenizer(const std::string& folder, bool 
 
 std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record, const std::string& bpe_folder) {
   try {
-    const nlohmann::json fields = nlohmann::json::parse(record);
+    const nlohmann::json fields = parse_json("tokenizer record", record);
     const std::string kind = fields.at("kind").get<std::string>();
     if (kind == "byte") return byte_tokenizer();
     if (kind == "character") return characters_from_record(fields);
     check(kind == "gpt2", "[tokenizer] damaged record: got kind '{}', expected byte, character or gpt2", kind);
-    const std::string folder = bpe_folder.empty() ? fields.at("folder").get<std::string>() : bpe_folder;
+    const std::string folder =
+        bpe_folder.empty() ? bytes_from_utf8(fields.at("folder").get<std::string>()) : bpe_folder;
     auto tokenizer = std::make_unique<BpeTokenizer>(folder, fields.at("special").get<bool>());
     check(tokenizer->checksum() == fields.at("checksum").get<uint32_t>(),
           "[tokenizer] the encoder.json and vocab.bpe in '{}' are not those that the run or token file was made with",
           folder);
     return tokenizer;
+  } catch (const nlohmann::json::exception& error) { fail("[tokenizer] damaged record: {}", error.what()); }
+}
+
+void check_record(const std::string& record, int64_t vocabulary) {
+  try {
+    const nlohmann::json fields = parse_json("tokenizer record", record);
+    const std::string kind = fields.at("kind").get<std::string>();
+    int64_t expected = vocabulary;
+    if (kind == "byte") expected = byte_tokenizer()->vocabulary();
+    if (kind == "character") expected = characters_from_record(fields)->vocabulary();
+    if (kind == "gpt2") fields.at("special").get<bool>(), fields.at("checksum").get<uint32_t>();
+    check(kind == "byte" || kind == "character" || kind == "gpt2",
+          "[tokenizer] damaged record: got kind '{}', expected byte, character or gpt2", kind);
+    check(vocabulary == expected, "[tokenizer] damaged record: it has {} tokens, but its ids are of {}", expected,
+          vocabulary);
   } catch (const nlohmann::json::exception& error) { fail("[tokenizer] damaged record: {}", error.what()); }
 }
 

@@ -45,6 +45,9 @@ std::unique_ptr<const Tokenizer> gpt2_tokenizer(const std::string& folder, bool 
 // folder on record; throws Error if they are not the files that the record was made with.
 std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record, const std::string& bpe_folder = "");
 
+// Throws Error unless `record` is one of a tokenizer with `vocabulary` ids. Looks for no files.
+void check_record(const std::string& record, int64_t vocabulary);
+
 struct TokenizerOptions {
   std::string kind = "character";
   std::string bpe = "";
