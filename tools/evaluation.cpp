@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "engine/data/images/splits.h"
 #include "engine/run/files.h"
 #include "models/vit.h"
 #include "tools/output.h"
@@ -87,13 +88,9 @@ OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
                  .dtype = run.resolved_dtype()};
   OpenOptions open{.split = "train", .hold_out = true, .decode_size = static_cast<int32_t>(info.image_size * 8 / 7)};
   opened.train = open_images(source.data, open);
-  open.split = "test";
-  opened.test = open_images(source.data, open);
-  check(!opened.train->labels().empty() && !opened.test->labels().empty(),
-        "[evaluate] {} has no labels; 'images:' takes them from folders, one a class", source.data);
+  opened.test = open_test(source.data, open);
+  check_measurable(*opened.train, opened.test.get());
   opened.classes = static_cast<int64_t>(opened.train->class_names().size());
-  check(opened.classes >= 2, "[evaluate] {} has one class, '{}': an accuracy would be 100 % of nothing", source.data,
-        opened.train->class_names()[0]);
   if (source.untrained) {
     Random random(seed);
     opened.loaded.encoder = make_encoder(info.options, info.image_size, random);

@@ -33,6 +33,7 @@ void pack(PackOptions o) {
   open.split = o.split;
   open.hold_out = o.hold_out;
   open.decode_size = static_cast<int32_t>(o.size);
+  open.decode_crop = o.size > 0;
   open.threads = static_cast<int>(o.threads);
   const std::shared_ptr<ImageSet> set = open_images(o.spec, open);
   fmt::print("{}\n", set->describe());

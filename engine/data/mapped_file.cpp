@@ -14,7 +14,8 @@
 namespace gestalt {
 
 MappedFile::MappedFile(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Does not wait for the other end of a pipe.
+  const int file = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   check(file >= 0, "[data] cannot open {}: {}", path, std::strerror(errno));
   struct stat status;
   const bool regular = fstat(file, &status) == 0 && S_ISREG(status.st_mode);

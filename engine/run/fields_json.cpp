@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {

@@ -1,4 +1,5 @@
-// Fields as JSON: the run record, config.json and checkpoint headers.
+// Fields as JSON: the run record, config.json and checkpoint headers. Texts may be any bytes, as names of files are:
+// see utf8_from_bytes().
 #pragma once
 
 #include <nlohmann/json.hpp>

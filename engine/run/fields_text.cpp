@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "engine/run/fields_json.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {

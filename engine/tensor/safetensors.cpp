@@ -13,6 +13,7 @@
 #include "engine/run/checksum.h"
 #include "engine/run/fields.h"
 #include "engine/run/files.h"
+#include "engine/run/utf8.h"
 
 namespace gestalt {
 namespace {
@@ -70,7 +71,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool string(string_t& text) override {
     if (depth_ == 2 && in_metadata_)
-      metadata[key_] = text;
+      metadata[key_] = bytes_from_utf8(text);
     else if (depth_ == 2 && key_ == "dtype")
       entries.back().dtype = text;
     else
@@ -222,7 +223,7 @@ std::string header_text(const std::vector<NamedTensor>& tensors, const Metadata&
     end[i] = offset;
   }
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[metadata_key] = metadata;
+  for (const auto& [key, value] : metadata) header[metadata_key][key] = utf8_from_bytes(value);
   std::set<std::string> names{metadata_key};
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor, as_i64] = tensors[i];

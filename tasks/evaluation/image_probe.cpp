@@ -8,12 +8,7 @@ namespace gestalt {
 Probe::Outlook ImageProbe::outlook(Method& any) {
   const auto& method = dynamic_cast<ImageMethod&>(any);
   const ImageSplits& images = method.images();
-  const auto without = [&](const std::string& why) -> Outlook {
-    return {false, fmt::format("{} {}, so there is no kNN", method.run.data, why)};
-  };
-  if (!images.labelled()) return without("has no labels");
-  if (images.test->labels().empty()) return without("has no labels for its held-out images");
-  if (images.classes() < 2) return without("has one class, which nothing can be told from");
+  if (!images.labelled()) return {false, images.unmeasured + ", so there is no kNN"};
   const int64_t bank = images.train->size();
   if (knn.k <= bank) return {};
   return {true, fmt::format("kNN lets all {} labelled images vote, for there are no {}", bank, knn.k)};

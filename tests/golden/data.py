@@ -4,9 +4,12 @@ Run: python3 tests/golden/data.py   (needs Pillow and numpy; writes tests/golden
 """
 import io
 import pathlib
+import struct
+import zlib
+
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def pattern(height, width):
@@ -32,6 +35,36 @@ def resized(height, width, to_height, to_width, box=None):
     return np.asarray(image.resize((to_width, to_height), Image.Resampling.BILINEAR, box))
 
 
+def ycck(jpeg):
+    """The same file with Adobe's mark that its components are YCCK."""
+    at = jpeg.index(b"\xff\xee")
+    return jpeg[:at] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\2" + jpeg[at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big"):]
+
+
+def png_16(values):
+    """Pillow writes no colour of 16 bits."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def top_down_bmp(values, bits):
+    """The first row stored is the top one, which Pillow reads and does not write."""
+    blue_first = np.concatenate((values[..., ::-1], np.zeros_like(values[..., :1])), 2)[..., :bits // 8]
+    body = b"".join(row.tobytes() + b"\0" * (-row.size % 4) for row in blue_first)
+    header = struct.pack("<IiiHHIIiiII", 40, values.shape[1], -values.shape[0], 1, bits, 0, len(body), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(body), 0, 0, 54) + header + body
+
+
+def turned(orientation):
+    image, exif = Image.fromarray(pattern(2, 3)), Image.Exif()
+    exif[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encode(image, "png", exif=exif)))))
+
+
 rgb = Image.fromarray(pattern(5, 7))
 grey = rgb.convert("L")
 alpha = rgb.copy()
@@ -53,14 +86,19 @@ files = {
     "jpeg_progressive": encode(soft, "jpeg", quality=90, progressive=True),
     "jpeg_grey": encode(soft.convert("L"), "jpeg"),
     "jpeg_cmyk": encode(soft.convert("CMYK"), "jpeg"),
+    "jpeg_ycck": ycck(encode(soft.convert("CMYK"), "jpeg", quality=50)),
+    "png_16": png_16(pattern(5, 7).astype(np.uint16) * 257 - np.uint16(100)),
+    "bmp_top_down": top_down_bmp(pattern(5, 7), 24),
+    "bmp_top_down_32": top_down_bmp(pattern(5, 7), 32),
 }
 arrays = {}
 for name, data in files.items():
     arrays[name] = np.frombuffer(data, np.uint8)
-    if name != "jpeg_cmyk":
-        arrays[name + "_pixels"] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    arrays[name + "_pixels"] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 arrays["resize_down"] = resized(23, 40, 9, 15)
 arrays["resize_crop"] = resized(23, 40, 10, 10, (8.5, 0, 31.5, 23))
+arrays["resize_crop_large"] = resized(23, 40, 21, 21, (8.5, 0, 31.5, 23))
+arrays["turned"] = np.concatenate([turned(orientation).reshape(-1) for orientation in range(1, 9)])
 arrays["resize_up"] = resized(5, 9, 12, 12, (2, 0, 7, 5))
 
 lines = [f"// Written by data.py with Pillow {PIL.__version__}.", "#pragma once", "", "#include <cstdint>", "",

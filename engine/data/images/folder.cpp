@@ -1,118 +1,13 @@
-// `images:DIR`: any tree of image files. First-level folders that hold images are the classes.
-#include <algorithm>
-#include <atomic>
+// `images:DIR`: any tree of image files, decoded as they are needed or held in memory.
 #include <filesystem>
-#include <set>
 
+#include "engine/data/images/image_tree.h"
 #include "engine/data/images/sources.h"
 #include "engine/run/checksum.h"
 #include "kernels/check.h"
 
 namespace gestalt {
 namespace {
-
-namespace fs = std::filesystem;
-
-struct Tree {
-  std::vector<std::string> files;  // candidates, relative to the root, sorted
-  DamageReport report;             // what is not a candidate
-};
-
-bool is_candidate(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".bmp";
-}
-
-// Follows links, but enters no folder twice. Hidden files and folders are passed over.
-void walk(const fs::path& dir, const std::string& prefix, std::set<fs::path>& entered, Tree& tree) {
-  std::error_code error;
-  if (!entered.insert(fs::canonical(dir, error)).second) return;
-  std::vector<fs::path> entries;
-  fs::directory_iterator it(dir, error);
-  check(!error, "[data] cannot list {}: {}", dir.string(), error.message());
-  for (const fs::directory_entry& entry : it) entries.push_back(entry.path());
-  std::sort(entries.begin(), entries.end());
-  for (const fs::path& path : entries) {
-    const std::string name = path.filename().string();
-    if (name.starts_with('.')) continue;
-    if (fs::is_directory(path, error)) {
-      walk(path, prefix + name + "/", entered, tree);
-    } else if (is_candidate(path)) {
-      tree.files.push_back(prefix + name);
-    } else if (fs::is_regular_file(path, error)) {
-      if (++tree.report.not_image_count <= 1000)
-        tree.report.not_images.push_back({prefix + name, "is not an image (by its name)"});
-    }
-  }
-}
-
-Tree list_tree(const std::string& dir) {
-  Tree tree;
-  std::set<fs::path> entered;
-  walk(dir, "", entered, tree);
-  return tree;
-}
-
-// The class names of a tree: its first-level folders with images; none if images lie beside them.
-std::set<std::string> classes_of(const Tree& tree) {
-  std::set<std::string> names;
-  for (const std::string& file : tree.files) {
-    const size_t slash = file.find('/');
-    if (slash == std::string::npos) return {};
-    names.insert(file.substr(0, slash));
-  }
-  return names;
-}
-
-struct Listing {
-  std::string root;  // what the files are relative to
-  Tree tree;
-  std::vector<int32_t> labels;
-  std::vector<std::string> class_names;
-  std::string note;
-};
-
-void keep(Listing& listing, const std::vector<int64_t>& kept) {
-  std::vector<std::string> files;
-  std::vector<int32_t> labels;
-  for (int64_t i : kept) {
-    files.push_back(std::move(listing.tree.files[i]));
-    if (!listing.labels.empty()) labels.push_back(listing.labels[i]);
-  }
-  listing.tree.files = std::move(files);
-  listing.labels = std::move(labels);
-}
-
-// Finds the folder of the wanted split, its files and their labels. Classes are numbered over both splits' folders, so
-// that a class which one of them lacks shifts nothing.
-Listing list_images(const std::string& dir, const OpenOptions& options) {
-  check(fs::is_directory(dir), "[data] {} is not a folder; give the folder that holds the images", dir);
-  auto has = [&](const char* name) { return fs::is_directory(dir + "/" + name); };
-  const std::string test = has("test") ? "/test" : "/val";
-  const bool split = has("train") && (has("test") || has("val")), want_test = options.split == "test";
-  Listing listing;
-  listing.root = dir + (!split ? "" : want_test ? test : "/train");
-  listing.tree = list_tree(listing.root);
-  check(!listing.tree.files.empty(), "[data] {} holds no .jpg, .jpeg, .png or .bmp file", listing.root);
-  std::set<std::string> classes = classes_of(listing.tree);
-  if (split && !classes.empty()) classes.merge(classes_of(list_tree(dir + (want_test ? "/train" : test))));
-  listing.class_names.assign(classes.begin(), classes.end());
-  for (const std::string& file : listing.tree.files) {
-    if (classes.empty()) break;
-    const auto at =
-        std::lower_bound(listing.class_names.begin(), listing.class_names.end(), file.substr(0, file.find('/')));
-    listing.labels.push_back(static_cast<int32_t>(at - listing.class_names.begin()));
-  }
-  if (classes.empty() && listing.tree.files.back().find('/') != std::string::npos)
-    listing.note = " (images lie beside its folders, so these are not taken as labels)";
-  if (!split) {
-    keep(listing, held_out_split(static_cast<int64_t>(listing.tree.files.size()), listing.labels, options));
-    check(!listing.tree.files.empty(), "[data] {} has too few images to hold out every 10th as a test split", dir);
-  }
-  return listing;
-}
 
 // The header of a file, from its first bytes if they suffice.
 ImageSize stored_size(const std::string& path) {
@@ -133,15 +28,19 @@ int64_t decoded_bytes(const ImageSize& stored, const DecodeOptions& decode) {
 
 class FolderSet : public ImageSet {
  public:
-  FolderSet(const std::string& name, Listing listing, const OpenOptions& options)
-      : root_(listing.root), files_(std::move(listing.tree.files)), note_(listing.note), split_(options.split) {
+  FolderSet(const std::string& name, ImageTree tree, const OpenOptions& options)
+      : root_(tree.root),
+        files_(std::move(tree.files)),
+        note_(tree.note.empty() ? "" : " (" + tree.note + ")"),
+        split_(options.split) {
     name_ = name;
     size_ = files_.size();
-    labels_ = std::move(listing.labels);
-    class_names_ = std::move(listing.class_names);
-    report_ = std::move(listing.tree.report);
+    labels_ = std::move(tree.labels);
+    class_names_ = std::move(tree.class_names);
+    report_ = std::move(tree.report);
     damage_limit_ = options.damage_limit;
     decode_.short_side = options.decode_size;
+    decode_.crop = options.decode_crop;
   }
 
   std::string describe() const override {
@@ -152,7 +51,8 @@ class FolderSet : public ImageSet {
   uint64_t checksum() const override {
     Checksum sum;
     std::error_code broken;  // has a size of its own, which is no file's
-    for (const std::string& file : files_) sum.add(file).add(uint64_t{fs::file_size(root_ + "/" + file, broken)});
+    for (const std::string& file : files_)
+      sum.add(file).add(uint64_t{std::filesystem::file_size(root_ + "/" + file, broken)});
     return sum.value();
   }
 
@@ -226,7 +126,7 @@ SetPointer FolderSet::load(const OpenOptions& options) {
 }  // namespace
 
 SetPointer open_folder(const std::string& dir, const OpenOptions& options) {
-  auto set = std::make_shared<FolderSet>("images:" + dir, list_images(dir, options), options);
+  auto set = std::make_shared<FolderSet>("images:" + dir, read_image_tree(dir, options), options);
   if (set->likely_fits(options.resident_bytes))
     if (SetPointer loaded = set->load(options)) return loaded;
   return set;

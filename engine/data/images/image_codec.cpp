@@ -1,8 +1,5 @@
-// Image files to uint8 pixels and back, through libjpeg-turbo and stb.
+// Image files to uint8 pixels and back, through libjpeg-turbo and stb, and resampling.
 #include "engine/data/images/image_codec.h"
-
-#include <turbojpeg.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,9 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <utility>
 
 #include "engine/data/images/image_header.h"
+#include "engine/data/images/jpeg.h"
+#include "engine/data/images/orientation.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -118,49 +116,13 @@ Image decode_with_stb(Bytes bytes, ImageSize size, size_t budget_bytes) {
   return {{pixels, pixels + static_cast<size_t>(width) * height * 3}, height, width};
 }
 
-// One decoder a thread. It is replaced after a failure, which leaves the state of the damaged image in it.
-class JpegDecoder {
- public:
-  ~JpegDecoder() {
-    if (handle_) tjDestroy(handle_);
-  }
-  tjhandle handle() {
-    if (!handle_) handle_ = tjInitDecompress();
-    check(handle_ != nullptr, "cannot be read: libjpeg-turbo failed to start");
-    return handle_;
-  }
-  void check_success(int state) {
-    if (state == 0) return;
-    const std::string reason = tjGetErrorStr2(handle_);
-    tjDestroy(std::exchange(handle_, nullptr));
-    fail("is damaged ({})", reason);
-  }
-
- private:
-  tjhandle handle_ = nullptr;
-};
-
 // The smallest of 1/1, 1/2, 1/4, 1/8 (those have vector code) that leaves the short side no shorter than wanted.
-int jpeg_divisor(int width, int height, const DecodeOptions& options) {
-  if (options.short_side <= 0) return 1;
+int jpeg_divisor(ImageSize stored, const DecodeOptions& options) {
+  if (options.short_side <= 0 || options.crop) return 1;
   int divisor = 8;
-  while (divisor > 1 && (std::min(width, height) + divisor - 1) / divisor < options.short_side) divisor /= 2;
+  while (divisor > 1 && (std::min(stored.width, stored.height) + divisor - 1) / divisor < options.short_side)
+    divisor /= 2;
   return divisor;
-}
-
-Image decode_jpeg(Bytes bytes, const DecodeOptions& options) {
-  thread_local JpegDecoder decoder;
-  tjhandle tj = decoder.handle();
-  int width = 0, height = 0, sampling = 0, colours = 0;
-  decoder.check_success(tjDecompressHeader3(tj, bytes.data(), bytes.size(), &width, &height, &sampling, &colours));
-  check(colours != TJCS_CMYK && colours != TJCS_YCCK, "is a CMYK JPEG; convert it to RGB");
-  const int divisor = jpeg_divisor(width, height, options);
-  const tjscalingfactor scale{1, divisor};
-  Image image{{}, TJSCALED(height, scale), TJSCALED(width, scale)};
-  image.pixels.resize(static_cast<size_t>(image.height) * image.width * 3);
-  decoder.check_success(tjDecompress2(tj, bytes.data(), bytes.size(), image.pixels.data(), image.width, 0, image.height,
-                                      TJPF_RGB, TJFLAG_LIMITSCANS));
-  return image;
 }
 
 // For each output position, the first source position and the weights of those from there on.
@@ -272,15 +234,12 @@ Image resize_image(Image image, const DecodeOptions& options) {
 Image decode_image(Bytes bytes, const DecodeOptions& options) {
   const ImageSize size = read_image_size(bytes);
   check_plausible(bytes, size, options.max_pixels);
-  switch (size.format) {
-    case ImageFormat::jpeg:
-      return fit(decode_jpeg(bytes, options), size, options);
-    case ImageFormat::png:
-      return fit(decode_with_stb(bytes, size, check_png(bytes)), size, options);
-    case ImageFormat::bmp:
-      return fit(decode_with_stb(bytes, size, check_bmp(bytes)), size, options);
-  }
-  fail("is of no known format");
+  Image image;
+  if (size.format == ImageFormat::jpeg)
+    image = decode_jpeg(bytes, jpeg_divisor(size, options));
+  else
+    image = decode_with_stb(bytes, size, size.format == ImageFormat::png ? check_png(bytes) : check_bmp(bytes));
+  return upright(fit(std::move(image), size, options), read_orientation(bytes, size.format));
 }
 
 void write_png(const std::string& path, const uint8_t* pixels, int32_t height, int32_t width) {

@@ -27,7 +27,7 @@ struct ImageSize {
 struct DecodeOptions {
   // Images whose short side is longer are shrunk (antialiased) to it, keeping the aspect; 0 keeps the stored size.
   int32_t short_side = 0;
-  // Cuts out the centre square and scales it, also up, to short_side × short_side.
+  // Cuts out the centre square and scales it, also up, to short_side × short_side, in one step from the stored pixels.
   bool crop = false;
   int64_t max_pixels = 100'000'000;
 };
@@ -35,11 +35,12 @@ struct DecodeOptions {
 // Format (by magic bytes) and stored size, from a file's first bytes; 64 KiB suffice for all but odd JPEGs.
 ImageSize read_image_size(std::span<const uint8_t> bytes);
 
-// The size that decode_image gives an image of stored size `stored`.
+// The size that decode_image gives an image of stored size `stored`, before it is turned upright.
 ImageSize decoded_size(ImageSize stored, const DecodeOptions&);
 
-// Grey becomes RGB; alpha is dropped, not blended, and EXIF orientation is ignored (both as Pillow's convert("RGB")).
-// A JPEG is shrunk by up to 8 in the frequency domain first. CMYK is refused; a libjpeg warning counts as damage.
+// Pixels as Pillow's convert("RGB") gives them: grey and CMYK become RGB, alpha is dropped, not blended (what other
+// programs' encoders are shown too), and of 16 bits the upper 8 are kept. Turned upright by its EXIF orientation.
+// Unless `crop` is set, a JPEG is shrunk by up to 8 in the frequency domain first.
 Image decode_image(std::span<const uint8_t> bytes, const DecodeOptions& = {});
 
 // Applies short_side and crop to pixels: a triangle filter as wide as the shrink factor, as in Pillow's BILINEAR.

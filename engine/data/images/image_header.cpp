@@ -51,6 +51,7 @@ ImageSize jpeg_size(Bytes b) {
 }
 
 ImageSize png_size(Bytes b) {
+  check(b.size() >= 33, "is damaged: it ends within its header");
   check(big(b, 8, 4) == 13 && std::memcmp(b.data() + 12, "IHDR", 4) == 0, "is damaged: a PNG without a header");
   const uint32_t width = big(b, 16, 4), height = big(b, 20, 4);
   check(width <= 1u << 24 && height <= 1u << 24, "is damaged: a PNG of {} x {} pixels", width, height);
@@ -67,8 +68,9 @@ BmpHeader bmp_header(Bytes b) {
   const bool old = h.header_bytes == 12;
   check(old || h.header_bytes == 40 || h.header_bytes == 56 || h.header_bytes == 108 || h.header_bytes == 124,
         "is a BMP with a header of {} bytes, expected 12, 40, 56, 108 or 124", h.header_bytes);
-  h.width = old ? little(b, 18, 2) : static_cast<int32_t>(little(b, 18, 4));
-  h.height = old ? little(b, 20, 2) : static_cast<int32_t>(little(b, 22, 4));
+  // Signed in all but the oldest; a negative height says that the top row comes first.
+  h.width = old ? int64_t{little(b, 18, 2)} : int64_t{static_cast<int32_t>(little(b, 18, 4))};
+  h.height = old ? int64_t{little(b, 20, 2)} : int64_t{static_cast<int32_t>(little(b, 22, 4))};
   h.bits = little(b, old ? 24 : 28, 2);
   h.compression = old ? 0 : little(b, 30, 4);
   h.height = std::abs(h.height);

@@ -25,7 +25,8 @@ const std::vector<Scheme>& schemes() {
       {{"cifar100", "cifar100:DIR", "CIFAR-100, binary version (train.bin, test.bin)"}, open_cifar100, true},
       {{"mnist", "mnist:DIR", "MNIST or Fashion-MNIST (IDX files, gzip accepted)"}, open_mnist, true},
       {{"stl10", "stl10:DIR", "STL-10, binary version (unlabeled_X.bin, …)"}, open_stl10, true},
-      {{"images", "images:DIR", "any tree of JPEG, PNG and BMP files; first-level folders are labels"},
+      {{"images", "images:DIR",
+        "any tree of JPEG, PNG and BMP files; first-level folders are labels, train/ and val/ splits"},
        open_folder,
        true},
       {{"packed", "packed:FILE", "one file of decoded images, made by `gestalt pack`"}, open_packed, true},
@@ -70,8 +71,8 @@ void ImageSet::check_damage() const {
   if (static_cast<double>(found_.size()) <= damage_limit_ * static_cast<double>(size_)) return;
   DamageReport report;
   for (const auto& [index, damage] : found_) report.damaged.push_back(damage);
-  fail("[data] more than {:g} % of the {} images of {} are unreadable; mend or remove them, or raise the limit: {}",
-       damage_limit_ * 100, size_, name_, report.text());
+  fail("[data] more than {:g} % of the {} images of {} are unreadable; mend or remove them: {}", damage_limit_ * 100,
+       size_, name_, report.text());
 }
 
 bool ImageSet::decode_or_note(int64_t index, Image& image) {

@@ -18,11 +18,13 @@ struct OpenOptions {
   // "train", "test", or "pretrain": the images to learn from without labels, which is STL-10's unlabelled split where
   // there is one and "train" everywhere else.
   std::string split = "train";
-  // Where a set has no test split of its own (`images:` without train/ and test/ or val/, `packed:`), "test" is every
-  // 10th image of each class (of all images, if unlabelled), in order of path. "train" leaves those out only if this is
-  // set, so set it whenever the same set will be asked for its test split.
+  // Where a set has no test split of its own (`images:` without two folders of splits, `packed:`), "test" is every 10th
+  // image of each class (of all images, if unlabelled), in order of path; of fewer than ten the last, of a single one
+  // none. "train" leaves those out only if this is set, so set it whenever the same set will be asked for its test
+  // split.
   bool hold_out = false;
   int32_t decode_size = 0;                    // `images:`: short side to shrink to; 0 keeps the stored size
+  bool decode_crop = false;                   // `images:`: cut to centre squares of decode_size, also enlarged
   int64_t resident_bytes = int64_t{4} << 30;  // sets whose pixels fit stay in memory
   int threads = 0;                            // that decode at opening; 0 is one a core
   uint64_t seed = 0;                          // which `shapes` are drawn; not the seed of training
@@ -38,6 +40,12 @@ class DamagedImage : public Error {
  public:
   explicit DamagedImage(Damage d) : Error("[data] " + d.file + " " + d.reason), damage(std::move(d)) {}
   Damage damage;
+};
+
+// Thrown where the split that is asked for has no image.
+class EmptySplit : public Error {
+ public:
+  using Error::Error;
 };
 
 struct DamageReport {

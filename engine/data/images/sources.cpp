@@ -1,6 +1,7 @@
 // Sets in memory, splits, whole files and parallel loops for the readers of the different formats.
 #include "engine/data/images/sources.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -42,7 +43,7 @@ ResidentSet::ResidentSet(Parts parts)
   class_names_ = std::move(parts.class_names);
   report_ = std::move(parts.report);
   size_ = frames_.size();
-  check(size_ > 0, "[data] {} has no images in its {} split", name_, split_);
+  if (size_ == 0) throw EmptySplit(fmt::format("[data] {} has no images in its {} split", name_, split_));
   check(labels_.empty() || labels_.size() == size_, "[data] {} has {} labels for {} images", name_, labels_.size(),
         size_);
 }
@@ -68,10 +69,13 @@ std::vector<kernels::Frame> even_frames(int64_t count, int32_t height, int32_t w
 std::vector<int64_t> held_out_split(int64_t count, const std::vector<int32_t>& labels, const OpenOptions& options) {
   constexpr int64_t every = 10;
   const bool test = options.split == "test";
-  std::map<int32_t, int64_t> seen;  // images of each class so far
+  const auto label = [&](int64_t i) { return labels.empty() ? 0 : labels[i]; };
+  std::map<int32_t, int64_t> sizes, seen;  // images of each class, all and so far
+  for (int64_t i = 0; i < count; ++i) ++sizes[label(i)];
   std::vector<int64_t> kept;
   for (int64_t i = 0; i < count; ++i) {
-    const bool held = seen[labels.empty() ? 0 : labels[i]]++ % every == every - 1;
+    const int64_t size = sizes[label(i)], place = seen[label(i)]++;
+    const bool held = size < every ? size > 1 && place == size - 1 : place % every == every - 1;
     if (test ? held : !(held && options.hold_out)) kept.push_back(i);
   }
   return kept;
@@ -102,10 +106,13 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>
 }
 
 Bytes read_file(const std::string& path, int64_t most) {
-  std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rb"));
+  // Does not wait for the other end of a pipe.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  check(descriptor >= 0, "[data] cannot open {}: {}", path, std::strerror(errno));
+  std::unique_ptr<std::FILE, CloseFile> file(fdopen(descriptor, "rb"));
   check(file != nullptr, "[data] cannot open {}: {}", path, std::strerror(errno));
   struct stat status;
-  check(fstat(fileno(file.get()), &status) == 0 && S_ISREG(status.st_mode), "[data] {} is not a file", path);
+  check(fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode), "[data] {} is not a file", path);
   Bytes bytes(static_cast<size_t>(most < 0 ? status.st_size : std::min<int64_t>(most, status.st_size)));
   const size_t got = std::fread(bytes.data(), 1, bytes.size(), file.get());
   check(got == bytes.size(), "[data] cannot read {}: {} of {} bytes came", path, got, bytes.size());

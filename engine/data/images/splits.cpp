@@ -2,6 +2,30 @@
 #include "engine/data/images/splits.h"
 
 namespace gestalt {
+namespace {
+
+// Why accuracy on `test`, null where there is none, would say nothing; or empty.
+std::string objection(const ImageSet& train, const ImageSet* test) {
+  if (train.labels().empty()) return fmt::format("{} has no labels", train.name());
+  if (train.class_names().size() < 2)
+    return fmt::format("{} has one class only, '{}'", train.name(), train.class_names()[0]);
+  if (!test) return fmt::format("no class of {} has two images, of which one could be held out", train.name());
+  return test->labels().empty() ? fmt::format("the test split of {} is unlabelled", train.name()) : "";
+}
+
+}  // namespace
+
+std::shared_ptr<ImageSet> open_test(const std::string& spec, OpenOptions options) {
+  options.split = "test";
+  try {
+    return open_images(spec, options);
+  } catch (const EmptySplit&) { return nullptr; }
+}
+
+void check_measurable(const ImageSet& train, const ImageSet* test) {
+  const std::string text = objection(train, test);
+  check(text.empty(), "[evaluate] {}; accuracy needs two labelled classes and test images of them", text);
+}
 
 ImageSplits open_splits(const std::string& spec, int64_t size, int threads) {
   OpenOptions options{.split = "pretrain", .hold_out = true, .decode_size = decode_size(size), .threads = threads};
@@ -11,8 +35,9 @@ ImageSplits open_splits(const std::string& spec, int64_t size, int threads) {
     options.split = "train";
     splits.train = open_images(spec, options);
   }
-  options.split = "test";
-  if (!splits.train->labels().empty()) splits.test = open_images(spec, options);
+  if (splits.train->class_names().size() >= 2) splits.test = open_test(spec, options);
+  splits.unmeasured = objection(*splits.train, splits.test.get());
+  if (!splits.unmeasured.empty()) splits.test = nullptr;
   return splits;
 }
 

@@ -11,7 +11,8 @@ namespace gestalt {
 struct ImageSplits {
   std::shared_ptr<ImageSet> pretrain;  // all that may be learned from, labelled or not
   std::shared_ptr<ImageSet> train;     // labelled images; `pretrain` itself where that has labels
-  std::shared_ptr<ImageSet> test;      // null where nothing is labelled
+  std::shared_ptr<ImageSet> test;      // null where no accuracy can be measured
+  std::string unmeasured;              // why, in that case
 
   bool labelled() const { return test != nullptr; }
   int64_t classes() const { return static_cast<int64_t>(train->class_names().size()); }
@@ -19,6 +20,13 @@ struct ImageSplits {
 
 // Opens `spec` for views of `size` pixels (0: the images' own size). `threads` decode; 0 is one a core.
 ImageSplits open_splits(const std::string& spec, int64_t size, int threads = 0);
+
+// The "test" split, or null where no image can be held out for it.
+std::shared_ptr<ImageSet> open_test(const std::string& spec, OpenOptions options);
+
+// Throws Error, with the reason, where an accuracy on `test` (null: there is none) would say nothing: without labels,
+// or with one class only.
+void check_measurable(const ImageSet& train, const ImageSet* test);
 
 // The side of a set whose images are all squares of one size. Throws Error, naming --size, for any other.
 int64_t own_size(const ImageSet& set);

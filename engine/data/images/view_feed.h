@@ -9,7 +9,8 @@ namespace gestalt {
 
 class ViewFeed : public Feed {
  public:
-  // Throws Error for a batch larger than the set, and for labels that are wanted of an unlabelled one.
+  // Throws Error for a batch larger than the set, and for labels that are wanted
+  // of an unlabelled one.
   ViewFeed(std::shared_ptr<ImageSet> set, const LoaderOptions& options, Wants wants, Device device);
 
   Batch at(int64_t step, PhaseClock& clock) override;

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/data/text/bpe_files.h"
-#include "engine/data/text/utf8.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -126,8 +126,9 @@ BpeTokenizer::BpeTokenizer(const std::string& folder, bool special) : folder_(fo
 }
 
 std::string BpeTokenizer::record() const {
-  return nlohmann::json{{"kind", "gpt2"}, {"folder", folder_}, {"special", special_}, {"checksum", checksum_}}.dump(
-      -1, ' ', false, nlohmann::json::error_handler_t::replace);  // a folder's name may be no UTF-8
+  return nlohmann::json{
+      {"kind", "gpt2"}, {"folder", utf8_from_bytes(folder_)}, {"special", special_}, {"checksum", checksum_}}
+      .dump();
 }
 
 std::vector<int32_t> BpeTokenizer::encode(std::string_view text) const {

@@ -6,9 +6,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
+#include <utility>
 
-#include "engine/data/text/utf8.h"
 #include "engine/run/files.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -40,23 +41,61 @@ std::string unescape(std::string_view symbol, const std::array<char32_t, 256>& a
   return bytes;
 }
 
-Ids read_ids(const std::string& path, const std::string& text) {
-  const auto flat = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    check(depth <= 1, "[tokenizer] damaged '{}': expected a JSON object of token: id", path);
-    return true;
-  };
-  const nlohmann::json object = nlohmann::json::parse(text, flat, false);
-  check(object.is_object() && !object.empty(), "[tokenizer] damaged '{}': expected a JSON object of token: id", path);
+// Accepts one flat object of token: id and refuses the first thing that is not, so that no nesting is followed.
+class IdReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit IdReader(const std::string& path) : path_(path) {}
+
   Ids ids;
-  std::vector<bool> taken(object.size());
-  for (const auto& [symbol, id] : object.items()) {
-    const bool fits = id.is_number_unsigned() && id.get<uint64_t>() < taken.size() && !taken[id.get<uint64_t>()];
-    check(fits, "[tokenizer] damaged '{}': token '{}' has id {}, expected each of 0 to {} once", path, symbol,
-          id.dump(), taken.size() - 1);
-    taken[id.get<uint64_t>()] = true;
-    ids.emplace(symbol, id.get<int32_t>());
+
+  bool null() override { refuse("null"); }
+  bool boolean(bool) override { refuse("true or false"); }
+  bool number_integer(number_integer_t value) override { refuse(std::to_string(value)); }
+  bool number_float(number_float_t, const string_t& text) override { refuse(text); }
+  bool string(string_t&) override { refuse("a text"); }
+  bool binary(binary_t&) override { refuse("binary data"); }
+  bool start_array(std::size_t) override { refuse("an array"); }
+  bool end_array() override { return true; }
+  bool start_object(std::size_t) override {
+    if (std::exchange(open_, true)) refuse("an object");
+    return true;
   }
-  return ids;
+  bool end_object() override { return true; }
+  bool key(string_t& text) override {
+    key_ = text;
+    return true;
+  }
+  bool number_unsigned(number_unsigned_t id) override {
+    if (!open_ || id > INT32_MAX) refuse(std::to_string(id));
+    check(ids.emplace(key_, static_cast<int32_t>(id)).second, "[tokenizer] damaged '{}': token '{}' stands twice",
+          path_, key_);
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+    fail("[tokenizer] damaged '{}': it is not JSON at byte {}", path_, position);
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& what) const {
+    fail("[tokenizer] damaged '{}': got {} for '{}', expected a JSON object of token: id", path_, what, key_);
+  }
+
+  std::string path_, key_;
+  bool open_ = false;
+};
+
+Ids read_ids(const std::string& path, const std::string& text) {
+  IdReader reader(path);
+  nlohmann::json::sax_parse(text, &reader);
+  check(!reader.ids.empty(), "[tokenizer] damaged '{}': expected a JSON object of token: id", path);
+  std::vector<bool> taken(reader.ids.size());
+  for (const auto& [symbol, id] : reader.ids) {
+    const bool fits = static_cast<size_t>(id) < taken.size() && !taken[static_cast<size_t>(id)];
+    check(fits, "[tokenizer] damaged '{}': token '{}' has id {}, expected each of 0 to {} once", path, symbol, id,
+          taken.size() - 1);
+    taken[static_cast<size_t>(id)] = true;
+  }
+  return std::move(reader.ids);
 }
 
 std::vector<Merge> read_merges(const std::string& path, std::string_view text, const Ids& ids) {

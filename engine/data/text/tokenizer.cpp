@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/data/text/bpe.h"
-#include "engine/data/text/utf8.h"
 #include "engine/run/fields_json.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -121,7 +121,8 @@ std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record
     if (kind == "byte") return byte_tokenizer();
     if (kind == "character") return characters_from_record(fields);
     check(kind == "gpt2", "[tokenizer] damaged record: got kind '{}', expected byte, character or gpt2", kind);
-    const std::string folder = bpe_folder.empty() ? fields.at("folder").get<std::string>() : bpe_folder;
+    const std::string folder =
+        bpe_folder.empty() ? bytes_from_utf8(fields.at("folder").get<std::string>()) : bpe_folder;
     auto tokenizer = std::make_unique<BpeTokenizer>(folder, fields.at("special").get<bool>());
     check(tokenizer->checksum() == fields.at("checksum").get<uint32_t>(),
           "[tokenizer] the encoder.json and vocab.bpe in '{}' are not those that the run or token file was made with",

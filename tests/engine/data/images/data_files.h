@@ -1,13 +1,15 @@
 // Small image files and data sets that the data tests write for themselves.
 #pragma once
 
-#include <turbojpeg.h>
-
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include <jpeglib.h>
 
 #include "engine/data/images/image_codec.h"
 #include "kernels/check.h"
@@ -26,16 +28,30 @@ inline Image pattern(int32_t height, int32_t width, int32_t shift = 0) {
   return image;
 }
 
-inline Bytes jpeg(const Image& image) {
-  tjhandle tj = tjInitCompress();
+// `samplings` are the horizontal and vertical factors of brightness and of the two colours.
+inline Bytes jpeg(const Image& image, const int (&samplings)[6] = {1, 1, 1, 1, 1, 1}) {
+  jpeg_compress_struct info;
+  jpeg_error_mgr errors;
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
   unsigned char* out = nullptr;
   unsigned long size = 0;
-  const int state =
-      tjCompress2(tj, image.pixels.data(), image.width, 0, image.height, TJPF_RGB, &out, &size, TJSAMP_444, 95, 0);
+  jpeg_mem_dest(&info, &out, &size);
+  info.image_width = static_cast<unsigned>(image.width), info.image_height = static_cast<unsigned>(image.height);
+  info.input_components = 3, info.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&info);
+  jpeg_set_quality(&info, 95, TRUE);
+  for (int c = 0; c < 3; ++c)
+    info.comp_info[c].h_samp_factor = samplings[2 * c], info.comp_info[c].v_samp_factor = samplings[2 * c + 1];
+  jpeg_start_compress(&info, TRUE);
+  for (int32_t y = 0; y < image.height; ++y) {
+    JSAMPROW row = const_cast<uint8_t*>(image.pixels.data()) + static_cast<size_t>(y) * image.width * 3;
+    jpeg_write_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_compress(&info);
   Bytes bytes(out, out + size);
-  tjFree(out);
-  tjDestroy(tj);
-  check(state == 0, "[test] cannot write a JPEG");
+  std::free(out);
+  jpeg_destroy_compress(&info);
   return bytes;
 }
 

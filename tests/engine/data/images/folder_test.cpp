@@ -1,8 +1,12 @@
 // `images:`: what counts as an image, which folders are labels and splits, and the report of damage.
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include "engine/data/images/image_set.h"
+#include "engine/data/images/splits.h"
 #include "tests/engine/data/images/data_files.h"
+#include "tests/golden/data.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
@@ -69,6 +73,120 @@ TEST_CASE("data: without split folders, every 10th image of a class can be held 
   CHECK(test->labels() == std::vector<int32_t>{0, 0, 1});
   CHECK(test->decode(0).pixels == pattern(6, 7, 9).pixels);
   CHECK(train->decode(9).pixels == pattern(6, 6, 10).pixels);
+}
+
+TEST_CASE("data: the usual names of splits are splits, in any case of letters") {
+  for (const char* name : {"val", "Validation", "valid", "TEST", "testing", "eval", "dev"}) {
+    CAPTURE(name);
+    const TemporaryFolder folder;
+    for (const char* kind : {"a", "b"}) {
+      write_images(folder / fmt::format("Train/{}", kind), 3);
+      write_images(folder / fmt::format("{}/{}", name, kind), 2, 50);
+    }
+    const auto train = open_tree(folder.path(), "train", true), test = open_tree(folder.path(), "test", true);
+    CHECK(train->class_names() == std::vector<std::string>{"a", "b"});
+    CHECK(train->size() == 6);
+    CHECK(test->labels() == std::vector<int32_t>{0, 0, 1, 1});
+    CHECK(train->describe().find(fmt::format("the splits are Train/ and {}/", name)) != std::string::npos);
+  }
+}
+
+TEST_CASE("data: a lone train folder is the split, and folders that only wrap others are looked through") {
+  const TemporaryFolder folder;
+  write_images(folder / "archive/data/train/a", 20);
+  write_images(folder / "archive/data/train/b", 20);
+  write(folder / "archive/readme.txt", std::string("x"));
+  const auto train = open_tree(folder.path() + "//", "train", true), test = open_tree(folder.path(), "test", true);
+  CHECK(train->damage().not_images.at(0).file == "readme.txt");
+  CHECK(train->class_names() == std::vector<std::string>{"a", "b"});
+  CHECK(train->size() == 36);
+  CHECK(test->labels() == std::vector<int32_t>{0, 0, 1, 1});
+  CHECK(train->describe().find("archive/ is looked through") != std::string::npos);
+  write_images(folder / "archive/data/Validation/images/a", 2);
+  write_images(folder / "archive/data/Validation/images/b", 2);
+  CHECK(open_tree(folder.path(), "test")->labels() == std::vector<int32_t>{0, 0, 1, 1});
+}
+
+TEST_CASE("data: a folder named train among others is a class") {
+  const TemporaryFolder folder;
+  for (const char* name : {"bus", "car", "train"}) write_images(folder / name, 2);
+  CHECK(open_tree(folder.path())->class_names() == std::vector<std::string>{"bus", "car", "train"});
+}
+
+TEST_CASE("data: of several test splits the labelled one is taken; one without classes of train is unlabelled") {
+  const TemporaryFolder folder;
+  write_images(folder / "train/a", 3);
+  write_images(folder / "train/b", 3);
+  write_images(folder / "test/unknown", 4);
+  CHECK(open_tree(folder.path(), "test")->labels().empty());
+  const ImageSplits unlabelled = open_splits("images:" + folder.path(), 0);
+  CHECK(unlabelled.pretrain->labels().size() == 6);
+  CHECK_FALSE(unlabelled.labelled());
+  CHECK(unlabelled.unmeasured.find("is unlabelled") != std::string::npos);
+  write_images(folder / "val/b", 2);
+  CHECK(open_tree(folder.path(), "test")->labels() == std::vector<int32_t>{1, 1});
+  CHECK(open_tree(folder.path())->describe().find("not used: test/") != std::string::npos);
+  CHECK(open_splits("images:" + folder.path(), 0).labelled());
+}
+
+TEST_CASE("data: of a class of fewer than ten images the last is held out, of a single image none") {
+  const TemporaryFolder folder;
+  for (int person = 0; person < 7; ++person) write_images(folder / fmt::format("p{}", person), person == 0 ? 1 : 5);
+  const ImageSplits splits = open_splits("images:" + folder.path(), 0);
+  CHECK(splits.pretrain->size() == 25);
+  CHECK(splits.test->labels() == std::vector<int32_t>{1, 2, 3, 4, 5, 6});
+  CHECK(splits.test->decode(0).pixels == pattern(6, 6, 4).pixels);
+}
+
+TEST_CASE("data: without two classes, or two images of one, no accuracy is measured") {
+  const TemporaryFolder folder;
+  write_images(folder / "single/train/a", 12);
+  write_images(folder / "single/val/a", 12);
+  const ImageSplits single = open_splits("images:" + (folder / "single"), 0);
+  CHECK_FALSE(single.labelled());
+  CHECK(single.unmeasured.find("one class only, 'a'") != std::string::npos);
+  CHECK_THROWS_AS(check_measurable(*single.pretrain, single.pretrain.get()), Error);
+  for (const char* name : {"a", "b", "c"}) write_images(folder / fmt::format("few/{}", name), 1);
+  const ImageSplits few = open_splits("images:" + (folder / "few"), 0);
+  CHECK(few.pretrain->size() == 3);
+  CHECK_FALSE(few.labelled());
+  CHECK_THROWS_WITH_AS(open_tree(folder / "few", "test"), doctest::Contains("no two images of a class"), EmptySplit);
+  CHECK(open_tree(folder / "few/a")->labels().empty());
+}
+
+TEST_CASE("data: pipes and devices with an image's name are not opened") {
+  const TemporaryFolder folder;
+  write_images(folder / "a.png", 2);  // a folder of that name
+  REQUIRE(mkfifo((folder / "pipe.jpg").c_str(), 0600) == 0);
+  std::filesystem::create_symlink("/dev/zero", folder / "zero.png");
+  const auto set = open_tree(folder.path());
+  CHECK(set->size() == 2);
+  CHECK(set->damage().not_image_count == 2);
+  CHECK(set->damage().not_images[0].reason.find("not opened") != std::string::npos);
+}
+
+TEST_CASE("data: names that are no UTF-8 are names") {
+  const TemporaryFolder folder;
+  write_images(folder / "caf\xe9/\xff", 3);
+  write_images(folder / "caf\xe9/b", 3);
+  const auto set = open_tree(folder / "caf\xe9");
+  CHECK(set->class_names() == std::vector<std::string>{"b", "\xff"});
+  CHECK(set->size() == 6);
+}
+
+TEST_CASE("data: squares are cut as they are decoded, and packed so") {
+  const TemporaryFolder folder;
+  write_image(folder / "in/x.png", pattern(23, 40));
+  for (int32_t side : {10, 21}) {
+    const auto set = open_images("images:" + (folder / "in"), {.decode_size = side, .decode_crop = true});
+    write_packed(*set, folder / "x.packed", side);
+    const Image packed = open_images("packed:" + (folder / "x.packed"))->decode(0);
+    const uint8_t* expected = side == 10 ? golden::resize_crop : golden::resize_crop_large;
+    int most = 0;
+    for (size_t i = 0; i < packed.pixels.size(); ++i) most = std::max(most, std::abs(packed.pixels[i] - expected[i]));
+    CHECK(packed.pixels.size() == static_cast<size_t>(side) * side * 3);
+    CHECK(most <= 1);
+  }
 }
 
 TEST_CASE("data: damaged files are left out of a resident set and named") {

@@ -11,8 +11,8 @@
 
 #include "engine/data/text/tokenize.h"
 #include "engine/data/text/tokenizer.h"
-#include "engine/data/text/utf8.h"
 #include "engine/run/files.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 #include "tests/real_data.h"
 #include "tests/temporary_folder.h"
@@ -196,6 +196,12 @@ TEST_CASE("damaged byte-pair files are refused") {
   };
   nlohmann::json damaged = encoder;
   refuses(damaged = 7, lines);
+  for (const char* opening : {"[", "{\"a\":"}) {  // as deep as a stack is not
+    std::string deep = "{\"a\":";
+    for (int depth = 0; depth < 300'000; ++depth) deep += opening;
+    write_file_atomically(folder + "/encoder.json", deep);
+    CHECK_THROWS_WITH_AS(gpt2_tokenizer(folder), doctest::Contains("expected a JSON object of token: id"), Error);
+  }
   refuses(damaged = nlohmann::json::object(), lines);
   write_file_atomically(vocabulary.folder / "encoder.json", "{\"a\":" + std::string(1'000'000, '['));
   CHECK_THROWS_AS(gpt2_tokenizer(folder), Error);

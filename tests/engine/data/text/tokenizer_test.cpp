@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/data/text/tokenizer.h"
-#include "engine/data/text/utf8.h"
+#include "engine/run/utf8.h"
 #include "kernels/check.h"
 
 namespace gestalt::test {
@@ -20,6 +20,20 @@ std::string reason(F&& f) {
 }
 
 bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST_CASE("a tokenizer's record fits its count of ids, and is not followed into the deep") {
+  CHECK_NOTHROW(check_record(byte_tokenizer()->record(), "a", 256));
+  CHECK_NOTHROW(check_record(character_tokenizer("abc")->record(), "a", 3));
+  CHECK_NOTHROW(check_record(R"({"kind":"gpt2","folder":"gone","special":true,"checksum":7})", "a", 50257));
+  const std::string deep(300'000, '[');
+  for (const std::string& record : {std::string(), std::string("{}"), std::string("7"), deep, "{\"kind\":" + deep,
+                                    std::string(R"({"kind":"character","characters":"ba"})")}) {
+    CHECK_THROWS_AS(check_record(record, "a", 2), Error);
+    CHECK_THROWS_AS(tokenizer_from_record(record), Error);
+  }
+  CHECK_THROWS_AS(check_record(byte_tokenizer()->record(), "a", 255), Error);
+  CHECK_THROWS_AS(check_record(character_tokenizer("abc")->record(), "a", 4), Error);
+}
 
 TEST_CASE("utf8 is repaired as Python does") {
   std::ifstream file(GESTALT_SOURCE_DIR "/tests/golden/utf8.jsonl");

@@ -11,8 +11,8 @@
 
 #include "engine/data/text/token_batches.h"
 #include "engine/data/text/tokenize.h"
-#include "engine/data/text/utf8.h"
 #include "engine/run/files.h"
+#include "engine/run/utf8.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {

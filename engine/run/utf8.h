@@ -1,4 +1,4 @@
-// UTF-8: code points, and the repair of bytes that are none.
+// UTF-8: code points, the repair of bytes that are none, and text that stands for any bytes.
 #pragma once
 
 #include <string>
@@ -22,6 +22,11 @@ bool is_utf8(std::string_view text);
 
 // `text` with U+FFFD in the place of ill-formed bytes.
 std::string repair_utf8(std::string_view text);
+
+// Bytes of any kind, such as the name of a file, as UTF-8 that bytes_from_utf8() turns back: what is ill-formed becomes
+// U+10FF00 plus the byte, one at a time. Well-formed text stays as it is, but for those code points themselves.
+std::string utf8_from_bytes(std::string_view bytes);
+std::string bytes_from_utf8(std::string_view text);
 
 // "'é' (U+00E9)", for messages.
 std::string describe(char32_t code_point);

@@ -1,5 +1,5 @@
 // Decoding by The Unicode Standard's table of well-formed byte sequences.
-#include "engine/data/text/utf8.h"
+#include "engine/run/utf8.h"
 
 #include <fmt/format.h>
 
@@ -10,6 +10,8 @@ namespace gestalt {
 namespace {
 
 constexpr char32_t replacement = 0xfffd;
+// The last 128 code points, for private use, stand for the bytes 0x80 to 0xff.
+constexpr char32_t byte_base = 0x10ff00, first_byte = byte_base + 0x80;
 
 // The length of the ASCII run at the start of `text`.
 size_t ascii_prefix(std::string_view text) {
@@ -84,6 +86,31 @@ std::string repair_utf8(std::string_view text) {
     text.remove_prefix(c.bytes);
   }
   return repaired;
+}
+
+std::string utf8_from_bytes(std::string_view bytes) {
+  std::string text;
+  while (!bytes.empty()) {
+    const CodePoint c = first_code_point(bytes);
+    const bool stays = c.valid && c.value < first_byte;
+    if (stays) text += bytes.substr(0, static_cast<size_t>(c.bytes));
+    for (int i = 0; i < c.bytes && !stays; ++i) append_utf8(text, byte_base + static_cast<uint8_t>(bytes[i]));
+    bytes.remove_prefix(static_cast<size_t>(c.bytes));
+  }
+  return text;
+}
+
+std::string bytes_from_utf8(std::string_view text) {
+  std::string bytes;
+  while (!text.empty()) {
+    const CodePoint c = first_code_point(text);
+    if (c.valid && c.value >= first_byte)
+      bytes += static_cast<char>(c.value - byte_base);
+    else
+      bytes += text.substr(0, static_cast<size_t>(c.bytes));
+    text.remove_prefix(static_cast<size_t>(c.bytes));
+  }
+  return bytes;
 }
 
 std::string describe(char32_t code_point) {
