@@ -1,7 +1,6 @@
 // Fields as JSON: writing, reading with every key accounted for, and strict parsing.
 #include "engine/run/fields_json.h"
 
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -15,27 +14,14 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* bytes_key = "bytes";
-
 // For a message.
-std::string text_of(const Json& json, Json::error_handler_t odd_bytes = Json::error_handler_t::replace) {
-  return json.dump(-1, ' ', false, odd_bytes);
-}
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace
 
 std::optional<std::string> text_of_json(const Json& json) {
-  if (json.is_string()) return json.get<std::string>();
-  if (!json.is_object() || json.size() != 1 || !json.contains(bytes_key) || !json[bytes_key].is_string()) return {};
-  const std::string digits = json[bytes_key].get<std::string>();
-  std::string text;
-  for (size_t i = 0; i + 1 < digits.size(); i += 2) {
-    unsigned char byte = 0;
-    const auto [end, error] = std::from_chars(digits.data() + i, digits.data() + i + 2, byte, 16);
-    if (error != std::errc() || end != digits.data() + i + 2) return {};
-    text += static_cast<char>(byte);
-  }
-  return text;
+  if (!json.is_string()) return {};
+  return bytes_from_utf8(json.get<std::string>());
 }
 
 void JsonWriter::put(const char* name, Json value) {
@@ -50,10 +36,7 @@ void JsonWriter::operator()(const char* name, double& value, const char*, const 
   put(name, value);
 }
 void JsonWriter::operator()(const char* name, std::string& value, const char*, const std::vector<std::string>&) {
-  if (text_of(value) == text_of(value, Json::error_handler_t::ignore)) return put(name, value);
-  std::string digits;
-  for (unsigned char byte : value) digits += fmt::format("{:02x}", byte);
-  put(name, {{bytes_key, digits}});
+  put(name, utf8_from_bytes(value));
 }
 
 JsonReader::JsonReader(std::string source, Json object) : source_(std::move(source)), object_(std::move(object)) {

@@ -102,12 +102,11 @@ TEST_SUITE("fields") {
     std::string odd = "images:caf\xe9\xff";
     JsonWriter writer;
     writer("data", odd, "", {});
-    CHECK(writer.object.dump() == R"({"data":{"bytes":"696d616765733a636166e9ff"}})");
+    CHECK(writer.object.dump() == "{\"data\":\"images:caf\xf4\x8f\xbf\xa9\xf4\x8f\xbf\xbf\"}");
     std::string back;
     JsonReader reader("config.json", parse_json("config.json", writer.object.dump()));
     reader("data", back, "", {});
     CHECK(back == odd);
-    CHECK_FALSE(text_of_json(nlohmann::ordered_json{{"bytes", "zz"}}).has_value());
     CHECK_FALSE(text_of_json(3).has_value());
   }
 
