@@ -242,6 +242,11 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t& config, const void* kernel,
   return enqueue(config.stream, launch.name.c_str(), [launch = std::move(launch)] { execute(launch); });
 }
 
+void record_ranges() {
+  const Lock lock(runtime_mutex());
+  host().ranges.clear();
+}
+
 std::vector<std::string> recorded_ranges() {
   const Lock lock(runtime_mutex());
   return host().ranges;

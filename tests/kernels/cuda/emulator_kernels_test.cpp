@@ -108,6 +108,7 @@ TEST_CASE("cuda: column sums and added rows agree with the CPU on every path") {
 
 TEST_CASE("cuda: a profiler range is named after each kernel, and memory freed under capture stays with the graph") {
   const DeviceArray<float> y(8);
+  emulator::record_ranges();
   launch(Fill{{y.get(), DType::f32}, 1.0, 8}, compute_stream());
   const std::vector<std::string> ranges = emulator::recorded_ranges();
   CHECK(ranges.back() == "Fill");
