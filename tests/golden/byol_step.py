@@ -2,9 +2,6 @@
 """One step of BYOL or SimSiam in PyTorch (f64) on a narrow ResNet with one basic block a stage: loss, every gradient,
 and for BYOL the weights, the moving average and all running statistics after an SGD step.
 
-A ReLU whose input is within f32's rounding of 0 may fall on either side, and then gradients differ by more than
-rounding. So the views are, of many candidates, those whose nearest input to 0 is the farthest away.
-
 usage: byol_step.py byol > byol_step.json; byol_step.py simsiam > simsiam_step.json     (needs torch and torchvision)
 """
 import math
@@ -13,25 +10,12 @@ import sys
 import torch
 import torch.nn.functional as F
 import torchvision
-from torchvision.models.resnet import BasicBlock, ResNet
 
-from formula import hash_uniform, json_text, parameter, summary
+from formula import json_text, summary
+from narrow_step import BATCH, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
-torch.set_default_dtype(torch.float64)
-BATCH, SIZE, WIDTH, CANDIDATES = 8, 16, 16, 60
+WIDTH = 16
 RATE, STEP, STEPS, TAU = 0.05, 3, 10, 0.9
-
-
-def narrow_resnet():
-    model = ResNet(BasicBlock, [1, 1, 1, 1])
-    model.conv1 = torch.nn.Conv2d(3, WIDTH, 3, 1, 1, bias=False)
-    model.bn1 = torch.nn.BatchNorm2d(WIDTH)
-    model.maxpool = model.fc = torch.nn.Identity()
-    model.inplanes = WIDTH
-    for stage in range(4):
-        layer = model._make_layer(BasicBlock, WIDTH << stage, 1, stride=1 if stage == 0 else 2)
-        setattr(model, f"layer{stage + 1}", layer)
-    return model
 
 
 class Head(torch.nn.Module):
@@ -54,7 +38,7 @@ class Head(torch.nn.Module):
 class Network(torch.nn.Module):
     def __init__(self, output_norm):
         super().__init__()
-        self.encoder = narrow_resnet()
+        self.encoder = narrow_resnet(WIDTH)
         self.projector = Head(8 * WIDTH, 64, 32, output_norm)
 
     def forward(self, x):
@@ -83,35 +67,15 @@ class Siamese(Network):
 
 method = sys.argv[1]
 model = Siamese(method).train()
-with torch.no_grad():
-    for name, p in model.named_parameters():
-        p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
+set_parameters(model)
 start = {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def views(name):
-    u = hash_uniform(name, 2 * BATCH * SIZE * SIZE * 3).reshape(2 * BATCH, SIZE, SIZE, 3) + 0.5
-    return torch.from_numpy(u).float().double().permute(0, 3, 1, 2).chunk(2)
-
-
-margin = []
-for part in [model.encoder, model.projector, model.predictor]:
-    for module in part.modules():
-        if isinstance(module, torch.nn.ReLU):
-            module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
-best = (0, "")
-with torch.no_grad():
-    for candidate in range(CANDIDATES):
-        margin.clear()
-        model.loss(*views(f"views {candidate}"))
-        best = max(best, (min(margin), f"views {candidate}"))
+best = clearest_views(relus_of(model, lambda part: not part.startswith("target")), model.loss)
 model.load_state_dict(start)  # the running statistics moved
 
 loss = model.loss(*views(best[1]))
 loss.backward()
 online = {n: p for n, p in model.named_parameters() if not n.startswith("target.")}
-fields = ["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet10", "stem = cifar",
-          f"width = {WIDTH}", "head-hidden = 64", "head-out = 32", "predictor-hidden = 48"]
+fields = fields_of(WIDTH, 64, 32) + ["predictor-hidden = 48"]
 record = {
     "torch": torch.__version__,
     "fields": "\n".join(fields + ([f"tau = {TAU}", f"steps = {STEPS}"] if method == "byol" else [])),

@@ -2,34 +2,18 @@
 """One step of MoCo v2 (in its asymmetric or symmetric form), NNCLR, MoCo v3 or SupCon in PyTorch (f64) on a narrow ResNet with one basic block a stage: loss, terms, every gradient, and what the step leaves: the moving
 average, the queue and its place.
 
-A ReLU whose input is within f32's rounding of 0 may fall on either side, and then gradients differ by more than
-rounding. So the views are, of many candidates, those whose nearest input to 0 is the farthest away.
-
 usage: contrast_step.py NAME > FILE, with NAME of moco, moco-symmetric, nnclr, mocov3, supcon  (needs torch, torchvision)
 """
 import sys
 
 import torch
 import torch.nn.functional as F
-from torchvision.models.resnet import BasicBlock, ResNet
 
-from formula import hash_uniform, json_text, parameter, summary
+from formula import hash_uniform, json_text, summary
+from narrow_step import BATCH, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
-torch.set_default_dtype(torch.float64)
-BATCH, SIZE, WIDTH, HIDDEN, OUT, CANDIDATES = 8, 16, 8, 48, 32, 60
+WIDTH, HIDDEN, OUT = 8, 48, 32
 GROUPS, QUEUE, RATE, MOMENTUM = 2, 16, 0.05, 0.9
-
-
-def narrow_resnet():
-    model = ResNet(BasicBlock, [1, 1, 1, 1])
-    model.conv1 = torch.nn.Conv2d(3, WIDTH, 3, 1, 1, bias=False)
-    model.bn1 = torch.nn.BatchNorm2d(WIDTH)
-    model.maxpool = model.fc = torch.nn.Identity()
-    model.inplanes = WIDTH
-    for stage in range(4):
-        layer = model._make_layer(BasicBlock, WIDTH << stage, 1, stride=1 if stage == 0 else 2)
-        setattr(model, f"layer{stage + 1}", layer)
-    return model
 
 
 class Head(torch.nn.Module):
@@ -57,7 +41,7 @@ n = lambda x: F.normalize(x, dim=1)
 class Network(torch.nn.Module):
     def __init__(self, **head):
         super().__init__()
-        self.encoder = narrow_resnet()
+        self.encoder = narrow_resnet(WIDTH)
         self.head = Head(8 * WIDTH, **head)
 
     def forward(self, x):
@@ -112,7 +96,7 @@ class Nnclr(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder = narrow_resnet()
+        self.encoder = narrow_resnet(WIDTH)
         self.projector = Head(8 * WIDTH, norm=True, last_norm=True)
         self.predictor = Head(OUT, norm=True)
 
@@ -133,10 +117,10 @@ class Mocov3(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder = narrow_resnet()
+        self.encoder = narrow_resnet(WIDTH)
         self.projector = Head(8 * WIDTH, norm=True, last_norm=True)
         self.predictor = Head(OUT, norm=True, last_bias=False)
-        self.key = torch.nn.ModuleDict({"encoder": narrow_resnet(), "projector": Head(8 * WIDTH, norm=True, last_norm=True)})
+        self.key = torch.nn.ModuleDict({"encoder": narrow_resnet(WIDTH), "projector": Head(8 * WIDTH, norm=True, last_norm=True)})
 
     def loss(self, first, second, queue):
         q = [n(self.predictor(self.projector(self.encoder(view)))) for view in (first, second)]
@@ -168,28 +152,11 @@ class Supcon(Network):
 name = sys.argv[1]
 model = {"moco": lambda: Moco(False), "moco-symmetric": lambda: Moco(True), "nnclr": Nnclr, "mocov3": Mocov3,
          "supcon": Supcon}[name]().train()
-with torch.no_grad():
-    for part, p in model.named_parameters():
-        p.copy_(torch.from_numpy(parameter(part, tuple(p.shape))))
+set_parameters(model)
 queue = torch.from_numpy(hash_uniform("queue.rows", QUEUE * OUT).reshape(QUEUE, OUT)).float().double()
 start = {part: value.clone() for part, value in model.state_dict().items()}
-
-
-def views(candidate):
-    u = hash_uniform(candidate, 2 * BATCH * SIZE * SIZE * 3).reshape(2 * BATCH, SIZE, SIZE, 3) + 0.5
-    return torch.from_numpy(u).float().double().permute(0, 3, 1, 2).chunk(2)
-
-
-margin = []
-for part, module in model.named_modules():
-    if isinstance(module, torch.nn.ReLU) and not part.startswith("key"):
-        module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
-best = (0, "")
-with torch.no_grad():
-    for candidate in range(CANDIDATES):
-        margin.clear()
-        model.loss(*views(f"views {candidate}"), queue)
-        best = max(best, (min(margin), f"views {candidate}"))
+best = clearest_views(relus_of(model, lambda part: not part.startswith("key")),
+                      lambda first, second: model.loss(first, second, queue))
 model.load_state_dict(start)  # the running statistics moved
 
 loss, terms, pushed = model.loss(*views(best[1]), queue)
@@ -198,8 +165,7 @@ average = model.average
 online = {part: p for part, p in model.named_parameters() if not (average and part.startswith(average))}
 record = {
     "torch": torch.__version__,
-    "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet10", "stem = cifar",
-                         f"width = {WIDTH}", f"head-hidden = {HIDDEN}", f"head-out = {OUT}"] + model.fields),
+    "fields": "\n".join(fields_of(WIDTH, HIDDEN, OUT) + model.fields),
     "views": [best[1]],
     "margin": best[0],
     "states": ({average: ""} if average else {}) | ({"queue.rows": 1.0} if pushed is not None else {}),

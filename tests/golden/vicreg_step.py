@@ -9,40 +9,11 @@ usage: vicreg_step.py > vicreg_step.json     (needs torch and torchvision)
 """
 import torch
 import torch.nn.functional as F
-from torchvision.models.resnet import BasicBlock, ResNet
 
-from formula import hash_uniform, json_text, parameter, summary
+from formula import json_text, summary
+from narrow_step import BATCH, Projector, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
-torch.set_default_dtype(torch.float64)
-BATCH, SIZE, WIDTH, HIDDEN, CANDIDATES = 8, 16, 8, 32, 60
-
-
-def narrow_resnet():
-    model = ResNet(BasicBlock, [1, 1, 1, 1])
-    model.conv1 = torch.nn.Conv2d(3, WIDTH, 3, 1, 1, bias=False)
-    model.bn1 = torch.nn.BatchNorm2d(WIDTH)
-    model.maxpool = model.fc = torch.nn.Identity()
-    model.inplanes = WIDTH
-    for stage in range(4):
-        layer = model._make_layer(BasicBlock, WIDTH << stage, 1, stride=1 if stage == 0 else 2)
-        setattr(model, f"layer{stage + 1}", layer)
-    return model
-
-
-class Projector(torch.nn.Module):
-    """Three linear layers without bias, batch norm and ReLU between."""
-
-    def __init__(self, inside):
-        super().__init__()
-        self.linears = torch.nn.ModuleList(
-            [torch.nn.Linear(inside if i == 0 else HIDDEN, HIDDEN, bias=False) for i in range(3)])
-        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(HIDDEN) for _ in range(2)])
-        self.relu = torch.nn.ReLU()
-
-    def forward(self, x):
-        for linear, norm in zip(self.linears, self.norms):
-            x = self.relu(norm(linear(x)))
-        return self.linears[2](x)
+WIDTH, HIDDEN = 8, 32
 
 
 margin = []
@@ -63,8 +34,8 @@ def covariance(z):
 class Vicreg(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder = narrow_resnet()
-        self.projector = Projector(8 * WIDTH)
+        self.encoder = narrow_resnet(WIDTH)
+        self.projector = Projector(8 * WIDTH, HIDDEN)
 
     def terms(self, first, second):
         """Each view goes through the network by itself, with its own batch statistics."""
@@ -73,33 +44,15 @@ class Vicreg(torch.nn.Module):
 
 
 model = Vicreg().train()
-with torch.no_grad():
-    for name, p in model.named_parameters():
-        p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
-
-
-def views(name):
-    u = hash_uniform(name, 2 * BATCH * SIZE * SIZE * 3).reshape(2 * BATCH, SIZE, SIZE, 3) + 0.5
-    return torch.from_numpy(u).float().double().permute(0, 3, 1, 2).chunk(2)
-
-
-for module in model.modules():
-    if isinstance(module, torch.nn.ReLU):
-        module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
-best = (0, "")
-with torch.no_grad():
-    for candidate in range(CANDIDATES):
-        margin.clear()
-        model.terms(*views(f"views {candidate}"))
-        best = max(best, (min(margin), f"views {candidate}"))
+set_parameters(model)
+best = clearest_views(relus_of(model), model.terms, margin)
 
 terms = model.terms(*views(best[1]))
 loss = 25 * terms[0] + 25 * terms[1] + terms[2]
 loss.backward()
 print(json_text({
     "torch": torch.__version__,
-    "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet10", "stem = cifar",
-                         f"width = {WIDTH}", f"head-hidden = {HIDDEN}", f"head-out = {HIDDEN}"]),
+    "fields": "\n".join(fields_of(WIDTH, HIDDEN, HIDDEN)),
     "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
