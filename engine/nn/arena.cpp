@@ -86,8 +86,8 @@ void ParameterArena::decay_all() {
   lay_out_factors();
 }
 
-void ParameterArena::leave_to_another(size_t part) {
-  layout[part].elsewhere = 1;
+void ParameterArena::leave_to_another(const std::vector<size_t>& parts) {
+  for (size_t part : parts) layout[part].elsewhere = 1;
   lay_out_factors();
 }
 

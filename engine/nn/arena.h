@@ -41,8 +41,8 @@ class ParameterArena {
   // decay, whatever their factor, until decay_all().
   void factors(const std::function<PartFactors(const std::string&)>& of);
   void decay_all();
-  void leave_to_another(size_t part);  // optimizers that go over the whole arena pass this part by
-  void refresh_shadows();              // after the weights were written by anything but an optimizer
+  void leave_to_another(const std::vector<size_t>& parts);  // optimizers of the whole arena pass these by
+  void refresh_shadows();  // after the weights were written by anything but an optimizer
 
   Tensor weights, grads, shadows;  // (size), the last undefined for f32
   Tensor segments;                 // kernels::Segment records as bytes, on the device

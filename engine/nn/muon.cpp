@@ -13,8 +13,7 @@ namespace gestalt {
 
 bool is_hidden_matrix(const std::string& name, const Shape& shape) {
   if (shape.rank() < 2 || shape[0] < 2 || shape.count() / shape[0] < 2) return false;
-  constexpr std::array<const char*, 9> others{"embed",     "wte",  "wpe",  "token",     "head",
-                                              "predictor", "pred", "last", "prototypes"};
+  constexpr std::array<const char*, 8> others{"embed", "wte", "wpe", "token", "head", "pred", "last", "prototypes"};
   return std::none_of(others.begin(), others.end(),
                       [&](const char* part) { return name.find(part) != std::string::npos; });
 }
@@ -23,18 +22,21 @@ Muon::Muon(ParameterArena& arena, double momentum, double clip)
     : arena_(arena),
       momentum_(static_cast<float>(momentum)),
       clip_(static_cast<float>(clip)),
-      compute_(arena.shadows ? arena.shadows.dtype() : DType::f32) {
+      compute_(arena.shadows ? arena.shadows.dtype() : DType::f32),
+      squared_norm_(Tensor::zeros({2}, DType::f64).to(arena.weights.device())) {
   check(momentum >= 0 && momentum < 1, "[muon] got --muon-momentum {}, expected 0 or more and under 1", momentum);
   for (size_t i = 0; i < arena.names.size(); ++i)
     if (const Shape& shape = arena.shapes[i]; is_hidden_matrix(arena.names[i], shape))
       matrices_.push_back({i, shape[0], shape.count() / shape[0]});
   check(!matrices_.empty(), "[muon] got no hidden weight matrix among {} parts; use --optimizer adamw",
         arena.names.size());
-  for (const Matrix& m : matrices_) arena.leave_to_another(m.part);
+  std::vector<size_t> taken;
+  for (const Matrix& m : matrices_) taken.push_back(m.part);
+  arena.leave_to_another(taken);
 }
 
 // X ← a·X + (b·G + c·G²)·X five times, from X = direction / ‖direction‖, with G = X·Xᵀ; of the smaller Gram matrix.
-Tensor Muon::orthogonal(const Tensor& direction, const Matrix& m) const {
+Tensor Muon::orthogonal(const Tensor& direction, const Matrix& m) {
   constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
   constexpr int iterations = 5;
   const Stream stream = direction.stream();
@@ -42,10 +44,9 @@ Tensor Muon::orthogonal(const Tensor& direction, const Matrix& m) const {
   const bool tall = m.rows > m.columns;
   const int64_t side = std::min(m.rows, m.columns);
 
-  Tensor norm = Tensor::zeros({2}, DType::f64).to(device);
-  kernels::launch(kernels::GradNorm{direction.in(), norm.out(), direction.count()}, stream);
+  kernels::launch(kernels::GradNorm{direction.in(), squared_norm_.out(), direction.count()}, stream);
   Tensor x = Tensor::empty({m.rows, m.columns}, compute_, device), y = Tensor::empty(x.shape(), compute_, device);
-  kernels::launch(kernels::ToUnitNorm{direction.in(), norm.in(), x.out(), x.count()}, stream);
+  kernels::launch(kernels::ToUnitNorm{direction.in(), squared_norm_.in(), x.out(), x.count()}, stream);
 
   Tensor gram = Tensor::empty({side, side}, compute_, device), square = Tensor::empty(gram.shape(), compute_, device);
   const auto combine = [&](double s, const Tensor& of, double t, const Tensor& and_of, Tensor& to) {

@@ -31,11 +31,12 @@ class Muon {
     int64_t rows, columns;
   };
 
-  Tensor orthogonal(const Tensor& direction, const Matrix& m) const;
+  Tensor orthogonal(const Tensor& direction, const Matrix& m);
 
   ParameterArena& arena_;
   float momentum_, clip_;
   DType compute_;
+  Tensor squared_norm_;  // (2) f64, of the matrix at hand
   std::vector<Matrix> matrices_;
 };
 

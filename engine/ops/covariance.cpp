@@ -20,6 +20,27 @@ void check_batch(const char* op, const Tensor& z) {
         z.shape().text());
 }
 
+// A place for what backward multiplies by, in the dtype of `x`: that of the products themselves where they are of it.
+Tensor slope_in_place(const Tensor& products, const Tensor& x) {
+  return products.dtype() == x.dtype() ? products : Tensor::empty(products.shape(), x.dtype(), x.device());
+}
+
+// dloss · scale · x·slope, or x·slopeᵀ, for x (N, D) and slope (D, D).
+Tensor scaled_product(const Tensor& x, const Tensor& slope, bool transposed, const Tensor& dloss, double scale) {
+  Tensor product = accumulators(x, x.shape()), dx = like(x);
+  kernels::launch(kernels::Product{.a = x.in(),
+                                   .b = slope.in(),
+                                   .bias = {},
+                                   .c = product.out(),
+                                   .m = x.dim(0),
+                                   .n = x.dim(1),
+                                   .k = x.dim(1),
+                                   .transpose_b = transposed},
+                  dloss.stream());
+  kernels::launch(kernels::ScaleBy{product.in(), dloss.in(), dx.out(), scale, product.count()}, dloss.stream());
+  return dx;
+}
+
 }  // namespace
 
 Tensor mean_squared(const Tensor& a, const Tensor& b) {
@@ -88,19 +109,11 @@ Tensor covariance_loss(const Tensor& z) {
                   z.stream());
   // What backward multiplies by takes the place of the products where the dtype allows.
   Tensor off;
-  if (recording({z})) off = products.dtype() == z.dtype() ? products : Tensor::empty({dim, dim}, z.dtype(), z.device());
+  if (recording({z})) off = slope_in_place(products, z);
   kernels::launch(kernels::OffDiagonal{products.in(), off ? off.out() : Out{}, loss.out(), dim, share}, z.stream());
   // ∂/∂z = 4/(D·(N−1)) · centred · (C without its diagonal); its columns have mean 0 as those of `centred` have.
   return record("covariance_loss", loss, {z}, [=](const Tensor& dy) -> Grads {
-    Tensor product = accumulators(centred, centred.shape()), dz = like(centred);
-    kernels::launch(
-        kernels::Product{
-            .a = centred.in(), .b = off.in(), .bias = {}, .c = product.out(), .m = rows, .n = dim, .k = dim},
-        dy.stream());
-    kernels::launch(
-        kernels::ScaleBy{product.in(), dy.in(), dz.out(), 4 * share / static_cast<double>(dim), product.count()},
-        dy.stream());
-    return {dz};
+    return {scaled_product(centred, off, false, dy, 4 * share / static_cast<double>(dim))};
   });
 }
 
@@ -123,8 +136,7 @@ CrossCorrelationLoss cross_correlation(const Tensor& a, const Tensor& b, double 
                                    .transpose_a = true},
                   a.stream());
   Tensor slope;
-  if (recording({a, b}))
-    slope = products.dtype() == a.dtype() ? products : Tensor::empty({dim, dim}, a.dtype(), a.device());
+  if (recording({a, b})) slope = slope_in_place(products, a);
   kernels::launch(kernels::CrossCorrelation{.products = products.in(),
                                             .slope = slope ? slope.out() : Out{},
                                             .loss = result.loss.out(),
@@ -137,21 +149,8 @@ CrossCorrelationLoss cross_correlation(const Tensor& a, const Tensor& b, double 
   const bool need_da = a.requires_grad(), need_db = b.requires_grad();
   // ∂/∂a = b·slopeᵀ / N and ∂/∂b = a·slope / N.
   const auto backward = [=, a = a.detach(), b = b.detach()](const Tensor& dy) -> Grads {
-    const auto through = [&](const Tensor& other, bool transposed) {
-      Tensor product = accumulators(other, other.shape()), d = like(other);
-      kernels::launch(kernels::Product{.a = other.in(),
-                                       .b = slope.in(),
-                                       .bias = {},
-                                       .c = product.out(),
-                                       .m = rows,
-                                       .n = dim,
-                                       .k = dim,
-                                       .transpose_b = transposed},
-                      dy.stream());
-      kernels::launch(kernels::ScaleBy{product.in(), dy.in(), d.out(), share, product.count()}, dy.stream());
-      return d;
-    };
-    return {need_da ? through(b, true) : Tensor(), need_db ? through(a, false) : Tensor()};
+    return {need_da ? scaled_product(b, slope, true, dy, share) : Tensor(),
+            need_db ? scaled_product(a, slope, false, dy, share) : Tensor()};
   };
   result.loss = record("cross_correlation", result.loss, {a, b}, backward);
   return result;

@@ -89,6 +89,18 @@ TEST_CASE("every method on cuda: captured steps give the bits that steps kernel 
   }
 }
 
+TEST_CASE("Muon on cuda: captured steps give the bits that steps kernel by kernel give" * doctest::skip(without_cuda)) {
+  const auto run = [&](bool graph) {
+    const std::unique_ptr<Method> method = tiniest_method("gpt", Device::cuda, DType::bf16);
+    method->optimizer.kind = "muon";
+    return train_steps(*method, 4, graph);
+  };
+  const Steps plain = run(false), captured = run(true);
+  CHECK(captured.captured);
+  CHECK(captured.losses == plain.losses);
+  CHECK(same_bits(captured.parts, plain.parts));
+}
+
 #if GESTALT_EMULATED
 TEST_CASE("every method on cuda: the order of threads changes no bit of a step") {
   const emulator::Order before = emulator::order();
