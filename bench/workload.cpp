@@ -1,13 +1,17 @@
 // The workloads that are one op each, and the list of all.
 #include "bench/workload.h"
 
+#include <functional>
 #include <numeric>
 
 #include "engine/data/images/augment.h"
 #include "engine/nn/optimizer.h"
 #include "engine/ops/contrast.h"
+#include "engine/ops/info_nce.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
+#include "engine/ops/rows.h"
+#include "engine/ops/soft_cross_entropy.h"
 #include "engine/run/fields.h"
 #include "engine/tensor/random.h"
 
@@ -18,24 +22,53 @@ Tensor normal(const Shape& shape, uint64_t seed, const WorkloadOptions& o) {
   return Random(seed).normal(shape, 0, 1).to(o.dtype).to(o.device).detach();
 }
 
-// NT-Xent, forward and backward, of `batch` rows and `size` columns.
-class NtXentWork : public Workload {
+// A loss, forward and backward, of `batch` rows and `size` columns.
+class LossWork : public Workload {
  public:
-  explicit NtXentWork(const WorkloadOptions& o) : Workload(o) {
-    batch = o.batch > 0 ? o.batch : 4096, size = o.size > 0 ? o.size : 128;
+  using LossOf = std::function<Tensor(const Tensor& z)>;
+  // `prepare` makes what the loss is taken against, and gives the loss.
+  LossWork(const WorkloadOptions& o, int64_t columns,
+           const std::function<LossOf(int64_t rows, int64_t columns)>& prepare)
+      : Workload(o) {
+    batch = o.batch > 0 ? o.batch : 4096, size = o.size > 0 ? o.size : columns;
     items = static_cast<double>(batch), item = "rows";
     z_ = normal({batch, size}, 1, o).require_grad();
+    loss_of_ = prepare(batch, size);
   }
   void enqueue() override {
     z_.set_grad({});
-    loss_ = nt_xent(z_, 0.5);
+    loss_ = loss_of_(z_);
     loss_.backward();
   }
   double loss() const override { return loss_.item(); }
 
  private:
+  LossOf loss_of_;
   Tensor z_, loss_;
 };
+
+WorkloadEntry loss_workload(const char* name, const char* help, int64_t columns,
+                            std::function<LossWork::LossOf(int64_t, int64_t, const WorkloadOptions&)> prepare) {
+  return {name, help, [columns, prepare = std::move(prepare)](const WorkloadOptions& o) -> std::unique_ptr<Workload> {
+            return std::make_unique<LossWork>(o, columns,
+                                              [&](int64_t rows, int64_t width) { return prepare(rows, width, o); });
+          }};
+}
+
+// MoCo's and NNCLR's loss against a queue of 16,384 rows; keys get no gradient.
+LossWork::LossOf against_queue(int64_t rows, int64_t columns, const WorkloadOptions& o) {
+  const Tensor keys = normal({rows, columns}, 2, o);
+  const Tensor queue = normalize(Random(3).normal({16384, columns}, 0, 1).to(o.device)).detach();
+  return [=](const Tensor& z) {
+    return info_nce(z, keys, {.temperature = 0.2, .negatives = queue, .batch_negatives = false}).loss;
+  };
+}
+
+// DINO's loss of two views, of as many images as there are half rows.
+LossWork::LossOf against_teacher(int64_t rows, int64_t columns, const WorkloadOptions& o) {
+  const Tensor targets = normal({rows, columns}, 2, o), centre = Random(3).normal({columns}, 0, 1).to(o.device);
+  return [=](const Tensor& z) { return soft_cross_entropy(z, targets, rows / 2, {.centre = centre}).loss; };
+}
 
 // Two views, as SimCLR's or BYOL's, of `batch` images as large as the views, or of 256 pixels for views of 224.
 class AugmentWork : public Workload {
@@ -144,8 +177,17 @@ class AdamwWork : public Workload {
 }  // namespace
 
 std::vector<WorkloadEntry> op_workloads() {
-  return {{"nt_xent", "NT-Xent, forward and backward; --batch rows, --size columns",
-           [](const WorkloadOptions& o) { return std::make_unique<NtXentWork>(o); }},
+  return {loss_workload("nt_xent", "NT-Xent, forward and backward; --batch rows, --size columns", 128,
+                        [](int64_t, int64_t, const WorkloadOptions&) -> LossWork::LossOf {
+                          return [](const Tensor& z) { return nt_xent(z, 0.5); };
+                        }),
+          loss_workload("hard_negatives", "the same with hard and debiased negatives", 128,
+                        [](int64_t, int64_t, const WorkloadOptions&) -> LossWork::LossOf {
+                          return [](const Tensor& z) { return pair_contrast(z, {.beta = 1, .tau_plus = 0.1}).loss; };
+                        }),
+          loss_workload("info_nce", "MoCo's loss against a queue of 16,384", 128, against_queue),
+          loss_workload("dino_loss", "DINO's loss of two views, forward and backward; --size prototypes", 4096,
+                        against_teacher),
           {"augment-32", "two views of 32 pixels",
            [](const WorkloadOptions& o) { return std::make_unique<AugmentWork>(o, 32, 32); }},
           {"augment-224", "two views of 224 pixels from images of 256, with blur",

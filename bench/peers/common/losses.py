@@ -11,6 +11,45 @@ def nt_xent(z, temperature=0.5):
     return F.cross_entropy(similarity, torch.arange(count, device=z.device).roll(count // 2))
 
 
+def hard_negatives(z, temperature=0.5, beta=1.0, tau_plus=0.1):
+    """Robinson et al. 2021: negatives weigh by e^(β s), less the share that is taken for positives."""
+    z = F.normalize(z.float(), dim=1)
+    rows = z.shape[0]
+    pair = torch.arange(rows, device=z.device).roll(rows // 2)
+    similarity = z @ z.t()
+    positive = (similarity.gather(1, pair[:, None])[:, 0] / temperature).exp()
+    others = torch.ones_like(similarity, dtype=torch.bool).fill_diagonal_(False).scatter_(1, pair[:, None], False)
+    negatives = (similarity / temperature).exp() * others
+    weights = negatives**beta * others
+    count = rows - 2
+    hard = count * (weights * negatives).sum(1) / weights.sum(1)
+    hard = (hard - tau_plus * count * positive) / (1 - tau_plus)
+    hard = hard.clamp(min=count * torch.exp(torch.tensor(-1 / temperature)).item())
+    return -(positive / (positive + hard)).log().mean()
+
+
+def moco(q, k, queue, temperature):
+    """k (B, D) and queue (D, K) have unit length and no gradient."""
+    q = F.normalize(q.float(), dim=1)
+    logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue], 1) / temperature
+    return F.cross_entropy(logits, torch.zeros(q.shape[0], dtype=torch.long, device=q.device))
+
+
+def dino(student, teacher, centre, temperature=0.1, teacher_temperature=0.04):
+    """Both (2B, K): each view of the student against the teacher's other one."""
+    s = F.log_softmax(student.float() / temperature, dim=1)
+    t = F.softmax((teacher.float() - centre) / teacher_temperature, dim=1)
+    return -(t * s.roll(s.shape[0] // 2, 0)).sum(1).mean()
+
+
+def barlow(first, second, weight=0.005):
+    count = first.shape[0]
+    a, b = ((z - z.mean(0)) / (z.var(0, unbiased=False) + 1e-5).sqrt() for z in (first.float(), second.float()))
+    c = a.t() @ b / count
+    off = c.square().sum() - c.diagonal().square().sum()
+    return (c.diagonal() - 1).square().sum() + weight * off
+
+
 def cosine_loss(p, z):
     return (2 - 2 * (F.normalize(p.float(), dim=1) * F.normalize(z.float(), dim=1)).sum(1)).mean()
 

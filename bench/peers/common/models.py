@@ -35,6 +35,11 @@ def mlp(inside, hidden, outside):
         nn.Linear(inside, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outside))
 
 
+def plain_mlp(inside, hidden, outside):
+    """MoCo's: no batch norm."""
+    return nn.Sequential(nn.Linear(inside, hidden), nn.ReLU(), nn.Linear(hidden, outside))
+
+
 def expander(inside, hidden, outside):
     """VICReg's: three layers, the last without a bias."""
     return nn.Sequential(
