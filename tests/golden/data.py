@@ -90,6 +90,16 @@ files = {
     "png_16": png_16(pattern(5, 7).astype(np.uint16) * 257 - np.uint16(100)),
     "bmp_top_down": top_down_bmp(pattern(5, 7), 24),
     "bmp_top_down_32": top_down_bmp(pattern(5, 7), 32),
+    "gif": encode(rgb.quantize(9), "gif"),
+    "gif_moving": encode(rgb.quantize(9), "gif", save_all=True, append_images=[grey.quantize(5)]),
+    "webp_lossless": encode(alpha, "webp", lossless=True, exact=True),
+    "webp_lossy": encode(soft, "webp", quality=80),
+    "webp_moving": encode(rgb, "webp", lossless=True, save_all=True, append_images=[grey.convert("RGB")]),
+    "tiff_rgb": encode(rgb, "tiff"),
+    "tiff_lzw": encode(rgb, "tiff", compression="tiff_lzw"),
+    "tiff_deflate_palette": encode(rgb.quantize(9), "tiff", compression="tiff_adobe_deflate"),
+    "tiff_grey": encode(grey, "tiff"),
+    "avif": encode(soft, "avif", quality=90),
 }
 arrays = {}
 for name, data in files.items():

@@ -1,4 +1,4 @@
-// Image files to uint8 pixels and back, through libjpeg-turbo and stb, and resampling.
+// Image files to uint8 pixels and back, through libjpeg-turbo, stb and further libraries, and resampling.
 #include "engine/data/images/image_codec.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 #include "engine/data/images/image_header.h"
 #include "engine/data/images/jpeg.h"
+#include "engine/data/images/more_formats.h"
 #include "engine/data/images/orientation.h"
 #include "kernels/check.h"
 
@@ -75,6 +76,7 @@ thread_local Budget* Budget::current = nullptr;
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
+#define STBI_ONLY_GIF
 #define STBI_NO_STDIO
 #define STBI_MALLOC(bytes) gestalt::Budget::current->take(bytes)
 #define STBI_REALLOC(memory, bytes) gestalt::Budget::current->retake(memory, bytes)
@@ -234,12 +236,26 @@ Image resize_image(Image image, const DecodeOptions& options) {
 Image decode_image(Bytes bytes, const DecodeOptions& options) {
   const ImageSize size = read_image_size(bytes);
   check_plausible(bytes, size, options.max_pixels);
-  Image image;
-  if (size.format == ImageFormat::jpeg)
-    image = decode_jpeg(bytes, jpeg_divisor(size, options));
-  else
-    image = decode_with_stb(bytes, size, size.format == ImageFormat::png ? check_png(bytes) : check_bmp(bytes));
-  return upright(fit(std::move(image), size, options), read_orientation(bytes, size.format));
+  const auto decode = [&]() -> Image {
+    switch (size.format) {
+      case ImageFormat::jpeg:
+        return decode_jpeg(bytes, jpeg_divisor(size, options));
+      case ImageFormat::png:
+        return decode_with_stb(bytes, size, check_png(bytes));
+      case ImageFormat::bmp:
+        return decode_with_stb(bytes, size, check_bmp(bytes));
+      case ImageFormat::gif:
+        return decode_with_stb(bytes, size, check_gif(bytes));
+      case ImageFormat::webp:
+        return decode_webp(bytes, size);
+      case ImageFormat::tiff:
+        return decode_tiff(bytes, size);
+      case ImageFormat::heif:
+        return decode_heif(bytes, size);
+    }
+    fail("is of an unknown format");
+  };
+  return upright(fit(decode(), size, options), read_orientation(bytes, size.format));
 }
 
 void write_png(const std::string& path, const uint8_t* pixels, int32_t height, int32_t width) {

@@ -1,4 +1,4 @@
-// Image files to uint8 pixels and back: JPEG, PNG and BMP are read, PNG is written.
+// Image files to uint8 pixels and back: JPEG, PNG, BMP, GIF and what more_formats.h says are read, PNG is written.
 //
 // Every byte is untrusted: sizes are checked before memory is asked for, and anything but a whole, valid file is an
 // Error that names the reason. The caller adds the file's name.
@@ -17,7 +17,7 @@ struct Image {
   int32_t height = 0, width = 0;
 };
 
-enum class ImageFormat : uint8_t { jpeg, png, bmp };
+enum class ImageFormat : uint8_t { jpeg, png, bmp, gif, webp, tiff, heif };
 
 struct ImageSize {
   ImageFormat format;
@@ -32,7 +32,8 @@ struct DecodeOptions {
   int64_t max_pixels = 100'000'000;
 };
 
-// Format (by magic bytes) and stored size, from a file's first bytes; 64 KiB suffice for all but odd JPEGs.
+// Format (by magic bytes) and stored size, from a file's first bytes. 64 KiB suffice for all but odd JPEGs, TIFF, HEIC
+// and AVIF, which tell their size anywhere.
 ImageSize read_image_size(std::span<const uint8_t> bytes);
 
 // The size that decode_image gives an image of stored size `stored`, before it is turned upright.

@@ -1,12 +1,14 @@
-// Reads sizes from JPEG, PNG and BMP headers, and checks PNG and BMP files whole.
+// Reads sizes from the headers of image files, and checks PNG, BMP and GIF files whole.
 #include "engine/data/images/image_header.h"
 
+#include <fmt/ranges.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "engine/data/images/more_formats.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -104,8 +106,12 @@ ImageSize read_image_size(Bytes b) {
     size = png_size(b);
   else if (b.size() >= 2 && b[0] == 'B' && b[1] == 'M')
     size = {ImageFormat::bmp, static_cast<int32_t>(bmp_header(b).height), static_cast<int32_t>(bmp_header(b).width)};
+  else if (b.size() >= 10 && (std::memcmp(b.data(), "GIF87a", 6) == 0 || std::memcmp(b.data(), "GIF89a", 6) == 0))
+    size = {ImageFormat::gif, static_cast<int32_t>(little(b, 8, 2)), static_cast<int32_t>(little(b, 6, 2))};
+  else if (const OtherSize other = size_of_other(b); other.known)
+    size = other.size;
   else
-    fail("is not a JPEG, PNG or BMP file");
+    fail("is not an image file of a format that is read ({})", fmt::join(image_formats(), ", "));
   check(size.height > 0 && size.width > 0, "is damaged: it says it is {} x {} pixels", size.width, size.height);
   return size;
 }
@@ -114,7 +120,10 @@ void check_plausible(Bytes bytes, ImageSize size, int64_t max_pixels) {
   const int64_t pixels = static_cast<int64_t>(size.height) * size.width;
   check(pixels <= max_pixels, "is {} x {} pixels, more than the limit of {} million", size.width, size.height,
         max_pixels / 1'000'000);
-  // Deflate shrinks at most 1032-fold and has at least a bit a pixel; a JPEG block of 64 pixels takes at least a bit.
+  // Those predict whole blocks and pictures from next to nothing.
+  if (size.format == ImageFormat::webp || size.format == ImageFormat::tiff || size.format == ImageFormat::heif) return;
+  // Deflate shrinks at most 1032-fold and has at least a bit a pixel; a JPEG block of 64 pixels takes at least a bit; a
+  // GIF's code of 12 bits stands for at most 4096 pixels.
   const int64_t most_per_byte = size.format == ImageFormat::jpeg ? 64 * 8 : 1032 * 8;
   check(pixels <= 65'536 + most_per_byte * static_cast<int64_t>(bytes.size()),
         "is damaged: {} bytes cannot hold {} x {} pixels", bytes.size(), size.width, size.height);
@@ -137,6 +146,26 @@ size_t check_png(Bytes b) {
   const size_t width = big(b, 16, 4), height = big(b, 20, 4), depth = big(b, 24, 1) == 16 ? 2 : 1;
   const size_t raw = (width * 4 * depth + 1) * height;
   return (size_t{1} << 20) + 4 * b.size() + 8 * raw;
+}
+
+// Walks the blocks (GIF89a specification, sections 18 to 25) to the end of the first picture.
+size_t check_gif(Bytes b) {
+  const auto colours = [](uint32_t flags) { return flags & 0x80 ? size_t{3} << ((flags & 7) + 1) : size_t{0}; };
+  const auto after_blocks = [&](size_t at) {
+    for (uint32_t length = big(b, at, 1); length > 0; length = big(b, at, 1)) at += 1 + length;
+    return at + 1;
+  };
+  size_t at = 13 + colours(big(b, 10, 1));
+  for (uint32_t kind = big(b, at, 1); kind != 0x2c; kind = big(b, at, 1)) {
+    check(kind == 0x21, "is damaged: a GIF without a picture");
+    at = after_blocks(at + 2);
+  }
+  const uint32_t left = little(b, at + 1, 2), top = little(b, at + 3, 2), width = little(b, at + 5, 2),
+                 height = little(b, at + 7, 2);
+  check(left + width <= little(b, 6, 2) && top + height <= little(b, 8, 2),
+        "is damaged: a GIF whose picture is larger than itself");
+  after_blocks(at + 11 + colours(big(b, at + 9, 1)));
+  return (size_t{1} << 20) + size_t{16} * little(b, 6, 2) * little(b, 8, 2);
 }
 
 size_t check_bmp(Bytes b) {

@@ -34,7 +34,9 @@ bool is_test(const std::string& folder) { return test_rank(folder) < std::ssize(
 
 bool has_image_name(const fs::path& path) {
   const std::string extension = lower(path.extension().string());
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".bmp";
+  constexpr std::string_view names[] = {".jpg", ".jpeg", ".png",  ".bmp",  ".gif", ".webp",
+                                        ".tif", ".tiff", ".heic", ".heif", ".avif"};
+  return std::find(std::begin(names), std::end(names), extension) != std::end(names);
 }
 
 // A file, or what cannot be looked at, which is found damaged later.
@@ -272,7 +274,8 @@ ImageTree read_image_tree(const std::string& given, const OpenOptions& options) 
   Files files = list_files(tree.root);
   tree.files = std::move(files.images), tree.report = std::move(files.report);
   report_beside(dir, tree.root, tree.report);
-  check(!tree.files.empty(), "[data] {} holds no .jpg, .jpeg, .png or .bmp file", tree.root);
+  check(!tree.files.empty(), "[data] {} holds no image file (.jpg, .png, .bmp, .gif, .webp, .tiff, .heic, .avif)",
+        tree.root);
   for (const std::string& file : tree.files) {
     if (tree.class_names.empty()) break;
     const std::string name = file.substr(0, file.find('/'));

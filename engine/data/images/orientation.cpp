@@ -65,11 +65,33 @@ Bytes exif_of_png(Bytes b) {
   return {};
 }
 
+// Chunks of a RIFF file, each filled up to an even length.
+Bytes exif_of_webp(Bytes b) {
+  for (size_t at = 12; at + 8 <= b.size();) {
+    const size_t length = number(b, at + 4, 4, true);
+    if (length > b.size() - at - 8) return {};
+    if (begins_with(b.subspan(at), "EXIF", 4)) {
+      const Bytes chunk = b.subspan(at + 8, length);
+      return begins_with(chunk, "Exif\0\0", 6) ? chunk.subspan(6) : chunk;
+    }
+    at += 8 + length + length % 2;
+  }
+  return {};
+}
+
 }  // namespace
 
 int read_orientation(Bytes file, ImageFormat format) {
-  if (format == ImageFormat::bmp) return 1;
-  return orientation_in(format == ImageFormat::jpeg ? exif_of_jpeg(file) : exif_of_png(file));
+  switch (format) {
+    case ImageFormat::jpeg:
+      return orientation_in(exif_of_jpeg(file));
+    case ImageFormat::png:
+      return orientation_in(exif_of_png(file));
+    case ImageFormat::webp:
+      return orientation_in(exif_of_webp(file));
+    default:
+      return 1;
+  }
 }
 
 Image upright(Image image, int orientation) {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "engine/data/images/image_codec.h"
+#include "engine/data/images/more_formats.h"
 #include "tests/engine/data/images/data_files.h"
 #include "tests/golden/data.h"
 #include "tests/temporary_folder.h"
@@ -89,6 +90,40 @@ TEST_CASE("data: PNG, BMP and JPEG decode to Pillow's pixels") {
     const ImageSize size = read_image_size(c.file);
     CHECK(size.height == c.height);
     CHECK(size.width == c.width);
+  }
+}
+
+TEST_CASE("data: GIF, and where their libraries are WebP, TIFF and AVIF, decode to Pillow's pixels") {
+  struct Case {
+    const char* format;
+    View file, pixels;
+    int32_t height, width;
+    int tolerance;
+  };
+  using namespace golden;
+  const Case cases[] = {{"GIF", gif, gif_pixels, 5, 7, 0},
+                        {"GIF", gif_moving, gif_moving_pixels, 5, 7, 0},
+                        {"WebP", webp_lossless, webp_lossless_pixels, 5, 7, 0},
+                        {"WebP", webp_lossy, webp_lossy_pixels, 16, 24, 2},
+                        {"WebP", webp_moving, webp_moving_pixels, 5, 7, 0},
+                        {"TIFF", tiff_rgb, tiff_rgb_pixels, 5, 7, 0},
+                        {"TIFF", tiff_lzw, tiff_lzw_pixels, 5, 7, 0},
+                        {"TIFF", tiff_deflate_palette, tiff_deflate_palette_pixels, 5, 7, 0},
+                        {"TIFF", tiff_grey, tiff_grey_pixels, 5, 7, 0},
+                        {"AVIF", avif, avif_pixels, 16, 24, 3}};
+  const std::vector<std::string> read = image_formats();
+  for (const Case& c : cases) {
+    CAPTURE(c.format);
+    if (std::find(read.begin(), read.end(), c.format) == read.end()) {
+      CHECK(refusal(c.file).find("which this build does not read: install lib") != std::string::npos);
+      continue;
+    }
+    const Image image = decode_image(c.file);
+    CHECK(image.height == c.height);
+    CHECK(image.width == c.width);
+    CHECK(worst(image.pixels, c.pixels) <= c.tolerance);
+    for (const size_t missing : {c.file.size() / 2, size_t{3}})
+      CHECK(refusal(c.file.first(c.file.size() - missing)) != "decoded");
   }
 }
 

@@ -1,0 +1,108 @@
+// TIFF through libtiff, from memory: the first picture of a file, of any sampling, palette, depth and compression.
+#include "engine/data/images/more_formats.h"
+#include "kernels/check.h"
+
+#ifdef GESTALT_WITH_TIFF
+#include <tiffio.h>
+
+#include <cstdarg>
+#include <cstring>
+#include <memory>
+#endif
+
+namespace gestalt {
+
+#ifdef GESTALT_WITH_TIFF
+
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+// A file in memory as libtiff reads it, and what it said last.
+struct Source {
+  Bytes bytes;
+  size_t at = 0;
+  char said[200] = "";
+};
+
+Source& source_of(thandle_t handle) { return *static_cast<Source*>(handle); }
+
+tsize_t read(thandle_t handle, tdata_t to, tsize_t wanted) {
+  Source& source = source_of(handle);
+  const size_t left = source.bytes.size() - std::min(source.at, source.bytes.size());
+  const size_t count = std::min(left, static_cast<size_t>(std::max<tsize_t>(0, wanted)));
+  std::memcpy(to, source.bytes.data() + source.bytes.size() - left, count);
+  source.at += count;
+  return static_cast<tsize_t>(count);
+}
+tsize_t refuse_write(thandle_t, tdata_t, tsize_t) { return 0; }
+toff_t seek(thandle_t handle, toff_t offset, int from) {
+  Source& source = source_of(handle);
+  const size_t begin = from == SEEK_CUR ? source.at : from == SEEK_END ? source.bytes.size() : 0;
+  return source.at = begin + static_cast<size_t>(offset);
+}
+int keep_open(thandle_t) { return 0; }
+toff_t size_of(thandle_t handle) { return source_of(handle).bytes.size(); }
+
+int note(TIFF*, void* source, const char*, const char* format, va_list arguments) {
+  std::vsnprintf(static_cast<Source*>(source)->said, sizeof Source::said, format, arguments);
+  return 1;
+}
+int overhear(TIFF*, void*, const char*, const char*, va_list) { return 1; }  // warnings are no damage
+
+using Opened = std::unique_ptr<TIFF, void (*)(TIFF*)>;
+
+Opened open(Source& source) {
+  const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(),
+                                                                             TIFFOpenOptionsFree);
+  TIFFOpenOptionsSetErrorHandlerExtR(options.get(), note, &source);
+  TIFFOpenOptionsSetWarningHandlerExtR(options.get(), overhear, nullptr);
+  TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 30);
+  Opened tiff(TIFFClientOpenExt("image", "rm", &source, read, refuse_write, seek, keep_open, size_of, nullptr, nullptr,
+                                options.get()),
+              TIFFClose);
+  check(tiff != nullptr, "is damaged: libtiff says '{}'", source.said);
+  return tiff;
+}
+
+}  // namespace
+
+ImageSize tiff_size(Bytes bytes) {
+  Source source{bytes};
+  const Opened tiff = open(source);
+  uint32_t width = 0, height = 0;
+  TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width);
+  TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height);
+  check(width <= 1u << 24 && height <= 1u << 24, "is damaged: a TIFF of {} x {} pixels", width, height);
+  return {ImageFormat::tiff, static_cast<int32_t>(height), static_cast<int32_t>(width)};
+}
+
+Image decode_tiff(Bytes bytes, ImageSize size) {
+  Source source{bytes};
+  const Opened tiff = open(source);
+  const size_t count = static_cast<size_t>(size.height) * static_cast<size_t>(size.width);
+  std::vector<uint32_t> pixels(count);
+  constexpr int stop_at_damage = 1;
+  const int read =
+      TIFFReadRGBAImageOriented(tiff.get(), static_cast<uint32_t>(size.width), static_cast<uint32_t>(size.height),
+                                pixels.data(), ORIENTATION_TOPLEFT, stop_at_damage);
+  check(read == 1, "is damaged: libtiff says '{}'", source.said);
+  Image image{std::vector<uint8_t>(3 * count), size.height, size.width};
+  for (size_t i = 0; i < count; ++i) {
+    image.pixels[3 * i] = static_cast<uint8_t>(TIFFGetR(pixels[i]));
+    image.pixels[3 * i + 1] = static_cast<uint8_t>(TIFFGetG(pixels[i]));
+    image.pixels[3 * i + 2] = static_cast<uint8_t>(TIFFGetB(pixels[i]));
+  }
+  return image;
+}
+
+#else
+
+ImageSize tiff_size(std::span<const uint8_t>) {
+  fail("is a TIFF file, which this build does not read: install libtiff-dev and build again");
+}
+Image decode_tiff(std::span<const uint8_t> bytes, ImageSize) { return tiff_size(bytes), Image{}; }
+
+#endif
+
+}  // namespace gestalt

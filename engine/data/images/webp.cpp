@@ -1,0 +1,70 @@
+// WebP through libwebp, the first picture of animated ones through its demultiplexer.
+#include "engine/data/images/more_formats.h"
+#include "kernels/check.h"
+
+#ifdef GESTALT_WITH_WEBP
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+#include <memory>
+#endif
+
+namespace gestalt {
+
+#ifdef GESTALT_WITH_WEBP
+
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+// The features of the whole file.
+WebPBitstreamFeatures features_of(Bytes bytes) {
+  WebPBitstreamFeatures features;
+  const VP8StatusCode status = WebPGetFeatures(bytes.data(), bytes.size(), &features);
+  check(status == VP8_STATUS_OK, "is damaged: a WebP header that libwebp refuses (status {})",
+        static_cast<int>(status));
+  return features;
+}
+
+void decode_still(Bytes bytes, ImageSize size, Image& to) {
+  const uint8_t* end =
+      WebPDecodeRGBInto(bytes.data(), bytes.size(), to.pixels.data(), to.pixels.size(), 3 * size.width);
+  check(end, "is damaged: libwebp cannot decode it");
+}
+
+}  // namespace
+
+ImageSize webp_size(Bytes bytes) {
+  const WebPBitstreamFeatures features = features_of(bytes);
+  return {ImageFormat::webp, features.height, features.width};
+}
+
+Image decode_webp(Bytes bytes, ImageSize size) {
+  Image image{std::vector<uint8_t>(size_t{3} * static_cast<size_t>(size.height) * static_cast<size_t>(size.width)),
+              size.height, size.width};
+  if (!features_of(bytes).has_animation) {
+    decode_still(bytes, size, image);
+    return image;
+  }
+  const WebPData data{bytes.data(), bytes.size()};
+  const std::unique_ptr<WebPDemuxer, void (*)(WebPDemuxer*)> frames(WebPDemux(&data), WebPDemuxDelete);
+  WebPIterator frame;
+  check(frames && WebPDemuxGetFrame(frames.get(), 1, &frame), "is damaged: an animated WebP without a whole picture");
+  const std::unique_ptr<WebPIterator, void (*)(WebPIterator*)> held(&frame, WebPDemuxReleaseIterator);
+  check(frame.width == size.width && frame.height == size.height,
+        "is an animated WebP whose first picture is a part; "
+        "convert it to PNG");
+  decode_still({frame.fragment.bytes, frame.fragment.size}, size, image);
+  return image;
+}
+
+#else
+
+ImageSize webp_size(std::span<const uint8_t>) {
+  fail("is a WebP file, which this build does not read: install libwebp-dev and build again");
+}
+Image decode_webp(std::span<const uint8_t> bytes, ImageSize) { return webp_size(bytes), Image{}; }
+
+#endif
+
+}  // namespace gestalt
