@@ -84,11 +84,13 @@ void AtomicFile::commit() {
 }
 
 void replace_keeping(const std::string& from, const std::string& path, const std::string& previous) {
-  const auto rename_to = [](const std::string& a, const std::string& b) {
-    const bool renamed = rename(a.c_str(), b.c_str()) == 0;
-    check(renamed, "[file] cannot rename '{}' to '{}': {}", a, b, std::strerror(errno));
-  };
   const std::string second_name = unfinished_name(previous);
+  const auto rename_to = [&](const std::string& a, const std::string& b) {
+    if (rename(a.c_str(), b.c_str()) == 0) return;
+    const int reason = errno;
+    unlink(second_name.c_str());
+    fail("[file] cannot rename '{}' to '{}': {}", a, b, std::strerror(reason));
+  };
   if (std::filesystem::exists(path)) {
     const bool linked = link(path.c_str(), second_name.c_str()) == 0;
     rename_to(linked ? second_name : path, previous);

@@ -197,13 +197,14 @@ MetricsFile::~MetricsFile() {
 }
 
 void MetricsFile::write(const std::string& line) {
-  ssize_t written = -1;
-  do written = ::write(descriptor_, line.data(), line.size());
-  while (written < 0 && errno == EINTR);
-  const int reason = errno;
-  check(written == static_cast<ssize_t>(line.size()), "[metrics] cannot write '{}': {}", path_,
-        written < 0 ? std::strerror(reason) : "the disk is full");
-  bytes_ += written;
+  for (size_t done = 0; done < line.size();) {  // a write may take less than it is given, and the next says why
+    const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
+    const int reason = errno;
+    if (written < 0 && reason == EINTR) continue;
+    check(written > 0, "[metrics] cannot write '{}': {}", path_, std::strerror(reason));
+    done += static_cast<size_t>(written);
+  }
+  bytes_ += static_cast<int64_t>(line.size());
 }
 
 void MetricsFile::append(const std::vector<std::pair<std::string, double>>& values) {
