@@ -6,6 +6,7 @@
 
 #include "engine/run/files.h"
 #include "kernels/check.h"
+#include "tests/source_path.h"
 
 namespace gestalt::test {
 namespace {
@@ -60,7 +61,7 @@ void fill_by_formula(Module& module) {
 }
 
 nlohmann::json golden_record(const std::string& file) {
-  return nlohmann::json::parse(read_text(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/" + file));
+  return nlohmann::json::parse(read_text(source_path("tests/golden/" + file)));
 }
 
 std::vector<double> golden_values(const std::string& file, const std::string& key) {

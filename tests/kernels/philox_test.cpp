@@ -22,6 +22,7 @@
 #include "engine/tensor/random.h"
 #include "models/sampling.h"
 #include "tests/devices.h"
+#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
@@ -38,8 +39,7 @@ void equal(const Tensor& t, const std::vector<double>& expected) {
 }
 
 const nlohmann::json& golden() {
-  static const auto record =
-      nlohmann::json::parse(read_text(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/draws.json"));
+  static const auto record = nlohmann::json::parse(read_text(source_path("tests/golden/draws.json")));
   return record;
 }
 
@@ -76,7 +76,7 @@ TEST_CASE("philox: each field of a draw has bits of its own in the counter, so t
 TEST_CASE("philox: the enum, its page and the second implementation agree on the uses") {
   // Of each match the name and the number, as text.
   const auto named = [](const char* file, const char* pattern) {
-    const std::string text = read_text(std::string(GESTALT_SOURCE_DIR) + file);
+    const std::string text = read_text(source_path(file));
     const std::regex use(pattern);
     std::map<std::string, std::string> found;
     for (std::sregex_iterator it(text.begin(), text.end(), use), end; it != end; ++it) found[(*it)[1]] = (*it)[2];

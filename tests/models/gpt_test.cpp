@@ -15,12 +15,13 @@
 #include "models/sampling.h"
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden_step.h"
+#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
 namespace {
 
-const std::string golden = std::string(GESTALT_SOURCE_DIR) + "/tests/golden/gpt2_tiny/";
+const std::string golden = test::source_path("tests/golden/gpt2_tiny/");
 
 // `count` tokens of a vocabulary, by the formula of the golden scripts.
 std::vector<int32_t> some_tokens(const std::string& name, int64_t count, int64_t vocabulary) {

@@ -9,6 +9,7 @@
 #include "tasks/training/training.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
+#include "tests/source_path.h"
 #include "tests/tasks/training/tiny_method.h"
 
 namespace gestalt::test {
@@ -24,7 +25,7 @@ constexpr const char* descent =
 // The records of a method, tests/golden/<method>_step*.json.
 std::vector<std::string> records_of(const std::string& method) {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(GESTALT_SOURCE_DIR) + "/tests/golden")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden"))) {
     const std::string file = entry.path().filename().string();
     if (file.starts_with(method + "_step") && file.ends_with(".json")) files.push_back(file);
   }

@@ -10,6 +10,7 @@
 #include "engine/nn/optimizer.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
+#include "tests/source_path.h"
 
 namespace gestalt::test {
 namespace {
@@ -65,7 +66,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }  // namespace
 
 TEST_CASE("Muon, every device: five steps equal the algorithm's, bf16 within its rounding") {
-  std::ifstream stream(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/muon.json");
+  std::ifstream stream(source_path("tests/golden/muon.json"));
   const auto record = nlohmann::json::parse(stream);
   CHECK(courses.size() == record.size());
   for (const Device device : devices())

@@ -9,6 +9,7 @@
 #include "engine/nn/optimizer.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
+#include "tests/source_path.h"
 
 namespace gestalt::test {
 namespace {
@@ -69,7 +70,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }  // namespace
 
 TEST_CASE("optimizers, every device: five steps equal PyTorch's") {
-  std::ifstream stream(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/optimizers.json");
+  std::ifstream stream(source_path("tests/golden/optimizers.json"));
   const auto record = nlohmann::json::parse(stream);
   const OptimizerOptions sgd{.kind = "sgd", .momentum = 0.9, .decay = 0.05};
   const OptimizerOptions adamw{.kind = "adamw", .decay = 0.05, .beta1 = 0.9, .beta2 = 0.95};

@@ -12,11 +12,12 @@
 #include "engine/tensor/tensor.h"
 #include "kernels/optimizer.h"
 #include "tests/devices.h"
+#include "tests/source_path.h"
 
 namespace gestalt::test {
 
 TEST_CASE("schedules: every step of PyTorch's and NumPy's") {
-  std::ifstream stream(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/schedules.json");
+  std::ifstream stream(source_path("tests/golden/schedules.json"));
   const auto record = nlohmann::json::parse(stream);
   const std::vector<std::pair<std::string, Schedule>> all{
       {"cosine", Schedule::cosine(0.3, 0.02, 40)},

@@ -10,12 +10,13 @@
 #include <filesystem>
 
 #include "engine/run/files.h"
+#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
 namespace {
 
-const std::string golden = std::string(GESTALT_SOURCE_DIR) + "/tests/golden/python.safetensors";
+const std::string golden = test::source_path("tests/golden/python.safetensors");
 
 // A file of `header` and `data`, whose length field is right unless one is given.
 std::string file_of(const std::string& header, const std::string& data, uint64_t length = UINT64_MAX) {

@@ -14,6 +14,7 @@
 #include "tasks/evaluation/finetune.h"
 #include "tasks/evaluation/linear.h"
 #include "tests/golden_step.h"
+#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
@@ -27,7 +28,7 @@ std::unique_ptr<Encoder> make_vit(uint64_t seed) {
 }
 
 nlohmann::json golden_json(const std::string& file) {
-  return nlohmann::json::parse(read_text(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/" + file));
+  return nlohmann::json::parse(read_text(source_path("tests/golden/" + file)));
 }
 
 // Two classes of 100 images that differ in their brightness, under noise; every tenth is in the test split.

@@ -10,12 +10,13 @@
 #include "engine/data/text/token_sets.h"
 #include "engine/run/files.h"
 #include "models/gpt_file.h"
+#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
 namespace {
 
-const std::string golden = std::string(GESTALT_SOURCE_DIR) + "/tests/golden/";
+const std::string golden = test::source_path("tests/golden/");
 
 TokenLoss loss_of(const Gpt& model) {
   return [&](const Tensor& tokens, const Tensor& targets) { return token_loss(model, tokens, targets, DType::f32); };

@@ -15,6 +15,7 @@
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
 #include "tests/real_data.h"
+#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
@@ -239,7 +240,7 @@ TEST_CASE("gpt2 ids equal recorded ids") {
   if (folder.empty()) return;
   const auto tokenizer = gpt2_tokenizer(folder);
   const char* other = std::getenv("GESTALT_BPE_IDS");
-  std::ifstream file(other ? other : GESTALT_SOURCE_DIR "/tests/golden/bpe.jsonl");
+  std::ifstream file(other ? other : source_path("tests/golden/bpe.jsonl"));
   int records = 0;
   for (std::string line; std::getline(file, line); ++records) {
     const auto record = nlohmann::json::parse(line);

@@ -7,6 +7,7 @@
 #include "engine/data/text/tokenizer.h"
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
+#include "tests/source_path.h"
 
 namespace gestalt::test {
 namespace {
@@ -36,7 +37,7 @@ TEST_CASE("a tokenizer's record fits its count of ids, and is not followed into 
 }
 
 TEST_CASE("utf8 is repaired as Python does") {
-  std::ifstream file(GESTALT_SOURCE_DIR "/tests/golden/utf8.jsonl");
+  std::ifstream file(source_path("tests/golden/utf8.jsonl"));
   int cases = 0;
   for (std::string line; std::getline(file, line); ++cases) {
     const auto record = nlohmann::json::parse(line);
