@@ -29,6 +29,7 @@
 #include "engine/ops/rows.h"
 #include "engine/ops/soft_cross_entropy.h"
 #include "engine/ops/tokens.h"
+#include "engine/run/event_file.h"
 #include "engine/run/fields.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/random.h"

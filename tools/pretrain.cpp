@@ -49,10 +49,13 @@ std::unique_ptr<Method> configure(const MethodEntry& entry, const CLI::App& comm
   FieldNames fields;
   method->fields(fields);
   for (const std::string& name : fields.names)
-    check(may_change(name) || (!is_given(command, "--" + name) && !is_given(command, "--no-" + name)),
+    check(may_change(name) || may_be_changed(name) ||
+              (!is_given(command, "--" + name) && !is_given(command, "--no-" + name)),
           "[resume] got --{} with --resume, which goes on exactly as the run began{}; start a new run to change it",
           name, name == "device" ? ", and another device rounds otherwise" : "");
-  GivenFields given(command, "");  // a place that moved, and what changes no result
+  check(!is_given(command, "--epochs") || method->run.steps == 0 || is_given(command, "--steps"),
+        "[resume] got --epochs for a run of {} steps; say --steps", method->run.steps);
+  GivenFields given(command, "");  // a place that moved, what changes no result, and what is to be otherwise
   method->fields(given);
   return method;
 }
@@ -100,7 +103,11 @@ void run(const MethodEntry& entry, const CLI::App& command, const Choices& choic
 
 std::string preset_help(const MethodEntry& entry) {
   std::string text =
-      "With --resume, --data, --bpe, --threads, --loader-threads and --checkpoint-minutes may differ.\n\n" +
+      "With --resume, --data, --bpe, --threads, --loader-threads, --checkpoint-minutes, --keep and --tensorboard may "
+      "differ; --lr, "
+      "--clip, "
+      "--epochs "
+      "and --steps change the run from there on, which its records say.\n\n" +
       std::string(exit_statuses) + "\n\nPresets (--preset NAME):\n";
   for (const Recipe& r : list_recipes())
     if (r.method == entry.name)

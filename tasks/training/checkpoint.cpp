@@ -1,6 +1,7 @@
 // Saving and restoring runs.
 #include "tasks/training/checkpoint.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -205,6 +206,26 @@ void save_checkpoint(const std::string& folder, Method& method, Training& traini
     std::filesystem::remove(fresh, ignored);
     throw;
   }
+}
+
+void keep_checkpoints(const std::string& folder, int64_t step, int64_t count) {
+  namespace fs = std::filesystem;
+  constexpr std::string_view begin = "checkpoint-", end = ".safetensors";
+  if (count <= 0) return;
+  const fs::path kept = fs::path(folder) / fmt::format("{}{:08}{}", begin, step, end);
+  std::error_code failed;
+  fs::remove(kept, failed);
+  // A second name for the file: the next checkpoint is another file that takes the first name.
+  fs::create_hard_link(fs::path(folder) / RunFolder::checkpoint, kept, failed);
+  if (failed) fs::copy_file(fs::path(folder) / RunFolder::checkpoint, kept, failed);
+  check(!failed, "[checkpoint] cannot keep {}: {}", kept.string(), failed.message());
+  std::vector<fs::path> all;
+  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(begin) && name.ends_with(end)) all.push_back(entry.path());
+  }
+  std::sort(all.begin(), all.end());
+  for (size_t i = 0; i + static_cast<size_t>(count) < all.size(); ++i) fs::remove(all[i], failed);
 }
 
 CheckpointHeader read_checkpoint_header(const std::string& folder) {

@@ -38,6 +38,9 @@ struct RunOrigin {
 void save_checkpoint(const std::string& folder, Method& method, Training& training, const RunState& state,
                      const RunOrigin& origin);
 
+// Keeps the last checkpoint, of `step`, as checkpoint-STEP.safetensors too, and of such files only the last `count`.
+void keep_checkpoints(const std::string& folder, int64_t step, int64_t count);
+
 // The last checkpoint of the run in `folder`, or the one before it where that is damaged: `note` then says so.
 struct CheckpointHeader {
   std::string path, method;

@@ -116,7 +116,13 @@ void replace_places(Method& method, const std::function<std::string(const std::s
 }
 
 bool may_change(const std::string& field) {
-  for (const char* name : {"data", "bpe", "threads", "loader-threads", "checkpoint-minutes"})
+  for (const char* name : {"data", "bpe", "threads", "loader-threads", "checkpoint-minutes", "keep", "tensorboard"})
+    if (field == name) return true;
+  return false;
+}
+
+bool may_be_changed(const std::string& field) {
+  for (const char* name : {"lr", "clip", "epochs", "steps"})
     if (field == name) return true;
   return false;
 }

@@ -17,6 +17,8 @@
 #include "kernels/cpu/team.h"
 #include "kernels/launch.h"
 #include "tasks/training/checkpoint.h"
+#include "tasks/training/fault.h"
+#include "tasks/training/records.h"
 #include "tasks/training/resume.h"
 #include "tasks/training/spread.h"
 
@@ -27,12 +29,6 @@ constexpr int64_t log_steps = 50;  // steps between rows of metrics.csv within a
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
-
-std::vector<std::string> columns_of(const MetricsRow& row) {
-  std::vector<std::string> names;
-  for (const auto& [name, value] : row) names.push_back(name);
-  return names;
-}
 
 // One run: what must survive from step to step, and what happens in, between and after steps.
 class Run {
@@ -45,6 +41,7 @@ class Run {
   void begin();
   void go_on();
   DataIdentity identity() const;
+  void note_changes(const CheckpointHeader& began);
   void compare_data(int64_t step);
   void say_what_runs();
   void step();
@@ -61,7 +58,6 @@ class Run {
   void say(const std::string& text) {
     if (progress_) progress_->line(text);
   }
-  void append(std::optional<MetricsFile>& file, const char* name, int64_t bytes, const MetricsRow& row);
   bool at_epoch_end() const { return training_->steps() % training_->steps_per_epoch() == 0; }
   int64_t epoch() const { return training_->steps() / training_->steps_per_epoch(); }
 
@@ -71,7 +67,7 @@ class Run {
   std::unique_ptr<Feed> feed_;
   PhaseClock clock_;
   std::optional<Training> training_;
-  std::optional<MetricsFile> metrics_, timing_;  // from their first row on
+  std::optional<Records> records_;
   RunOrigin origin_;
   RunState state_;               // as it was resumed, and what was summed since the last row
   int64_t resumed_at_ = 0;       // step
@@ -116,6 +112,9 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
     begin();
   else
     go_on();
+  records_.emplace(*folder_);
+  records_->go_on(state_.step, state_.metrics_bytes, state_.timing_bytes);
+  if (options.tensorboard) records_->open_events(state_.step);
   if (!settings.quiet)
     progress_.emplace(ProgressPlan{training_->steps(), training_->total_steps(), training_->steps_per_epoch(),
                                    feed_->items_per_step() * options.accumulate, feed_->item()});
@@ -147,6 +146,7 @@ void Run::go_on() {
   if (written.is_null()) notes_.push_back(*folder_ / RunFolder::config + " is missing; it is written anew");
   if (!written.is_null()) check_config(*folder_ / RunFolder::config, written, began.fields, method_);
   fields_changed_ = written != config_of(method_);
+  note_changes(began);
   compare_data(began.state.step);
   const CheckpointHeader header = load_checkpoint(folder_->path(), *training_);
   if (!header.note.empty()) notes_.push_back(header.note);
@@ -156,6 +156,17 @@ void Run::go_on() {
         "[resume] {} stands at step {} of {}; its record is damaged", header.path, state_.step,
         training_->total_steps());
   seconds_before_ = state_.seconds;
+}
+
+// What the user asked to be otherwise from here on.
+void Run::note_changes(const CheckpointHeader& began) {
+  const nlohmann::ordered_json config = config_of(method_);
+  for (const auto& [name, value] : began.fields.items()) {
+    if (!may_be_changed(name) || config.at(name) == value) continue;
+    origin_.changes.push_back(
+        fmt::format("from step {}: {} {} instead of {}", began.state.step, name, config.at(name).dump(), value.dump()));
+    notes_.push_back(origin_.changes.back());
+  }
 }
 
 DataIdentity Run::identity() const {
@@ -194,7 +205,10 @@ void Run::say_what_runs() {
   if (training_->warmup_steps() > 0 && training_->warmup_steps() >= training_->total_steps())
     say(fmt::format("warning: the warm-up takes {} steps and the run {}: --lr is not reached",
                     training_->warmup_steps(), training_->total_steps()));
-  if (training_->steps() > 0) say(fmt::format("resumed at step {}", training_->steps()));
+  if (training_->steps() == 0) return;
+  say(fmt::format("resumed at step {}", training_->steps()));
+  if (!origin_.changes.empty() && training_->steps() < training_->total_steps())
+    say(fmt::format("the learning rate goes on at {:.4g}", training_->next_rate()));
 }
 
 void Run::step() {
@@ -214,20 +228,6 @@ void Run::read_scalars() {
     ++state_.batches;
   }
   unread_.clear();
-}
-
-// The file opens with its first row, when its columns are known, and goes on where a checkpoint left it.
-void Run::append(std::optional<MetricsFile>& file, const char* name, int64_t bytes, const MetricsRow& row) {
-  if (!file && bytes > 0) {
-    file.emplace(*folder_ / name, columns_of(row), bytes, static_cast<double>(resumed_at_));
-    if (!file->note().empty()) say(file->note());
-  } else if (!file) {
-    file.emplace(*folder_ / name, columns_of(row));
-  }
-  std::vector<std::pair<std::string, double>> values;
-  for (const auto& [column, value] : row)
-    if (value) values.push_back({column, *value});
-  file->append(values);
 }
 
 // All of a row but the probe's cell, which is its last.
@@ -257,17 +257,25 @@ MetricsRow Run::make_row() {
 void Run::write_row(MetricsRow row) {
   if (probe_pending_ && !probed_.empty()) row.back().second = probed_[0].value;
   probe_pending_ = false;
-  append(metrics_, RunFolder::metrics, state_.metrics_bytes, row);
+  if (const std::string note = records_->metrics(row); !note.empty()) say(note);
   log_timing();
 }
 
 void Run::fail_not_finite(double loss, double norm) {
+  const SeenFault seen{folder_->path(), training_->steps(), loss, norm, last_saved_ > 0};
+  training_.reset();  // its memory is needed to look closer
+  feed_.reset();
+  const std::string found = find_fault(seen, [&](const std::string& text) { say(text); });
   fail(
-      "[pretrain] the loss ({}) or the gradient's norm ({}) is not finite at step {}{}. Try a smaller --lr, --clip 1 "
-      "or "
-      "--dtype f32; --check-finite names the first op that goes wrong",
-      loss, norm, training_->steps(),
-      last_saved_ > 0 ? "; the last checkpoint in " + folder_->path() + " is good" : "");
+      "[pretrain] the loss ({}) or the gradient's norm ({}) is not finite at step {}{}. {} with a smaller --lr, --clip "
+      "1 "
+      "or --dtype f32",
+      loss, norm, seen.step, found,
+      seen.saved
+          ? fmt::format("The last checkpoint is good: go on with 'gestalt pretrain {} --resume {}' and a smaller "
+                        "--lr or --clip 1, or begin anew",
+                        method_.name(), seen.folder)
+          : "Begin anew");
 }
 
 void Run::log_timing() {
@@ -280,7 +288,7 @@ void Run::log_timing() {
     row.push_back({phase_names[i] + "_ms", clock_.milliseconds_per_step(static_cast<Phase>(i))});
   row.push_back(
       {"peak_memory_mib", static_cast<double>(allocator_stats(method_.run.resolved_device()).peak) / (1 << 20)});
-  append(timing_, RunFolder::timing, state_.timing_bytes, row);
+  if (const std::string note = records_->timing(row); !note.empty()) say(note);
   clock_.reset();
   row_start_ = Clock::now();
   row_steps_ = 0;
@@ -323,7 +331,8 @@ void Run::probe() {
     probe_pending_ = true;
     for (const Metric& m : probed_) say(fmt::format("epoch {}: {} {:.4g} ({})", epoch(), m.name, m.value, m.protocol));
     if (const std::optional<Picture> picture = method_.held_out_picture())
-      write_picture(*folder_ / fmt::format("picture-{:04}.png", epoch()), *picture);
+      records_->picture(fmt::format("picture-{:04}", epoch()), training_->steps(), *picture);
+    records_->weights(training_->steps(), method_);
   } catch (const std::exception& error) {
     unmeasured_ = error.what();
     say(fmt::format("warning: epoch {} could not be measured: {}", epoch(), unmeasured_));
@@ -332,14 +341,17 @@ void Run::probe() {
 
 void Run::save() {
   read_scalars();
+  if (const double norm = training_->steps() > resumed_at_ ? training_->gradient_norm() : 0; !std::isfinite(norm))
+    fail_not_finite(last_loss_, norm);
   for (const auto& [name, sum] : state_.sums)
     if (name == "loss" && !std::isfinite(sum)) fail_not_finite(last_loss_, training_->gradient_norm());
   state_.step = training_->steps();
   state_.seconds = seconds_before_ + seconds_since(start_);
-  if (metrics_) state_.metrics_bytes = metrics_->bytes();
-  if (timing_) state_.timing_bytes = timing_->bytes();
+  state_.metrics_bytes = records_->metrics_bytes();
+  state_.timing_bytes = records_->timing_bytes();
   if (fields_changed_) folder_->write_config(config_of(method_));
   save_checkpoint(folder_->path(), method_, *training_, state_, origin_);
+  if (state_.step > 0) keep_checkpoints(folder_->path(), state_.step, method_.run.keep);
   fields_changed_ = false;
   last_saved_ = state_.step;
   if (state_.step > 0) folder_->keep();

@@ -33,9 +33,10 @@ struct PretrainResult {
 // Opens the method's data, builds and trains it, and leaves in the run folder: config.json, metrics.csv (the same bytes
 // for the same configuration, however often it was resumed), timing.csv, checkpoint.safetensors, the checkpoint before
 // it, and the encoder. All of them are written before the last probe, whose failure is no failure of the run.
-// SIGINT and SIGTERM save and return with `interrupted`. Throws Error when the loss is no longer finite, and before the
-// first step for anything that can be known then. A run that fails before its first checkpoint leaves nothing that
-// stands in the way of another. A resume throws for an edited config.json, and for data that are not the same.
+// SIGINT and SIGTERM save and return with `interrupted`. Throws Error when the loss is no longer finite, once
+// fault.json says where that began; and before the first step for anything that can be known then. A run that fails
+// before its first checkpoint leaves nothing that stands in the way of another. A resume throws for an edited
+// config.json, and for data that are not the same.
 PretrainResult pretrain(Method& method, const PretrainSettings& settings = {});
 
 // The method of the run in `folder`, with the fields it ran with, ready for pretrain() with `resume`; what may_change()
@@ -44,6 +45,9 @@ std::unique_ptr<Method> method_of_run(const std::string& folder);
 // Whether a resumed run may have another value of this field than it began with: it says where something lies, or
 // changes no result.
 bool may_change(const std::string& field);
+// Whether a resume may be asked to go on with another value of this field: what is learned from there on differs, and
+// the run's records say so.
+bool may_be_changed(const std::string& field);
 // The same, built, with the weights that the run has reached, on the method's device; for looking at.
 void load_run(const std::string& folder, Method& method);
 

@@ -22,6 +22,10 @@ void RunOptions::fields(Fields& f) {
   f("probe-every", probe_every, "epochs between evaluations; 0: only at the end", between(0, 1e9));
   f("checkpoint-minutes", checkpoint_minutes, "minutes between checkpoints; one is also written at the end",
     at_least(0));
+  f("tensorboard", tensorboard,
+    "write TensorBoard's event files too: scalars, timings, pictures, weights at each probe");
+  f("keep", keep, "checkpoints kept beside the last two, as checkpoint-STEP.safetensors; the oldest go first",
+    between(0, 1e6));
 }
 
 Device RunOptions::resolved_device() const {

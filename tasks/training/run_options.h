@@ -18,6 +18,8 @@ struct RunOptions {
   int64_t seed = 1;
   int64_t probe_every = 10;
   double checkpoint_minutes = 5;
+  int64_t keep = 0;
+  bool tensorboard = false;
 
   void fields(Fields& f);
 

@@ -31,6 +31,7 @@ class Training {
   int64_t total_steps() const { return plan_.total_steps; }
   int64_t warmup_steps() const { return learners_[0]->rate.warmup_steps; }
   const Tensor& features() const { return features_; }  // of the last batch; overwritten by the next step
+  double next_rate() const { return learners_[0]->rate.at(step_); }
   // Of the last step. The norm is that of all networks' gradients together, and waits for the device.
   double rate() const;
   double gradient_norm() const;

@@ -176,7 +176,7 @@ TEST_CASE("pretrain: what --resume may change, and what is wrong with the rest")
     CHECK_MESSAGE(contains(said, part), line, " says: ", said);
   };
   const std::string run = runs().simclr, again = "simclr --resume " + run;
-  says(again + " --lr 0.1", "got --lr with --resume");
+  says(again + " --momentum 0.5", "got --momentum with --resume");
   says(again + " --no-head-norm", "got --head-norm with --resume");
   says(again + " --device cpu", "another device rounds otherwise");
   says(again + " --out elsewhere", "goes without --out");
@@ -191,6 +191,7 @@ TEST_CASE("pretrain: what --resume may change, and what is wrong with the rest")
   std::filesystem::copy(run, folder / "run");
   says("simclr --resume " + folder / "run" + " --threads 1 --loader-threads 1 --data shapes:192", "trained 2 steps");
   says("simclr --resume " + folder / "run" + " --data shapes:200", "images 200 instead of");
+  says("simclr --resume " + folder / "run" + " --steps 3 --lr 0.01", "trained 3 steps");
   says("simclr --config " + run + "/config.json --out " + folder / "same", "trained 2 steps");
   CHECK(read_text(folder / "same/metrics.csv") == read_text(run + "/metrics.csv"));
 }

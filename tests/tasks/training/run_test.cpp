@@ -99,6 +99,26 @@ TEST_CASE("metrics: terms and the losses of several networks are columns after t
   }
 }
 
+TEST_CASE("--tensorboard: rows, timings, pictures and weights are in event files, one a sitting") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  const auto run = [](std::unique_ptr<Method> method, PretrainSettings settings) {
+    method->run.tensorboard = true;
+    settings.quiet = true;
+    pretrain(*method, settings);
+  };
+  run(tiniest_method("mae", Device::cpu), {.out = out, .stop_after = 1});
+  run(method_of_run(out), {.resume = out});
+  std::string all;
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(out))
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) all += read_text(entry.path()), ++files;
+  CHECK(files == 2);
+  for (const char* tag :
+       {"metrics/loss", "metrics/lr", "timing/seconds", "weights/encoder.blocks.0.norm1.weight", "picture"})
+    CHECK_MESSAGE(all.find(tag) != std::string::npos, tag);
+}
+
 TEST_CASE("metrics: terms that were summed before an interruption are in the row after it, bit for bit") {
   const TemporaryFolder folder;
   const auto method = [] {

@@ -1,0 +1,58 @@
+// Tables, pictures and event files.
+#include "tasks/training/records.h"
+
+#include <span>
+
+#include "engine/nn/module.h"
+#include "engine/run/files.h"
+
+namespace gestalt {
+
+void Records::go_on(int64_t step, int64_t metrics_bytes, int64_t timing_bytes) {
+  resumed_at_ = step;
+  metrics_.begun_bytes = metrics_bytes;
+  timing_.begun_bytes = timing_bytes;
+}
+
+void Records::open_events(int64_t step) { events_.emplace(folder_.path(), step); }
+
+std::string Records::append(Table& table, const MetricsRow& row, const char* tag) {
+  std::string note;
+  if (!table.file) {
+    std::vector<std::string> columns;
+    for (const auto& [name, value] : row) columns.push_back(name);
+    if (table.begun_bytes > 0)
+      table.file.emplace(folder_ / table.name, columns, table.begun_bytes, static_cast<double>(resumed_at_));
+    else
+      table.file.emplace(folder_ / table.name, columns);
+    note = table.file->note();
+  }
+  std::vector<std::pair<std::string, double>> values;
+  for (const auto& [column, value] : row)
+    if (value) values.push_back({column, *value});
+  table.file->append(values);
+  if (!events_) return note;
+  const auto step = static_cast<int64_t>(row.front().second.value_or(0));
+  for (size_t i = 1; i < values.size(); ++i) events_->scalar(tag + values[i].first, step, values[i].second);
+  return note;
+}
+
+std::string Records::metrics(const MetricsRow& row) { return append(metrics_, row, "metrics/"); }
+std::string Records::timing(const MetricsRow& row) { return append(timing_, row, "timing/"); }
+
+void Records::picture(const std::string& name, int64_t step, const Picture& picture) {
+  const std::string path = folder_ / (name + ".png");
+  write_picture(path, picture);
+  if (events_) events_->image("picture", step, read_text(path), picture.height, picture.width);
+}
+
+void Records::weights(int64_t step, Method& method) {
+  if (!events_) return;
+  for (const NamedPart& part : parts(method)) {
+    if (!part.trained) continue;
+    const Tensor here = part.tensor.detach().to(Device::cpu).to(DType::f32);
+    events_->histogram("weights/" + part.name, step, std::span(here.data<float>(), static_cast<size_t>(here.count())));
+  }
+}
+
+}  // namespace gestalt
