@@ -7,7 +7,7 @@ import json
 import math
 import pathlib
 
-from philox import USES, draw
+from philox import USES, direction, draw, normals
 
 
 def unit(word):
@@ -69,21 +69,6 @@ def token(seed, position, choices):
     """Of equally likely ones."""
     words = draw(seed, "token", position, 0, 0)
     return (words[0] / 2**32 + words[1] / 2**64) * choices // 1
-
-
-def normals(seed, use, step, sample, count):
-    """Box and Muller 1958: a block gives two neighbouring numbers, from 24 bits each."""
-    numbers = []
-    for pair in range((count + 1) // 2):
-        words = draw(seed, use, step, sample, pair)
-        length = math.sqrt(-2 * math.log(((words[0] >> 8) + 0.5) / 2**24))
-        numbers += [length * f(2 * math.pi * unit(words[1])) for f in (math.cos, math.sin)]
-    return numbers[:count]
-
-
-def direction(seed, step, number, dim):
-    numbers = normals(seed, "slice", step, number, dim)
-    return [x / math.sqrt(sum(y * y for y in numbers)) for x in numbers]
 
 
 def letters(count):
