@@ -65,6 +65,11 @@ class Lejepa : public ImageMethod {
     return {total, first, {{"prediction", distance}, {"sigreg", normality}, {"std", mean(column_deviations(first))}}};
   }
 
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
+    signs.push_back({"std", CollapseSign::Side::below, 0.1, "the numbers of the embedding hardly vary"});
+    return signs;
+  }
   std::string collapse_cure() const override {
     return lambda_ > 0 ? "try a larger --lambda, a larger --batch or a lower --lr"
                        : "LeJEPA needs its SIGReg term: run with --lambda 0.05";
