@@ -27,6 +27,7 @@
 #include "engine/ops/pool.h"
 #include "engine/ops/product.h"
 #include "engine/ops/rows.h"
+#include "engine/ops/sigreg.h"
 #include "engine/ops/soft_cross_entropy.h"
 #include "engine/ops/tokens.h"
 #include "engine/run/event_file.h"

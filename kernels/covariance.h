@@ -34,6 +34,28 @@ inline Cost cost(const MeanSquaredBackward& k) {
   return {.bytes = traffic(k.count, k.a, k.b, k.da, k.db), .loss = true};
 }
 
+// Of each of `views` rows of z and each of `count` numbers, the squared distance from μ, averaged. μ is the mean of the
+// first `centres` views.
+struct ViewDistance {
+  In z;  // (views, count)
+  Out loss;
+  int64_t views, centres, count;
+};
+GESTALT_KERNEL(ViewDistance)
+inline Cost cost(const ViewDistance& k) { return {.bytes = traffic(k.views * k.count, k.z), .loss = true}; }
+inline int64_t scratch_bytes(const ViewDistance& k, Device) { return squares_chunks(k.count) * size_of(DType::f64); }
+
+// dz_v = dloss · 2 / (views · count) · (z_v − μ − [v < centres] · Σ_u (z_u − μ) / centres).
+struct ViewDistanceBackward {
+  In z, dloss;
+  Out dz;
+  int64_t views, centres, count;
+};
+GESTALT_KERNEL(ViewDistanceBackward)
+inline Cost cost(const ViewDistanceBackward& k) {
+  return {.bytes = traffic(k.views * k.count, k.z, k.dz), .loss = true};
+}
+
 // loss = mean_j max(0, target − std_j), std_j = √(unbiased variance of column j + eps).
 struct VarianceHinge {
   In z;           // (rows, columns), rows of 2 or more

@@ -9,12 +9,12 @@
 
 namespace gestalt::kernels {
 
-// Numbers 2·pair and 2·pair + 1 of a sample's noise (Box and Muller 1958): a block of Philox serves both.
+// Numbers 2·pair and 2·pair + 1 of a sample's normal numbers (Box and Muller 1958): a block of Philox serves both.
 struct NormalPair {
   float first, second;
 };
-GESTALT_HOST_DEVICE NormalPair normal_pair(uint64_t seed, uint64_t step, uint32_t sample, uint32_t pair) {
-  const Philox4 r = draw(seed, Use::noise, step, sample, pair);
+GESTALT_HOST_DEVICE NormalPair normal_pair(uint64_t seed, Use use, uint64_t step, uint32_t sample, uint32_t pair) {
+  const Philox4 r = draw(seed, use, step, sample, pair);
   // 24 bits each; the first is never 0.
   const float u = (static_cast<float>(r.word[0] >> 8) + 0.5f) * 0x1p-24f;
   const float angle = 2 * std::numbers::pi_v<float> * uniform(r.word[1]);

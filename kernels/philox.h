@@ -34,6 +34,7 @@ enum class Use : uint32_t {
   token = 8,       // the next token of a generated text
   noise = 9,       // what is added to, or given to a model as, an input: latent variables, noisy images
   made_up = 10,    // built-in data: shapes, sums, random text
+  slice = 11,      // directions that a batch of embeddings is looked at from
   test = 255,      // what tests and benchmarks draw for themselves
 };
 

@@ -53,8 +53,10 @@ class Barlow : public ImageMethod {
     return {scale(total, loss_scale_), z[0], {{"diagonal", diagonal}, {"redundancy", redundancy}}};
   }
 
-  std::optional<CollapseSign> collapse_sign() const override {
-    return CollapseSign{"redundancy", 0.5, "the numbers of the embedding repeat each other"};
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
+    signs.push_back({"redundancy", CollapseSign::Side::above, 0.5, "the numbers of the embedding repeat each other"});
+    return signs;
   }
   std::string collapse_cure() const override {
     return off_diagonal_ > 0 ? "try a larger --off-diagonal, a lower --lr or a larger --batch"

@@ -1,5 +1,7 @@
 // DINO: a student gives small and large crops of an image the distribution over prototypes that its teacher gives the
 // large ones. Caron et al. 2021, "Emerging properties in self-supervised vision transformers", algorithm 1.
+#include <cmath>
+
 #include "engine/data/images/views.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/soft_cross_entropy.h"
@@ -87,6 +89,15 @@ class Dino : public ImageMethod {
     return {loss, centred, {{"teacher_entropy", entropy}, {"kl", kl}}};
   }
 
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
+    const double most = std::log(static_cast<double>(head_.out));
+    signs.push_back({"teacher_entropy", CollapseSign::Side::above, 0.99 * most,
+                     "the teacher gives all images all prototypes alike",
+                     "try a lower --teacher-temperature, which sharpens, or a lower --lr"});
+    signs.push_back({"teacher_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all images"});
+    return signs;
+  }
   std::string collapse_cure() const override {
     return centred_ ? "try a lower --teacher-temperature-end, a lower --lr or a longer --freeze-last-epochs"
                     : "DINO needs its centre: run without --no-centre";

@@ -66,7 +66,7 @@ class Gan : public ImageMethod {
     generated_ = {};
     return {loss, {}};
   }
-  double collapsed_spread() const override { return 0; }  // the features are told apart by no loss
+  std::vector<CollapseSign> collapse_signs() const override { return {}; }  // no loss tells the features apart
 
   std::optional<Picture> picture(const Tensor& images, uint64_t draw) override {
     constexpr int64_t columns = 8;

@@ -54,7 +54,7 @@ class Mae : public ImageMethod {
     return {masked_loss(predictions, images, masked, vit().patch(), norm_pixels_),
             global_average_pool(tokens.detach())};
   }
-  double collapsed_spread() const override { return 0; }  // pixels differ; early on, tokens hardly do
+  std::vector<CollapseSign> collapse_signs() const override { return {}; }  // pixels differ; early on, tokens hardly do
 
   std::optional<Picture> picture(const Tensor& images, uint64_t draw) override {
     const NoGrad no_grad;

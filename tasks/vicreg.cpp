@@ -49,6 +49,11 @@ class Vicreg : public ImageMethod {
     return {total, z[0], {{"invariance", near}, {"variance", hinge}, {"covariance", shared}}};
   }
 
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
+    signs.push_back({"variance", CollapseSign::Side::above, 0.95, "the numbers of the embedding hardly vary"});
+    return signs;
+  }
   std::string collapse_cure() const override {
     return variance_ > 0 ? "try a larger --variance or a lower --lr"
                          : "VICReg needs its variance term: run with --variance 25";

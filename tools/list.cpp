@@ -36,12 +36,28 @@ void list_models() {
   for (const EncoderEntry& encoder : list_encoders()) row(encoder.name, encoder.summary);
 }
 
+// Of each method, with its defaults, the columns of metrics.csv that tell a collapse.
+void list_collapse_signs() {
+  for (const MethodEntry& entry : list_methods()) {
+    const std::unique_ptr<Method> method = entry.make();
+    const std::vector<CollapseSign> signs = method->collapse_signs();
+    fmt::print("{}{}\n", entry.name, signs.empty() ? ": its loss is not won by features that are alike" : "");
+    for (const CollapseSign& sign : signs)
+      row(fmt::format("  {} {} {:.4g}", sign.column, sign.side == CollapseSign::Side::above ? "above" : "below",
+                      sign.limit),
+          fmt::format("{}; {}", sign.means, sign.cure.empty() ? method->collapse_cure() : sign.cure));
+  }
+}
+
 }  // namespace
 
 void add_list(CLI::App& app) {
-  CLI::App* list = app.add_subcommand("list", "list methods, models or sources of data")->require_subcommand(1);
+  CLI::App* list =
+      app.add_subcommand("list", "list methods, models, sources of data or signs of a collapse")->require_subcommand(1);
   list->add_subcommand("methods", "methods and their presets")->alias("tasks")->callback(list_methods_and_recipes);
   list->add_subcommand("models", "encoders")->callback(list_models);
+  list->add_subcommand("collapse", "what tells that a run has collapsed, and what to change then")
+      ->callback(list_collapse_signs);
   list->add_subcommand("data", "what --data accepts")->callback(list_data);
 }
 

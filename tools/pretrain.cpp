@@ -90,7 +90,7 @@ void run(const MethodEntry& entry, const CLI::App& command, const Choices& choic
     throw CLI::RuntimeError(result.signal > 0 ? 128 + result.signal : 0);
   }
   fmt::print("\ntrained {} steps in {:.1f} minutes\n", result.steps, result.seconds / 60);
-  if (result.collapsed) fmt::print("warning: the features collapsed; {}\n", method->collapse_cure());
+  if (result.collapsed) fmt::print("warning: the features collapsed; {}\n", result.collapse_cure);
   const std::string unmeasured = print_measures(*method, result, choices.report);
   fmt::print("\n{}: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n",
              method->modality() == Modality::images ? "encoder" : "model", result.encoder_file, result.folder,

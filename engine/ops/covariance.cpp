@@ -63,6 +63,39 @@ Tensor mean_squared(const Tensor& a, const Tensor& b) {
   });
 }
 
+Tensor view_distance(const Tensor& z, int64_t views, int64_t centres) {
+  check(z.rank() == 2 && views >= 1 && z.count() >= 1 && z.dim(0) % views == 0 && centres >= 1 && centres <= views,
+        "[view_distance] got z {}, {} views and a centre of {}, expected (views · N, D) and a centre of 1 to all views",
+        z.shape().text(), views, centres);
+  Tensor loss = accumulators(z, {1});
+  const int64_t count = z.count() / views;
+  kernels::launch(kernels::ViewDistance{z.in(), loss.out(), views, centres, count}, z.stream());
+  return record("view_distance", loss, {z}, [=, z = z.detach()](const Tensor& dy) -> Grads {
+    Tensor dz = like(z);
+    kernels::launch(
+        kernels::ViewDistanceBackward{
+            .z = z.in(), .dloss = dy.in(), .dz = dz.out(), .views = views, .centres = centres, .count = count},
+        dy.stream());
+    return {dz};
+  });
+}
+
+Tensor column_deviations(const Tensor& z) {
+  check_batch("column_deviations", z);
+  const int64_t columns = z.dim(1);
+  Tensor mean = accumulators(z, {columns}), std = accumulators(z, {columns}), unused = accumulators(z, {1});
+  kernels::launch(kernels::VarianceHinge{.z = z.in(),
+                                         .mean = mean.out(),
+                                         .std = std.out(),
+                                         .loss = unused.out(),
+                                         .rows = z.dim(0),
+                                         .columns = columns,
+                                         .target = 1,
+                                         .eps = 1e-4},
+                  z.stream());
+  return std;
+}
+
 Tensor variance_hinge(const Tensor& z, double target, double eps) {
   check_batch("variance_hinge", z);
   check(eps > 0, "[variance_hinge] got eps {}, expected a positive one", eps);

@@ -12,6 +12,13 @@ namespace gestalt {
 // mean over all elements of (a − b)², for a and b of one shape and dtype. Both get gradients unless detached.
 Tensor mean_squared(const Tensor& a, const Tensor& b);
 
+// mean over views, rows and columns of (z_v − μ)² for z (views · N, D), view after view; μ (N, D) is the mean of the
+// first `centres` views, through which gradients flow as well (Balestriero and LeCun 2025, the prediction of LeJEPA).
+Tensor view_distance(const Tensor& z, int64_t views, int64_t centres);
+
+// √(variance + 1e-4) of each column of z (N, D) → (D), variance with 1/(N − 1); without history.
+Tensor column_deviations(const Tensor& z);
+
 // mean over the columns of z (N, D) of max(0, target − √(variance + eps)), variance with 1/(N − 1); N is 2 or more.
 Tensor variance_hinge(const Tensor& z, double target = 1, double eps = 1e-4);
 

@@ -19,6 +19,19 @@ double total(const double* partial, int64_t count) {
   return sum;
 }
 
+constexpr int64_t block = 512;  // numbers of all views that are looked at together
+
+// sums[i] = Σ of the views' z[i] for the first `count` numbers of the first `views`; `stride` lies between views.
+template <class T, class S>
+void sum_views(const T* z, int64_t views, int64_t stride, int64_t count, S* sums) {
+  std::fill_n(sums, count, S(0));
+  for (int64_t v = 0; v < views; ++v) {
+    const T* from = z + v * stride;
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) sums[i] += static_cast<S>(from[i]);
+  }
+}
+
 }  // namespace
 
 void run(const MeanSquared& k, Stream stream) {
@@ -54,6 +67,65 @@ void run(const MeanSquaredBackward& k, Stream) {
       const auto slope = [a, b, factor](int64_t i) { return factor * (static_cast<S>(a[i]) - static_cast<S>(b[i])); };
       if (da) write_range(da, begin, end, slope);
       if (db) write_range(db, begin, end, [slope](int64_t i) { return -slope(i); });
+    });
+  });
+}
+
+void run(const ViewDistance& k, Stream stream) {
+  dispatch_float(k.z.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T* z = k.z.as<T>();
+    auto* partial = static_cast<double*>(stream.scratch);
+    const int64_t chunk = squares_chunk(k.count), chunks = squares_chunks(k.count);
+    parallel_ranges(chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c) {
+        double sum = 0;
+        const int64_t last = std::min(k.count, (c + 1) * chunk);
+        for (int64_t first = c * chunk; first < last; first += block) {
+          const int64_t count = std::min(block, last - first);
+          S sums[block];
+          sum_views(z + first, k.centres, k.count, count, sums);
+          const S share = S(1) / static_cast<S>(k.centres);
+          for (int64_t v = 0; v < k.views; ++v) {
+            const T* from = z + v * k.count + first;
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < count; ++i) {
+              const S d = static_cast<S>(from[i]) - share * sums[i];
+              sum += static_cast<double>(d) * static_cast<double>(d);
+            }
+          }
+        }
+        partial[c] = sum;
+      }
+    });
+    k.loss.as<S>()[0] = static_cast<S>(total(partial, chunks) / real(k.views * k.count));
+  });
+}
+
+void run(const ViewDistanceBackward& k, Stream) {
+  dispatch_float(k.z.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T* z = k.z.as<T>();
+    T* dz = k.dz.as<T>();
+    const S factor = static_cast<S>(2 * k.dloss.as<S>()[0] / real(k.views * k.count));
+    const S share = S(1) / static_cast<S>(k.centres), views = static_cast<S>(k.views);
+    parallel_ranges((k.count + block - 1) / block, grain / block, [&](int64_t begin, int64_t end) {
+      for (int64_t first = begin * block; first < std::min(k.count, end * block); first += block) {
+        const int64_t count = std::min(block, k.count - first);
+        S centre[block], all[block];
+        sum_views(z + first, k.centres, k.count, count, centre);
+        sum_views(z + first, k.views, k.count, count, all);
+        for (int64_t i = 0; i < count; ++i) centre[i] *= share;
+        for (int64_t v = 0; v < k.views; ++v) {
+          const T* from = z + v * k.count + first;
+          const S pulled = v < k.centres ? share : S(0);
+          write_range(dz + v * k.count + first, 0, count, [=, c = &centre[0], a = &all[0]](int64_t i) {
+            return factor * (static_cast<S>(from[i]) - c[i] - pulled * (a[i] - views * c[i]));
+          });
+        }
+      }
     });
   });
 }

@@ -13,7 +13,7 @@ void run(const NormalNoise& k, Stream) {
     for (int64_t i = 0; i < k.rows; ++i)
       for (int64_t j = 0; j < k.columns; j += 2) {
         const NormalPair pair =
-            normal_pair(k.seed, step, static_cast<uint32_t>(samples[i]), static_cast<uint32_t>(j / 2));
+            normal_pair(k.seed, Use::noise, step, static_cast<uint32_t>(samples[i]), static_cast<uint32_t>(j / 2));
         y[i * k.columns + j] = static_cast<T>(pair.first);
         if (j + 1 < k.columns) y[i * k.columns + j + 1] = static_cast<T>(pair.second);
       }

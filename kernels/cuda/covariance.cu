@@ -44,6 +44,46 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
+// The mean of number i of the first `views` views.
+template <class T>
+__device__ __forceinline__ float view_mean(const T* z, int64_t i, int64_t views, int64_t count) {
+  float sum = 0;
+  for (int64_t v = 0; v < views; ++v) sum += static_cast<float>(z[v * count + i]);
+  return sum / static_cast<float>(views);
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads)
+    view_distance_kernel(const T* z, double* partial, int64_t views, int64_t centres, int64_t count, int64_t chunk) {
+  const int64_t begin = blockIdx.x * chunk, end = begin + chunk < count ? begin + chunk : count;
+  double sum = 0;
+  for (int64_t i = begin + threadIdx.x; i < end; i += threads) {
+    const float centre = view_mean(z, i, centres, count);
+    for (int64_t v = 0; v < views; ++v) {
+      const float d = static_cast<float>(z[v * count + i]) - centre;
+      sum += static_cast<double>(d) * static_cast<double>(d);
+    }
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads)
+    view_distance_gradient_kernel(const T* z, const float* dloss, T* dz, int64_t views, int64_t centres,
+                                  int64_t count) {
+  const auto factor = static_cast<float>(2 * dloss[0] / (static_cast<double>(views) * static_cast<double>(count)));
+  grid_stride(count, [&](int64_t i) {
+    const float centre = view_mean(z, i, centres, count);
+    const float pulled =
+        static_cast<float>(views) * (view_mean(z, i, views, count) - centre) / static_cast<float>(centres);
+    for (int64_t v = 0; v < views; ++v) {
+      const float d = static_cast<float>(z[v * count + i]) - centre;
+      dz[v * count + i] = static_cast<T>(factor * (v < centres ? d - pulled : d));
+    }
+  });
+}
+
 // Σ f(element) down this thread's column, known to the threads of that column. All threads of the block call it.
 template <class T, class F>
 __device__ __forceinline__ float column_total(const T* z, int64_t c, int64_t rows, int64_t columns, F&& f) {
@@ -171,6 +211,24 @@ void run(const MeanSquaredBackward& k, Stream stream) {
     using T = decltype(tag);
     launch_kernel(squares_gradient_kernel<T>, blocks_for(k.count, threads), threads, 0, stream, k.a.as<T>(),
                   k.b.as<T>(), k.dloss.as<float>(), k.da.as<T>(), k.db.as<T>(), k.count);
+  });
+}
+
+void run(const ViewDistance& k, Stream stream) {
+  const int64_t chunks = squares_chunks(k.count);
+  dispatch_cuda(k.z.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    launch_kernel(view_distance_kernel<T>, static_cast<unsigned>(chunks), threads, 0, stream, k.z.as<T>(),
+                  static_cast<double*>(stream.scratch), k.views, k.centres, k.count, squares_chunk(k.count));
+  });
+  join_squares(stream, k.loss, chunks, 1 / real(k.views * k.count));
+}
+
+void run(const ViewDistanceBackward& k, Stream stream) {
+  dispatch_cuda(k.z.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    launch_kernel(view_distance_gradient_kernel<T>, blocks_for(k.count, threads), threads, 0, stream, k.z.as<T>(),
+                  k.dloss.as<float>(), k.dz.as<T>(), k.views, k.centres, k.count);
   });
 }
 

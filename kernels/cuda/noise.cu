@@ -15,7 +15,8 @@ __global__ void __launch_bounds__(threads)
   const uint64_t now = step.now();
   grid_stride(rows * pairs, [&](int64_t i) {
     const int64_t row = i / pairs, j = i % pairs;
-    const NormalPair pair = normal_pair(seed, now, static_cast<uint32_t>(samples[row]), static_cast<uint32_t>(j));
+    const NormalPair pair =
+        normal_pair(seed, Use::noise, now, static_cast<uint32_t>(samples[row]), static_cast<uint32_t>(j));
     y[row * columns + 2 * j] = static_cast<T>(pair.first);
     if (2 * j + 1 < columns) y[row * columns + 2 * j + 1] = static_cast<T>(pair.second);
   });

@@ -32,11 +32,15 @@ struct Loss {
   std::vector<Term> terms = {};  // the same names at each step
 };
 
-// A term of the loss that tells a collapse which spread does not see, by being above `limit`.
+// A column of metrics.csv that tells a collapse, by which side of a limit it is on.
 struct CollapseSign {
-  std::string term;
-  double limit = 0;
-  std::string what;  // what it means, for the loop's warning
+  enum class Side { below, above };
+
+  std::string column;  // feature_std, effective_rank or a term of the loss
+  Side side;
+  double limit;
+  std::string means;      // what it means, for the loop's warning
+  std::string cure = {};  // what to change; if there is nothing, Method::collapse_cure()
 };
 
 // Where in a run a loss is asked for.
@@ -83,11 +87,10 @@ class Method : public Module {
   // How a part departs from the others' rate and decay, by its name.
   virtual PartFactors factors(const std::string& /*part*/, const Plan&) const { return {}; }
 
-  // Spread::std under which features count as collapsed. 0.15 is a mean cosine of 0.98 between different images;
-  // healthy projections have 0.4 and more. 0: the method's loss cannot be won by giving all images the same features.
-  virtual double collapsed_spread() const { return 0.15; }
-  virtual std::optional<CollapseSign> collapse_sign() const { return {}; }
-  // What to change when they are; said by the loop.
+  // By what a row of metrics.csv shows that nothing is learned any more. Unless overridden: different images get nearly
+  // the same features. None for a method whose loss that cannot win.
+  virtual std::vector<CollapseSign> collapse_signs() const;
+  // What to change then; said by the loop.
   virtual std::string collapse_cure() const { return "try a lower --lr, a larger --batch or a longer --warmup-epochs"; }
 
   // A picture of what was learned so far, for a user to look at, of `images` (B, S, S, 3) in evaluation view; each

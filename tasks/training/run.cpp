@@ -50,7 +50,7 @@ class Run {
   void write_row(MetricsRow row);
   void log_timing();
   void measure_spread(MetricsRow& row);
-  void guard_against_collapse(const MetricsRow& row, double spread);
+  void guard_against_collapse(const MetricsRow& row);
   void probe();
   void save();
   std::string finish();
@@ -85,6 +85,7 @@ class Run {
   bool probe_pending_ = false;
   int64_t collapsed_rows_ = 0;  // in a row
   bool collapsed_ = false;
+  std::string cure_;  // of the last sign of a collapse
   int64_t row_steps_ = 0;
   Clock::time_point row_start_ = start_;
 };
@@ -248,6 +249,7 @@ MetricsRow Run::make_row() {
   row.push_back({"lr", training_->rate()});
   row.push_back({"gradient_norm", norm});
   measure_spread(row);
+  guard_against_collapse(row);
   row.push_back({"probe", {}});
   if (std::isfinite(loss) && std::isfinite(norm)) return row;
   write_row(std::move(row));
@@ -302,24 +304,24 @@ void Run::measure_spread(MetricsRow& row) {
   const Spread s = spread(features, 256);
   row[row.size() - 2].second = s.std;
   row.back().second = s.effective_rank;
-  guard_against_collapse(row, s.std);
 }
 
-// Says once that features have become alike; one odd batch is no collapse, two rows of metrics.csv are.
-void Run::guard_against_collapse(const MetricsRow& row, double spread) {
+// Says once that the run has collapsed; one odd batch is no collapse, two rows of metrics.csv are. Of several
+// signs the method's last is said, which is its own.
+void Run::guard_against_collapse(const MetricsRow& row) {
   std::string what;
-  if (spread < method_.collapsed_spread())
-    what = fmt::format(
-        "different images get nearly the same features (spread {:.4f}, where 1 is even and 0 is one point)", spread);
-  if (const std::optional<CollapseSign> sign = method_.collapse_sign())
-    for (const auto& [name, value] : row)
-      if (name == sign->term && value && *value > sign->limit)
-        what = fmt::format("{} ({} {:.4f}, where {} and more is a collapse)", sign->what, name, *value, sign->limit);
+  for (const CollapseSign& sign : method_.collapse_signs())
+    for (const auto& [column, value] : row) {
+      const bool above = sign.side == CollapseSign::Side::above;
+      if (column != sign.column || !value || (above ? *value <= sign.limit : *value >= sign.limit)) continue;
+      what = fmt::format("{} ({} {:.4f}, where {} {:.4g} is a collapse)", sign.means, column, *value,
+                         above ? "above" : "below", sign.limit);
+      cure_ = sign.cure.empty() ? method_.collapse_cure() : sign.cure;
+    }
   collapsed_rows_ = what.empty() ? 0 : collapsed_rows_ + 1;
   if (collapsed_rows_ < 2 || collapsed_) return;
   collapsed_ = true;
-  say(fmt::format("warning: COLLAPSE at step {}: {}, so nothing is learned; {}", training_->steps(), what,
-                  method_.collapse_cure()));
+  say(fmt::format("warning: COLLAPSE at step {}: {}, so nothing is learned; {}", training_->steps(), what, cure_));
 }
 
 // What goes wrong in here costs a number, never the run.
@@ -407,7 +409,8 @@ PretrainResult Run::train() {
           .interrupted = !ended,
           .signal = stop.signal(),
           .unmeasured = unmeasured_,
-          .collapsed = collapsed_};
+          .collapsed = collapsed_,
+          .collapse_cure = collapsed_ ? cure_ : ""};
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ struct PretrainResult {
   int signal = 0;  // what interrupted it: SIGINT or SIGTERM, else 0
   std::string unmeasured =
       {};                  // why the last probe gave nothing, where it should have; the weights are saved all the same
-  bool collapsed = false;  // the features of different images became nearly alike, and the run said so
+  bool collapsed = false;  // as one of Method::collapse_signs() tells, and the run said so
+  std::string collapse_cure;  // what to change then
 };
 
 // Opens the method's data, builds and trains it, and leaves in the run folder: config.json, metrics.csv (the same bytes

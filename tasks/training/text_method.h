@@ -15,6 +15,7 @@ class TextMethod : public Method {
   Wants wants() const override { return {.modality = Modality::text, .context = context()}; }
   std::unique_ptr<Feed> open() override;
   DataIdentity held_out_identity() const override;
+  std::vector<CollapseSign> collapse_signs() const override { return {}; }  // words cannot all be predicted by one
 
   virtual int64_t context() const = 0;  // tokens of a window
   // The mean of −ln p(target) over (B, T) tokens and targets, without gradients: what held-out text is measured by.

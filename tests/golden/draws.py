@@ -7,7 +7,7 @@ import json
 import math
 import pathlib
 
-from philox import USES, draw
+from philox import USES, direction, draw, normals
 
 
 def unit(word):
@@ -71,16 +71,6 @@ def token(seed, position, choices):
     return (words[0] / 2**32 + words[1] / 2**64) * choices // 1
 
 
-def noise(seed, step, sample, count):
-    """Box and Muller 1958: a block gives two neighbouring numbers, from 24 bits each."""
-    numbers = []
-    for pair in range((count + 1) // 2):
-        words = draw(seed, "noise", step, sample, pair)
-        length = math.sqrt(-2 * math.log(((words[0] >> 8) + 0.5) / 2**24))
-        numbers += [length * f(2 * math.pi * unit(words[1])) for f in (math.cos, math.sin)]
-    return numbers[:count]
-
-
 def letters(count):
     text = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .\n"
     return "".join(text[draw(1, "made_up", 0, i, 0)[0] % len(text)] for i in range(count))
@@ -97,7 +87,8 @@ record = {
     "views": [[view(5, step, sample, number) for sample in range(40)] for step, number in ((0, 0), (3, 1))],
     "windows": [window(7, number, 1000 - 16) for number in (0, 1, 2**32 - 1, 2**32, 2**40 + 3)],
     "dropout": [kept(5, 6, 70000, element, 0.3) for element in range(50)],
-    "noise": [noise(5, 9, sample, 7) for sample in (0, 3, 2**31 - 1)],
+    "noise": [normals(5, "noise", 9, sample, 7) for sample in (0, 3, 2**31 - 1)],
+    "directions": [direction(5, 9, number, 7) for number in range(6)],
     "letters": letters(200),
     "tokens": [int(token(9, position, 10)) for position in range(40)],
 }

@@ -53,8 +53,8 @@ def views(name):
     return torch.from_numpy(u).float().double().permute(0, 3, 1, 2).chunk(2)
 
 
-def clearest_views(relus, forward, margin=None):
-    """(distance, name) of the candidate whose inputs to `relus` stay farthest from 0 in forward(first, second), which may
+def clearest_views(relus, forward, margin=None, make=views):
+    """(distance, name) of the candidate whose inputs to `relus` stay farthest from 0 in forward(*make(name)), which may
     append other distances to `margin`."""
     margin = [] if margin is None else margin
     for module in relus:
@@ -63,7 +63,7 @@ def clearest_views(relus, forward, margin=None):
     with torch.no_grad():
         for candidate in range(CANDIDATES):
             margin.clear()
-            forward(*views(f"views {candidate}"))
+            forward(*make(f"views {candidate}"))
             best = max(best, (min(margin), f"views {candidate}"))
     return best
 

@@ -2,10 +2,12 @@
 
 Imported by the scripts beside it that record what is drawn.
 """
+import math
 import struct
 
 MASK = 0xFFFFFFFF
-USES = dict(weights=1, order=2, view=3, mask=4, dropout=5, window=6, few_labels=7, token=8, noise=9, made_up=10, test=255)
+USES = dict(weights=1, order=2, view=3, mask=4, dropout=5, window=6, few_labels=7, token=8, noise=9, made_up=10,
+            slice=11, test=255)
 
 
 def philox(counter, key):
@@ -30,3 +32,19 @@ assert philox((0, 0, 0, 0), (0, 0)) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B
 assert philox((MASK,) * 4, (MASK,) * 2) == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
 assert philox((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)) == [
     0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
+
+
+def normals(seed, use, step, sample, count):
+    """Box and Muller 1958: a block gives two neighbouring numbers, from 24 bits each."""
+    numbers = []
+    for pair in range((count + 1) // 2):
+        words = draw(seed, use, step, sample, pair)
+        length = math.sqrt(-2 * math.log(((words[0] >> 8) + 0.5) / 2**24))
+        numbers += [length * f(2 * math.pi * (words[1] >> 8) / 2**24) for f in (math.cos, math.sin)]
+    return numbers[:count]
+
+
+def direction(seed, step, number, dim):
+    """Of unit length."""
+    numbers = normals(seed, "slice", step, number, dim)
+    return [x / math.sqrt(sum(y * y for y in numbers)) for x in numbers]

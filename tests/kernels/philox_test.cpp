@@ -18,6 +18,7 @@
 #include "engine/ops/noise.h"
 #include "engine/ops/patch.h"
 #include "engine/ops/rows.h"
+#include "engine/ops/sigreg.h"
 #include "engine/run/files.h"
 #include "engine/tensor/random.h"
 #include "models/sampling.h"
@@ -188,6 +189,17 @@ TEST_CASE("philox: noise equals a second implementation's on every device, whate
     CHECK(narrow.values() == all.to(DType::bf16).values());
     CHECK(normal_noise(Tensor::from(samples, {3}).to(device), 7, 5, 10).values() != all.values());
     CHECK_THROWS_AS(normal_noise(Tensor::from(samples, {3}).to(device), 0, 5, 9), Error);
+  }
+}
+
+TEST_CASE("philox: directions equal a second implementation's on every device") {
+  const auto expected = golden().at("directions").get<std::vector<std::vector<double>>>();
+  for (Device device : devices()) {
+    CAPTURE(name(device));
+    const std::vector<double> got = random_slices(6, 7, 5, 9, device).values64();
+    for (size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - expected[i / 7][i % 7]) < 1e-6);
+    CHECK(random_slices(6, 7, 5, 10, device).values64() != got);
+    CHECK_THROWS_WITH_AS(random_slices(0, 7, 5, 9, device), doctest::Contains("[random_slices]"), Error);
   }
 }
 

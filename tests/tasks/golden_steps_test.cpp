@@ -155,6 +155,9 @@ void check_step(const std::string& method, const json& record, Device device) {
   const std::vector<Network> networks = step.method->networks();
   for (const Network& network : networks)
     check_network(step, network, network.name.empty() ? record : record.at(network.name));
+  for (const CollapseSign& sign : step.method->collapse_signs())
+    if (sign.column != "feature_std" && sign.column != "effective_rank")
+      CHECK_MESSAGE(std::isfinite(step.scalar(sign.column)), sign.column, " is no term of ", method);
   const json terms = record.value("terms", json::object());
   for (const auto& [name, value] : terms.items()) {
     const std::string& term = name;

@@ -144,6 +144,15 @@ TEST_CASE("pretrain: a run that collapsed says so at its end, and what to change
   CHECK_FALSE(contains(gestalt_prints("pretrain byol" + flags + folder / "with"), "collapsed"));
 }
 
+TEST_CASE("list collapse: each method's signs, with what they mean and the cure") {
+  const std::string said = gestalt_prints("list collapse");
+  for (const MethodEntry& entry : list_methods())
+    CHECK(contains(said, "\n" + entry.name) != said.starts_with(entry.name));
+  for (const char* part : {"feature_std below 0.15", "redundancy above 0.5", "teacher_entropy below", "--lambda"})
+    CHECK_MESSAGE(contains(said, part), part);
+  CHECK(contains(said, "gpt: its loss is not won"));
+}
+
 TEST_CASE("commands say what is wrong with what they are given, and what to do") {
   const std::string encoder = runs().simclr + "/encoder.safetensors";
   const auto says = [](const std::string& line, const std::string& part) {

@@ -1,6 +1,7 @@
 // Op table rows: losses on a batch's statistics, and cross-entropy against soft targets.
 #include "engine/ops/covariance.h"
 #include "engine/ops/rows.h"
+#include "engine/ops/sigreg.h"
 #include "engine/ops/soft_cross_entropy.h"
 #include "tests/engine/ops/op_table.h"
 
@@ -28,6 +29,24 @@ const AddRows statistics([](std::vector<OpRow>& t) {
   t.push_back({.name = "mean_squared of several chunks, a detached target",
                .inputs = {activation({130, 150}), constant({130, 150})},
                .f = [](In x) -> Out { return {mean_squared(x[0], x[1])}; }});
+  t.push_back({.name = "view_distance",
+               .inputs = {activation({12, 9})},
+               .f = [](In x) -> Out { return {view_distance(x[0], 4, 2)}; },
+               .bad = {[] {
+                         view_distance(zeros({5, 4}), 2, 1);
+                       },
+                       [] {
+                         view_distance(zeros({4, 4}), 2, 3);
+                       },
+                       [] {
+                         view_distance(zeros({4, 4}), 2, 0);
+                       }},
+               .bench_inputs = {activation({8 * 256, 2048})},
+               .bench_bytes = 3.0 * 8 * 256 * 2048 * 4,
+               .bench_flops = 8.0 * 8 * 256 * 2048});
+  t.push_back({.name = "view_distance of several chunks, all views the centre",
+               .inputs = {activation({390, 150})},
+               .f = [](In x) -> Out { return {view_distance(x[0], 3, 3)}; }});
   t.push_back({.name = "variance_hinge",
                .inputs = {activation({9, 70})},
                .f = [](In x) -> Out { return {variance_hinge(x[0])}; },
@@ -75,6 +94,26 @@ const AddRows statistics([](std::vector<OpRow>& t) {
   t.push_back({.name = "covariance_loss wide", .inputs = {activation({12, 70})}, .f = [](In x) -> Out {
                  return {covariance_loss(x[0])};
                }});
+});
+
+// A multiply-add counts as two: 6 for a node's sums, 6 for its slope, and the sine and cosine twice.
+const AddRows normality([](std::vector<OpRow>& t) {
+  t.push_back({.name = "epps_pulley",
+               .inputs = {activation({9, 37})},
+               .f = [](In x) -> Out { return {epps_pulley(x[0])}; },
+               .bad = {[] { epps_pulley(zeros({4})); },
+                       [] {
+                         epps_pulley(zeros({5, 4}), 2);
+                       },
+                       [] {
+                         epps_pulley(zeros({5, 4}), 0);
+                       }},
+               .bench_inputs = {activation({2 * 256, 1024})},
+               .bench_bytes = 3.0 * 2 * 256 * 1024 * 4,
+               .bench_flops = 2.0 * 256 * 1024 * (16 * 16 + 2 * 30)});
+  t.push_back({.name = "epps_pulley of views, some rows too many for one sum",
+               .inputs = {activation({3 * 67, 33})},
+               .f = [](In x) -> Out { return {epps_pulley(x[0], 3)}; }});
 });
 
 // DINO's: three student views of two images, the first two of them the teacher's.
