@@ -34,6 +34,7 @@ enum class Use : uint32_t {
   token = 8,       // the next token of a generated text
   noise = 9,       // what is added to, or given to a model as, an input: latent variables, noisy images
   made_up = 10,    // built-in data: shapes, sums, random text
+  clusters = 11,   // where k-means begins
   test = 255,      // what tests and benchmarks draw for themselves
 };
 

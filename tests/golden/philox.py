@@ -5,7 +5,8 @@ Imported by the scripts beside it that record what is drawn.
 import struct
 
 MASK = 0xFFFFFFFF
-USES = dict(weights=1, order=2, view=3, mask=4, dropout=5, window=6, few_labels=7, token=8, noise=9, made_up=10, test=255)
+USES = dict(weights=1, order=2, view=3, mask=4, dropout=5, window=6, few_labels=7, token=8, noise=9, made_up=10, clusters=11,
+            test=255)
 
 
 def philox(counter, key):
