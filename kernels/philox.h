@@ -35,6 +35,7 @@ enum class Use : uint32_t {
   noise = 9,       // what is added to, or given to a model as, an input: latent variables, noisy images
   made_up = 10,    // built-in data: shapes, sums, random text
   slice = 11,      // directions that a batch of embeddings is looked at from
+  clusters = 12,   // where k-means begins
   test = 255,      // what tests and benchmarks draw for themselves
 };
 

@@ -41,7 +41,7 @@ class Moco : public ImageMethod {
   }
 
   void build_heads(Random& random) override {
-    check_queue("moco", queue_length_, run.batch * (symmetric_ ? 2 : 1), run.batch, images().pretrain->size());
+    check_queue("moco", queue_length_, run.batch * (symmetric_ ? 2 : 1), run.batch, learned_images());
     groups_ = NormGroups("moco", norm_groups_, run.batch);
     const auto head = [&] {
       return MlpHead(encoder_->features(), head_hidden_, head_out_, head_layers_, false, random);

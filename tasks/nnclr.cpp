@@ -46,7 +46,7 @@ class Nnclr : public ImageMethod {
   }
 
   void build_heads(Random& random) override {
-    check_queue("nnclr", queue_length_, run.batch, run.batch, images().pretrain->size());
+    check_queue("nnclr", queue_length_, run.batch, run.batch, learned_images());
     projector_ = MlpHead(encoder_->features(), head_hidden_, head_out_, head_layers_, true, random, true);
     predictor_ = MlpHead(head_out_, predictor_hidden_, head_out_, 2, true, random);
     queue_ = Queue(queue_length_, head_out_, random);

@@ -28,28 +28,29 @@ std::string note_of(const EncoderInfo& info, const std::string& key, const std::
 }
 
 // A file as it is; of a run's folder, the encoder that it ended with.
-std::string encoder_file(const std::string& path) {
+std::string encoder_file(const std::string& path, const char* tag) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;
   const fs::path folder(path), file = folder / "encoder.safetensors";
   if (fs::exists(file)) return file;
-  check(!fs::exists(folder / "gpt2"), "[evaluate] '{}' holds a GPT; say: gestalt evaluate text {}", path, path);
+  check(!fs::exists(folder / "gpt2"), "[{}] '{}' holds a GPT; say: gestalt evaluate text {}", tag, path, path);
   check(!fs::exists(folder / "checkpoint.safetensors"),
-        "[evaluate] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
+        "[{}] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
         "--resume {}",
-        path, path);
-  fail("[evaluate] got '{}', expected the folder of a run, or an encoder.safetensors", path);
-}
-
-// "vit-tiny/2", "resnet18 (width 16)".
-std::string model_name(const OpenedEncoder& opened) {
-  const EncoderOptions& o = opened.loaded.info.options;
-  if (const auto* vit = dynamic_cast<const VisionTransformer*>(opened.loaded.encoder.get()))
-    return fmt::format("{}/{}", o.model, vit->patch());
-  return o.resnet.width == ResNetOptions().width ? o.model : fmt::format("{} (width {})", o.model, o.resnet.width);
+        tag, path, path);
+  fail("[{}] got '{}', expected the folder of a run, or an encoder.safetensors", tag, path);
 }
 
 }  // namespace
+
+std::string method_name(const ReadyEncoder& ready) { return note_of(ready.loaded.info, "gestalt.task", "-"); }
+
+std::string model_name(const ReadyEncoder& ready) {
+  const EncoderOptions& o = ready.loaded.info.options;
+  if (const auto* vit = dynamic_cast<const VisionTransformer*>(ready.loaded.encoder.get()))
+    return fmt::format("{}/{}", o.model, vit->patch());
+  return o.resnet.width == ResNetOptions().width ? o.model : fmt::format("{} (width {})", o.model, o.resnet.width);
+}
 
 void row_field(Fields& f, std::string& style) {
   f("row", style, "how the line for a table is written", {"latex", "markdown"});
@@ -63,39 +64,47 @@ std::string table_row(const std::vector<std::string>& cells, const std::string& 
   return latex ? row + " \\\\" : row;
 }
 
-void EncoderSource::fields(Fields& f) {
-  f("data", data, "labelled images; see 'gestalt list data'");
+void EncoderChoice::fields(Fields& f) {
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
-  f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
   f("untrained", untrained, "baseline: the encoder's architecture with fresh weights, drawn by the seed");
+}
+
+void EncoderSource::fields(Fields& f) {
+  f("data", data, "labelled images; see 'gestalt list data'");
+  f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
+  EncoderChoice::fields(f);
   row_field(f, row);
+}
+
+ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag) {
+  ReadyEncoder ready;
+  ready.loaded = load_encoder(encoder_file(expand_home(choice.encoder), tag));
+  const RunOptions run{.device = choice.device, .dtype = choice.dtype};
+  const EncoderInfo& info = ready.loaded.info;
+  ready.view = {.size = info.image_size,
+                .normalisation = note_of(info, "gestalt.normalise", "none"),
+                .batch = choice.batch,
+                .device = run.resolved_device(),
+                .dtype = run.resolved_dtype()};
+  if (choice.untrained) {
+    Random random(seed);
+    ready.loaded.encoder = make_encoder(info.options, info.image_size, random);
+  }
+  move_to(*ready.loaded.encoder, ready.view.device);
+  return ready;
 }
 
 OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
-  source.encoder = expand_home(source.encoder);
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
-  OpenedEncoder opened;
-  opened.loaded = load_encoder(encoder_file(source.encoder));
-  const RunOptions run{.device = source.device, .dtype = source.dtype};
-  const EncoderInfo& info = opened.loaded.info;
-  opened.view = {.size = info.image_size,
-                 .normalisation = note_of(info, "gestalt.normalise", "none"),
-                 .batch = source.batch,
-                 .device = run.resolved_device(),
-                 .dtype = run.resolved_dtype()};
-  OpenOptions open{.split = "train", .hold_out = true, .decode_size = static_cast<int32_t>(info.image_size * 8 / 7)};
+  OpenedEncoder opened{load_ready(source, seed, "evaluate"), {}, {}, 0};
+  OpenOptions open{.split = "train", .hold_out = true, .decode_size = decode_size(opened.view.size)};
   opened.train = open_images(source.data, open);
   opened.test = open_test(source.data, open);
   check_measurable(*opened.train, opened.test.get());
   opened.classes = static_cast<int64_t>(opened.train->class_names().size());
-  if (source.untrained) {
-    Random random(seed);
-    opened.loaded.encoder = make_encoder(info.options, info.image_size, random);
-  }
-  move_to(*opened.loaded.encoder, opened.view.device);
   fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
   flush_output();  // before what stderr gets
   return opened;
@@ -108,12 +117,11 @@ void print_result(const EncoderSource& source, const OpenedEncoder& opened, cons
              pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
              result.protocol, 100 * result.labels, opened.train->size(),
              result.labels == 1 ? "" : fmt::format(" ({} of them)", result.kept), name(opened.view.dtype));
-  const std::string row =
-      table_row({pretrained ? note_of(info, "gestalt.task", "-") : result.instead,
-                 result.instead == "raw pixels" ? "-" : model_name(opened),
-                 pretrained ? note_of(info, "gestalt.training", "-") : "-", result.evaluation,
-                 fmt::format("{:g} %", 100 * result.labels), fmt::format("{:.2f}", result.accuracy)},
-                source.row);
+  const std::string row = table_row(
+      {pretrained ? method_name(opened) : result.instead, result.instead == "raw pixels" ? "-" : model_name(opened),
+       pretrained ? note_of(info, "gestalt.training", "-") : "-", result.evaluation,
+       fmt::format("{:g} %", 100 * result.labels), fmt::format("{:.2f}", result.accuracy)},
+      source.row);
   fmt::print("table row (method, encoder, pretraining, evaluation, labels, top-1 %):\n{}\n", row);
 }
 

@@ -9,22 +9,37 @@
 
 namespace gestalt::tools {
 
-struct EncoderSource {
-  std::string encoder, data, device = "auto", dtype = "auto", row = "latex";
-  int64_t batch = 256;
+// Which encoder, and how it is run.
+struct EncoderChoice {
+  std::string encoder, device = "auto", dtype = "auto";
+  int64_t batch = 256;  // has a flag with every command, under its own name
   bool untrained = false;
 
   void fields(Fields& f);
 };
 
-struct OpenedEncoder {
-  LoadedEncoder loaded;  // with fresh weights where the source says untrained
-  ViewOptions view;
+struct ReadyEncoder {
+  LoadedEncoder loaded;  // with fresh weights where the choice says untrained
+  ViewOptions view;      // as in training
+};
+// `seed` draws an untrained encoder's weights; `tag` names the command in errors.
+ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag);
+
+struct EncoderSource : EncoderChoice {
+  std::string data, row = "latex";
+
+  void fields(Fields& f);
+};
+
+struct OpenedEncoder : ReadyEncoder {
   std::shared_ptr<ImageSet> train, test;  // labelled
   int64_t classes = 0;
 };
 // Says which images they are. `seed` draws an untrained encoder's weights.
 OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed);
+
+std::string method_name(const ReadyEncoder& ready);  // that it was trained by; "-" where that is not known
+std::string model_name(const ReadyEncoder& ready);   // "vit-tiny/2", "resnet18 (width 16)"
 
 struct EvaluationResult {
   std::string evaluation;  // "knn", "linear", …

@@ -38,6 +38,7 @@ void check_queue(const char* method, int64_t length, int64_t pushed, int64_t bat
   check(length >= pushed && length % pushed == 0,
         "[{}] got --queue {}, expected a multiple of the {} rows that a step adds; use --queue {}", method, length,
         pushed, whole);
+  if (images == 0) return;
   const int64_t longest = (images - batch) / pushed * pushed;
   check(length <= images - batch,
         "[{}] got --queue {} with {} images, expected {} or fewer: a longer one holds the batch's own images as "

@@ -26,6 +26,7 @@ class Queue : public Module {
 
 // Throws Error, with the cure, unless a queue of `length` is a multiple of the `pushed` rows of a step and so short
 // that it holds no row of the step's own images from the epoch before: no longer than `images` less the batch.
+// Of 0 images nothing is known.
 void check_queue(const char* method, int64_t length, int64_t pushed, int64_t batch, int64_t images);
 
 }  // namespace gestalt

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/data/images/subset.h"
 #include "engine/data/images/view_feed.h"
 #include "engine/run/checksum.h"
 #include "models/export.h"
@@ -53,6 +54,24 @@ void ImageMethod::build(Random& random) {
 
 std::vector<ViewGroup> ImageMethod::views() const {
   return {{{augment.parameters(), augment.parameters()}, image_size}};
+}
+
+void ImageMethod::for_each_batch(uint64_t step, const std::function<void(const Tensor&, const Tensor&)>& f) const {
+  const int64_t count = learned_images(), batches = (count + run.batch - 1) / run.batch;
+  std::vector<int32_t> order(static_cast<size_t>(batches * run.batch));
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(static_cast<int64_t>(i) % count);
+  Loader loader(subset(images_.pretrain, order),
+                {.batch = run.batch, .threads = static_cast<int>(run.loader_threads), .shuffle = false});
+  const Device device = run.resolved_device();
+  const Tensor resident = images_.pretrain->resident() ? images_.pretrain->pixels().to(device) : Tensor();
+  const ViewGroup group = views().at(0);
+  for (int64_t b = 0; b < batches; ++b) {
+    ImageBatch batch = loader.next();
+    for (int32_t& sample : batch.samples) sample = order[static_cast<size_t>(sample)];
+    f(gestalt::augment(resident ? resident : batch.pixels.to(device), batch.frames, batch.samples, group.views,
+                       group.size, static_cast<uint64_t>(run.seed), step, view_dtype()),
+      Tensor::from(batch.samples, {run.batch}).to(device));
+  }
 }
 
 std::optional<Picture> ImageMethod::held_out_picture() {

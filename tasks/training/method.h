@@ -78,6 +78,10 @@ class Method : public Module {
   virtual int64_t least_batch() const { return 1; }
   // Once, before the first step: what changes along the run, and who follows whom.
   virtual void plan(Plan&) {}
+  // Before the first step of each epoch: pseudo-labels, say. It may take as long and read as much as it needs, and
+  // writes into tensors that steps read, which stay where they are (a captured graph reads them there) and are states:
+  // a run that is resumed within an epoch finds them in the checkpoint. Weights may be written too.
+  virtual void begin_epoch(int64_t /*epoch*/) {}
   // Enqueues the same device work at each step, all that changes being in `batch`, `info.batch` and Scheduled numbers:
   // it is captured in a CUDA graph unless replayable() says no. A queue or a centre is updated in here too.
   virtual Loss loss(const Batch& batch, const StepInfo& info) = 0;

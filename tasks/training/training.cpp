@@ -80,6 +80,11 @@ std::vector<Training::Scalars> Training::step() {
   const bool several = learners_.size() > 1;
   std::vector<Scalars> scalars(static_cast<size_t>(count));
   Batch batch;
+  if (step_ % plan_.steps_per_epoch == 0) {
+    clock_.enter(Phase::forward);
+    method_.begin_epoch(step_ / plan_.steps_per_epoch);
+    for (auto& learner : learners_) learner->arena.refresh_shadows();
+  }
   begin_step();
   for (size_t n = 0; n < learners_.size(); ++n) {
     // What the network before sent through this one is no gradient of its own.

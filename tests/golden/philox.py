@@ -7,7 +7,7 @@ import struct
 
 MASK = 0xFFFFFFFF
 USES = dict(weights=1, order=2, view=3, mask=4, dropout=5, window=6, few_labels=7, token=8, noise=9, made_up=10,
-            slice=11, test=255)
+            slice=11, clusters=12, test=255)
 
 
 def philox(counter, key):

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/data/images/image_codec.h"
@@ -101,6 +102,61 @@ TEST_CASE("evaluate text: the validation loss that training printed") {
   CHECK(contains(text, fmt::format("loss {:.4f} nats", probed)));
   CHECK_FALSE(contains(gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --split all --dtype f32"),
                        fmt::format("loss {:.4f} nats", probed)));
+}
+
+TEST_CASE("cluster: a table, a line an image, and a sheet with a row a cluster") {
+  const TemporaryFolder folder;
+  const std::string csv = folder / "found.csv";
+  const std::string line = "cluster " + runs().simclr + " --data shapes:96 --dtype f32 --k 4 --columns 6 --out " + csv;
+  const std::string said = gestalt_prints(line);
+  CHECK(contains(said, "agreement with the labels: NMI "));
+  CHECK(contains(said, "protocol: k-means, 4 clusters, greedy k-means++, best of 1, seed 1"));
+  CHECK(contains(said, "simclr & resnet10 (width 8) & 4-means & "));
+  const std::string text = read_text(csv);
+  CHECK(text.starts_with("file,cluster,distance,class\ntrain/0,"));
+  CHECK(std::count(text.begin(), text.end(), '\n') == 97);
+  const Image sheet = image_in(folder / "found.png");
+  CHECK(sheet.height / 4 == doctest::Approx(sheet.width / 6).epsilon(0.05));
+  // The same again is the same; another seed, and pixels, are not.
+  gestalt_prints(line);
+  CHECK(read_text(csv) == text);
+  const std::string raw = gestalt_prints(line + " --raw-pixels --spherical --restarts 2 --sheet " + folder / "raw.png");
+  CHECK(contains(raw, "protocol: spherical k-means, 4 clusters, greedy k-means++, best of 2, seed 1; raw pixels"));
+  CHECK(contains(raw, "- & - & 4-means & "));
+  CHECK(read_text(csv) != text);
+  CHECK(std::filesystem::exists(folder / "raw.png"));
+  CHECK(contains(gestalt_prints("cluster " + runs().simclr + " --data shapes:96 --k 97"), "got --k 97 for 96 images"));
+  CHECK(contains(gestalt_prints("cluster " + runs().simclr), "got no --data"));
+}
+
+TEST_CASE("cluster: images without labels, their files' names in the CSV") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "photos");
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<uint8_t> pixels(16 * 16 * 3, static_cast<uint8_t>(100 * i));
+    write_png(folder / ("photos/a, " + std::to_string(i) + ".png"), pixels.data(), 16, 16);
+  }
+  const std::string csv = folder / "found.csv";
+  const std::string said = gestalt_prints("cluster " + runs().simclr + " --data images:" + folder / "photos" +
+                                          " --k 2 --dtype f32 --out " + csv);
+  CHECK_FALSE(contains(said, "labels"));
+  const std::string text = read_text(csv);
+  CHECK(text.starts_with("file,cluster,distance\n\"a, 0.png\","));
+  CHECK(std::count(text.begin(), text.end(), '\n') == 4);
+}
+
+TEST_CASE("show: a run whose method keeps a memory of its data is looked at without them") {
+  const TemporaryFolder folder;
+  for (const char* method : {"moco", "nnclr", "deepclusterv2"}) {
+    const std::unique_ptr<Method> made = tiny_method(method);
+    made->run.steps = 1;
+    pretrain(*made, {.out = folder / method, .quiet = true});
+    const std::string out = folder / (std::string(method) + ".png");
+    CHECK(
+        contains(gestalt_prints("show " + folder / method + " --data shapes:30 --images 0-1 --dtype f32 --out " + out),
+                 "a row an image, 2 views each"));
+    CHECK(std::filesystem::exists(out));
+  }
 }
 
 TEST_CASE("show: a picture of chosen images, by number or by file") {

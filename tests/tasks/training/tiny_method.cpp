@@ -35,6 +35,7 @@ std::unique_ptr<Method> tiniest_method(const std::string& method_name, Device de
     fields = std::string("data = shapes:32\nsize = 16\nbatch = 8\nsteps = 8\n") +
              (images->model.model.starts_with("vit") ? "patch = 4" : "width = 4");
   set_fields(*method, "tiniest", fields);
+  if (method_name.starts_with("deepcluster")) set_fields(*method, "tiniest", "clusters = 2");
   method->run.device = name(device);
   // Two right programs set a ReLU near 0 differently; a small rate keeps that from growing from step to step.
   method->optimizer.rate *= 0.1;

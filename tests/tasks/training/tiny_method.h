@@ -17,17 +17,19 @@ std::unique_ptr<Method> tiniest_method(const std::string& name, Device device, D
 // The same batch at each step.
 class FixedFeed : public Feed {
  public:
-  explicit FixedFeed(Batch batch) : batch_(std::move(batch)) {}
+  explicit FixedFeed(Batch batch, int64_t steps_per_epoch = 1)
+      : batch_(std::move(batch)), steps_per_epoch_(steps_per_epoch) {}
   Batch at(int64_t, PhaseClock& clock) override {
     clock.enter(Phase::data);
     return batch_;
   }
-  int64_t steps_per_epoch() const override { return 1; }
+  int64_t steps_per_epoch() const override { return steps_per_epoch_; }
   int64_t items_per_step() const override { return 1; }
   std::string describe() const override { return "one batch"; }
 
  private:
   Batch batch_;
+  int64_t steps_per_epoch_;
 };
 
 // What a few steps of training gave.
