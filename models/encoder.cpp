@@ -54,6 +54,7 @@ void ResNetOptions::fields(Fields& f) {
 void VitOptions::fields(Fields& f) {
   f("patch", patch, "pixels along a patch of a ViT; 0: 4 for images up to 64 pixels, else 16", between(0, 16384));
   f("pool", pool, "features of a ViT: mean of its patch tokens, or cls, its class token", {"mean", "cls"});
+  f("class-token", class_token, "give a ViT a class token");
 }
 
 void EncoderOptions::fields(Fields& f) {
@@ -94,7 +95,12 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t ima
   if (const VitShape* shape = vit_shape(options.model)) {
     refuse_others(options.model, options.resnet);
     const int64_t patch = options.vit.patch > 0 ? options.vit.patch : (image_size <= 64 ? 4 : 16);
-    return std::make_unique<VisionTransformer>(*shape, image_size, patch, options.vit.pool == "cls", random);
+    const bool pooled = options.vit.pool == "cls";
+    check(options.vit.class_token || !pooled,
+          "[model] got --pool cls for a ViT without a class token; use --pool mean");
+    const ClassToken class_token =
+        options.vit.class_token ? (pooled ? ClassToken::pooled : ClassToken::unpooled) : ClassToken::none;
+    return std::make_unique<VisionTransformer>(*shape, image_size, patch, class_token, random);
   }
   if (options.model == dcgan) {
     refuse_others(options.model, options.vit);

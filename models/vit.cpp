@@ -17,7 +17,8 @@ const std::vector<VitShape>& vit_shapes() {
       {"vit-tiny", "ViT-Ti, 192 x 12 x 3 (Touvron et al. 2021)", 192, 12, 3},
       {"vit-small", "ViT-S, 384 x 12 x 6 (Touvron et al. 2021)", 384, 12, 6},
       {"vit-base", "ViT-B, 768 x 12 x 12 (Dosovitskiy et al. 2021)", 768, 12, 12},
-      {"vit-large", "ViT-L, 1024 x 24 x 16 (Dosovitskiy et al. 2021)", 1024, 24, 16}};
+      {"vit-large", "ViT-L, 1024 x 24 x 16 (Dosovitskiy et al. 2021)", 1024, 24, 16},
+      {"vit-huge", "ViT-H, 1280 x 32 x 16 (Dosovitskiy et al. 2021)", 1280, 32, 16}};
   return shapes;
 }
 
@@ -36,6 +37,11 @@ Tensor sincos_positions(int64_t side, int64_t width) {
       }
   }
   return Tensor::from(std::span<const float>(values), {1, 1 + side * side, width});
+}
+
+Tensor sincos_patch_positions(int64_t side, int64_t width) {
+  const Tensor all = sincos_positions(side, width).reshape({1 + side * side, width});
+  return all.slice(1, all.dim(0)).clone().reshape({1, side * side, width});
 }
 
 namespace {
@@ -61,29 +67,29 @@ struct Cubic {
 
 }  // namespace
 
-Tensor interpolate_positions(const Tensor& positions, int64_t rows, int64_t columns) {
+Tensor interpolate_positions(const Tensor& positions, int64_t rows, int64_t columns, int64_t first) {
   check(positions.rank() == 3 && positions.dim(0) == 1 && rows >= 1 && columns >= 1,
-        "[vit] got positions {} for a grid of {} x {}, expected (1, 1 + side², width)", positions.shape().text(), rows,
-        columns);
-  const int64_t patches = positions.dim(1) - 1;
+        "[vit] got positions {} for a grid of {} x {}, expected (1, {} + side², width)", positions.shape().text(), rows,
+        columns, first);
+  const int64_t patches = positions.dim(1) - first;
   const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(std::max<int64_t>(1, patches)))));
   check(side * side == patches, "[vit] got positions of {} patches, expected those of a square grid", patches);
   const int64_t width = positions.dim(2);
   const std::vector<double> table = positions.detach().values64();
-  std::vector<double> values(static_cast<size_t>((1 + rows * columns) * width), 0.0);
-  std::copy_n(table.begin(), width, values.begin());
+  std::vector<double> values(static_cast<size_t>((first + rows * columns) * width), 0.0);
+  std::copy_n(table.begin(), first * width, values.begin());
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < columns; ++c) {
       const Cubic down(r, side, rows), along(c, side, columns);
-      double* to = values.data() + (1 + r * columns + c) * width;
+      double* to = values.data() + (first + r * columns + c) * width;
       for (int i = 0; i < 4; ++i)
         for (int j = 0; j < 4; ++j) {
-          const double* from = table.data() + (1 + down.at[i] * side + along.at[j]) * width;
+          const double* from = table.data() + (first + down.at[i] * side + along.at[j]) * width;
           const double weight = down.weight[i] * along.weight[j];
           for (int64_t k = 0; k < width; ++k) to[k] += weight * from[k];
         }
     }
-  return Tensor::from(std::span<const double>(values), {1, 1 + rows * columns, width})
+  return Tensor::from(std::span<const double>(values), {1, first + rows * columns, width})
       .to(positions.dtype())
       .to(positions.device());
 }
@@ -96,15 +102,16 @@ Tensor add_positions(const Tensor& x, const Tensor& positions, const Tensor& pla
   return add(x, embedding(positions.reshape({positions.dim(1), positions.dim(2)}), places, x.dtype()));
 }
 
-VisionTransformer::VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, bool class_token,
+VisionTransformer::VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, ClassToken class_token,
                                      Random& random)
     : width_(shape.width), patch_(patch), class_token_(class_token), norm_(shape.width, 1e-6) {
   check(patch >= 1 && image_size >= patch && image_size % patch == 0,
         "[vit] got patches of {} pixels for images of {}, expected a divisor; set --patch or --size", patch,
         image_size);
   side_ = image_size / patch;
-  cls_token_ = random.normal({1, 1, width_}, 0, 0.02).require_grad();
-  pos_embed_ = sincos_positions(side_, width_);
+  const bool has_class = class_token != ClassToken::none;
+  if (has_class) cls_token_ = random.normal({1, 1, width_}, 0, 0.02).require_grad();
+  pos_embed_ = has_class ? sincos_positions(side_, width_) : sincos_patch_positions(side_, width_);
   proj_weight_ = draw_weight({width_, patch, patch, 3}, WeightDraw::xavier, random);
   proj_bias_ = Tensor::zeros({width_}).require_grad();
   for (int64_t i = 0; i < shape.depth; ++i)
@@ -120,7 +127,7 @@ Tensor VisionTransformer::embed(const Tensor& images, const Tensor& index, DType
   Tensor weight = proj_weight_.reshape(matrix);
   if (const Tensor shadow = proj_weight_.shadow()) weight.set_shadow(shadow.reshape(matrix));
   const Tensor x = linear(gather_patches(images, index, patch_, dtype), weight, proj_bias_);
-  return prepend_token(x, cls_token_.reshape({width_}));
+  return cls_token_ ? prepend_token(x, cls_token_.reshape({width_})) : x;
 }
 
 Tensor VisionTransformer::positions_for(const Tensor& images) const {
@@ -128,7 +135,7 @@ Tensor VisionTransformer::positions_for(const Tensor& images) const {
   if (rows == side_ && columns == side_) return pos_embed_;
   Tensor& positions = other_grids_[{rows, columns}];
   if (!positions || positions.device() != pos_embed_.device())
-    positions = interpolate_positions(pos_embed_, rows, columns);
+    positions = interpolate_positions(pos_embed_, rows, columns, first_patch());
   return positions;
 }
 
@@ -142,13 +149,14 @@ Tensor VisionTransformer::tokens(const Tensor& images, DType dtype) const {
 }
 
 Tensor VisionTransformer::tokens(const Tensor& images, const PatchMask& mask, DType dtype) const {
-  return encode(add_positions(embed(images, mask.visible, dtype), positions_for(images), mask.places));
+  const Tensor& places = cls_token_ ? mask.places : mask.visible;
+  return encode(add_positions(embed(images, mask.visible, dtype), positions_for(images), places));
 }
 
 Tensor VisionTransformer::forward(const Tensor& images, bool) {
   const Tensor x = tokens(images, images.dtype());
-  if (class_token_) return slice_tokens(x, 0, 1).reshape({x.dim(0), width_});
-  return global_average_pool(slice_tokens(x, 1, x.dim(1)));
+  if (class_token_ == ClassToken::pooled) return slice_tokens(x, 0, 1).reshape({x.dim(0), width_});
+  return global_average_pool(cls_token_ ? slice_tokens(x, 1, x.dim(1)) : x);
 }
 
 int64_t VisionTransformer::layer_of(const std::string& part) const {
@@ -158,7 +166,7 @@ int64_t VisionTransformer::layer_of(const std::string& part) const {
 }
 
 void VisionTransformer::visit(Visitor& v) {
-  v("cls_token", cls_token_);
+  if (cls_token_) v("cls_token", cls_token_);
   v.state("pos_embed", pos_embed_);
   v("patch_embed.proj.weight", proj_weight_);
   v("patch_embed.proj.bias", proj_bias_);

@@ -21,15 +21,23 @@ const std::vector<VitShape>& vit_shapes();
 // of 4.
 Tensor sincos_positions(int64_t side, int64_t width);
 
-// Positions (1, 1 + side², width) of a square grid for one of other (rows, columns), → (1, 1 + rows·columns, width):
-// the first row as it is, the others by bicubic interpolation as PyTorch has it (a = −0.75, align_corners = False, no
-// antialiasing). Without gradients, computed on the host; the result is on the device of `positions`.
-Tensor interpolate_positions(const Tensor& positions, int64_t rows, int64_t columns);
+// The same without the class token's: (1, side², width).
+Tensor sincos_patch_positions(int64_t side, int64_t width);
+
+// Positions (1, first + side², width) of a square grid for one of other (rows, columns), → (1, first + rows·columns,
+// width): the first `first` rows as they are, the others by bicubic interpolation as PyTorch has it (a = −0.75,
+// align_corners = False, no antialiasing). Without gradients, computed on the host; the result is on the device of
+// `positions`.
+Tensor interpolate_positions(const Tensor& positions, int64_t rows, int64_t columns, int64_t first = 1);
 
 // x (B, T, D) + positions (1, T, D), which are not trained.
 Tensor add_positions(const Tensor& x, const Tensor& positions);
 // The same where x holds only the tokens that stand at `places` (B, T).
 Tensor add_positions(const Tensor& x, const Tensor& positions, const Tensor& places);
+
+// What a ViT has a class token for: forward() gives it; it takes part, but forward() gives the mean of the patch
+// tokens; there is none, and forward() gives that mean.
+enum class ClassToken { pooled, unpooled, none };
 
 // Part names are timm's. Matrices begin as MAE's do (Xavier uniform), the class token normal with deviation 0.02.
 // Images may have any height and width that the patch divides; positions of another grid than that of `image_size` are
@@ -37,8 +45,7 @@ Tensor add_positions(const Tensor& x, const Tensor& positions, const Tensor& pla
 // at the first images of that size.
 class VisionTransformer : public Encoder {
  public:
-  // `class_token` says what forward() gives: the class token after the last norm, or the mean of the patch tokens.
-  VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, bool class_token, Random& random);
+  VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, ClassToken class_token, Random& random);
 
   Tensor forward(const Tensor& images, bool training) override;
   int64_t features() const override { return width_; }
@@ -46,25 +53,26 @@ class VisionTransformer : public Encoder {
   int64_t layer_of(const std::string& part) const override;
   void visit(Visitor& v) override;
 
-  // All tokens after the last norm, the class token first: (B, 1 + patches(), width) in `dtype`.
+  // All tokens after the last norm, the class token, if any, first: (B, first_patch() + patches(), width) in `dtype`.
   Tensor tokens(const Tensor& images, DType dtype) const;
-  // Those of the class and of the visible patches alone: (B, 1 + K, width).
+  // Those of the class and of the visible patches alone: (B, first_patch() + K, width).
   Tensor tokens(const Tensor& images, const PatchMask& mask, DType dtype) const;
 
   int64_t patch() const { return patch_; }
   int64_t side() const { return side_; }  // patches along an edge of the image
   int64_t patches() const { return side_ * side_; }
+  int64_t first_patch() const { return class_token_ == ClassToken::none ? 0 : 1; }  // its place among the tokens
 
  private:
-  // With the class token, (B, 1 + K, width).
+  // With the class token, if any: (B, first_patch() + K, width).
   Tensor embed(const Tensor& images, const Tensor& index, DType dtype) const;
-  Tensor positions_for(const Tensor& images) const;  // (1, 1 + patches of the images, width)
+  Tensor positions_for(const Tensor& images) const;  // (1, first_patch() + patches of the images, width)
   Tensor encode(Tensor x) const;
 
   int64_t width_, patch_, side_;
-  bool class_token_;
-  Tensor cls_token_, pos_embed_;                                       // (1, 1, width), (1, 1 + patches, width)
-  Tensor proj_weight_, proj_bias_;                                     // (width, patch, patch, 3), (width)
+  ClassToken class_token_;
+  Tensor cls_token_, pos_embed_;    // (1, 1, width) if there is one, (1, first_patch() + patches, width)
+  Tensor proj_weight_, proj_bias_;  // (width, patch, patch, 3), (width)
   mutable std::map<std::pair<int64_t, int64_t>, Tensor> other_grids_;  // interpolated positions by (rows, columns)
   std::vector<TransformerBlock> blocks_;
   LayerNorm norm_;

@@ -45,6 +45,8 @@ class Mae : public ImageMethod {
   void build_heads(Random& random) override {
     const auto* vit = dynamic_cast<const VisionTransformer*>(encoder_.get());
     check(vit, "[mae] got --model {}, expected a ViT, which can leave patches out", model.model);
+    check(model.vit.class_token,
+          "[mae] got a ViT without a class token, which MAE's decoder reads; drop --no-class-token");
     decoder_ = MaskedDecoder(decoder_options_, vit->features(), vit->side(), vit->patch(), random);
   }
 

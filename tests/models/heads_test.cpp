@@ -67,7 +67,7 @@ TEST_CASE("ViT on every device takes any size that the patch divides, and says s
   for (Device device : devices()) {
     CAPTURE(name(device));
     Random random(1);
-    VisionTransformer vit(vit_shapes()[0], 16, 4, true, random);
+    VisionTransformer vit(vit_shapes()[0], 16, 4, ClassToken::pooled, random);
     move_to(vit, device);
     const NoGrad no_grad;
     const auto features = [&](int64_t rows, int64_t columns) {
@@ -85,7 +85,7 @@ TEST_CASE("ViT on every device takes any size that the patch divides, and says s
 
 TEST_CASE("layer-wise rates: nothing decays above the blocks, the patch embedding most") {
   Random random(1);
-  VisionTransformer vit({"", "", 32, 3, 2}, 16, 4, false, random);
+  VisionTransformer vit({"", "", 32, 3, 2}, 16, 4, ClassToken::unpooled, random);
   CHECK(vit.layers() - vit.layer_of("norm.weight") == 0);
   CHECK(vit.layers() - vit.layer_of("blocks.2.mlp.fc1.weight") == 1);
   CHECK(vit.layers() - vit.layer_of("blocks.0.norm1.bias") == 3);

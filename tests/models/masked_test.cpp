@@ -124,7 +124,7 @@ TEST_CASE("masked loss ignores visible patches, and a constant prediction of the
 
 TEST_CASE("ViT: seeing every patch in order is the whole forward pass") {
   Random random(3);
-  const VisionTransformer vit({"", "", 32, 2, 2}, size, patch, false, random);
+  const VisionTransformer vit({"", "", 32, 2, 2}, size, patch, ClassToken::unpooled, random);
   const Tensor images = golden_images();
   std::vector<int32_t> visible, places;
   for (int64_t b = 0; b < batch; ++b)
@@ -159,10 +159,10 @@ TEST_CASE("ViT files have timm's names and shapes, and come back as they were") 
 
 TEST_CASE("ViT: an image that the patch does not divide is refused by name") {
   Random random(1);
-  VisionTransformer vit({"", "", 32, 1, 2}, 16, 4, false, random);
+  VisionTransformer vit({"", "", 32, 1, 2}, 16, 4, ClassToken::unpooled, random);
   CHECK_THROWS_WITH_AS(vit.forward(Tensor::zeros({1, 18, 18, 3}), false), doctest::Contains("multiples of 4"), Error);
-  CHECK_THROWS_WITH_AS(VisionTransformer({"", "", 32, 1, 2}, 16, 5, false, random), doctest::Contains("--patch"),
-                       Error);
+  CHECK_THROWS_WITH_AS(VisionTransformer({"", "", 32, 1, 2}, 16, 5, ClassToken::unpooled, random),
+                       doctest::Contains("--patch"), Error);
 }
 
 TEST_CASE("reconstructions: a perfect prediction paints the input, normalised or not") {

@@ -1,0 +1,80 @@
+// Blocks of patches: checks, launch, and how long the lists are.
+#include "engine/ops/block_mask.h"
+
+#include <algorithm>
+
+namespace gestalt {
+namespace {
+
+using kernels::BlockRange;
+using kernels::BlockSampling;
+
+void check_range(const char* of, const BlockRange& r) {
+  check(0 < r.scale_low && r.scale_low <= r.scale_high && r.scale_high <= 1,
+        "[draw_blocks] got {} blocks of {} to {} of the patches, expected a range within (0, 1]", of, r.scale_low,
+        r.scale_high);
+  check(0 < r.aspect_low && r.aspect_low <= r.aspect_high,
+        "[draw_blocks] got {} blocks of aspect {} to {}, expected a range above 0", of, r.aspect_low, r.aspect_high);
+}
+
+void check_sampling(const BlockSampling& how) {
+  check(how.rows >= 1 && how.columns >= 1 && how.blocks >= 1 && how.blocks <= BlockSampling::most_blocks,
+        "[draw_blocks] got {} targets in {} x {} patches, expected 1 to {}", how.blocks, how.rows, how.columns,
+        BlockSampling::most_blocks);
+  check_range("target", how.target);
+  check_range("context", how.context);
+}
+
+}  // namespace
+
+BlockLists draw_blocks(const Tensor& samples, const BlockSampling& how, int64_t kept, int64_t picked, uint64_t seed,
+                       kernels::Varying<uint64_t> step) {
+  check(samples.rank() == 1 && samples.dtype() == DType::i32, "[draw_blocks] got samples {} {}, expected i32 (B)",
+        name(samples.dtype()), samples.shape().text());
+  check_sampling(how);
+  check(kept >= 1 && picked >= 1 && kept <= how.patches() && picked <= how.patches(),
+        "[draw_blocks] got lists of {} and {} of {} patches, expected 1 or more and no more than there are", kept,
+        picked, how.patches());
+  const int64_t batch = samples.dim(0);
+  const auto make = [&](int64_t rows, int64_t count) {
+    return Tensor::empty({rows, count}, DType::i32, samples.device());
+  };
+  BlockLists lists{make(batch, kept), make(batch, how.blocks * picked), make(batch * how.blocks, kept + picked)};
+  kernels::launch(kernels::DrawBlocks{.samples = samples.in(),
+                                      .context = lists.context.out(),
+                                      .targets = lists.targets.out(),
+                                      .places = lists.places.out(),
+                                      .how = how,
+                                      .batch = batch,
+                                      .kept = kept,
+                                      .picked = picked,
+                                      .seed = seed,
+                                      .step = step},
+                  samples.stream());
+  return lists;
+}
+
+BlockLengths block_lengths(const BlockSampling& how) {
+  check_sampling(how);
+  constexpr int32_t draws = 1024;
+  std::vector<int64_t> contexts, targets;
+  for (int32_t sample = 0; sample < draws; ++sample) {
+    const kernels::DrawnBlocks drawn = kernels::draw_blocks(how, 0, 0, sample, 0);
+    int64_t left = 0;
+    for (int32_t n = 0; n < how.patches(); ++n) left += drawn.has(how, 0, n);
+    contexts.push_back(left);
+    for (int32_t t = 1; t <= how.blocks; ++t) targets.push_back(drawn.of[t].area());
+  }
+  const auto reached = [](std::vector<int64_t>& counts) {
+    std::sort(counts.begin(), counts.end());
+    return counts[counts.size() / 20];
+  };
+  const int64_t kept = reached(contexts);
+  check(kept >= 1,
+        "[draw_blocks] got {} targets of up to {} of {} x {} patches, which leave no context; use smaller patches, or "
+        "fewer or smaller targets",
+        how.blocks, how.target.scale_high, how.rows, how.columns);
+  return {kept, reached(targets)};
+}
+
+}  // namespace gestalt

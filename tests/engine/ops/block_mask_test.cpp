@@ -1,0 +1,152 @@
+// Blocks of patches against a second implementation, the same on every device; the loss of prediction against its
+// figure.
+#include "engine/ops/block_mask.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "engine/ops/feature_loss.h"
+#include "tests/devices.h"
+#include "tests/golden_step.h"
+#include "tests/method_goldens.h"
+
+namespace gestalt::test {
+namespace {
+
+using kernels::BlockSampling;
+using nlohmann::json;
+using Lists = std::vector<std::vector<int32_t>>;  // an image's: the context, then the targets
+
+std::vector<int32_t> integers(const Tensor& t) {
+  const Tensor host = t.to(Device::cpu);
+  return {host.data<int32_t>(), host.data<int32_t>() + host.count()};
+}
+
+BlockSampling sampling(const json& record) {
+  BlockSampling how;
+  how.rows = how.columns = record.at("grid");
+  how.original = record.at("original");
+  return how;
+}
+
+// Of each image. Throws unless `places` repeats what the other lists say.
+std::vector<Lists> lists_of(const std::vector<int32_t>& samples, const BlockSampling& how, int64_t kept, int64_t picked,
+                            uint64_t seed, uint64_t step, Device device = Device::cpu) {
+  const auto batch = static_cast<int64_t>(samples.size());
+  const BlockLists drawn = draw_blocks(Tensor::from(samples, {batch}).to(device), how, kept, picked, seed, step);
+  const auto context = integers(drawn.context), targets = integers(drawn.targets), places = integers(drawn.places);
+  std::vector<Lists> all;
+  for (int64_t b = 0; b < batch; ++b) {
+    Lists lists{{context.begin() + b * kept, context.begin() + (b + 1) * kept}};
+    for (int64_t i = b * how.blocks; i < (b + 1) * how.blocks; ++i) {
+      lists.emplace_back(targets.begin() + i * picked, targets.begin() + (i + 1) * picked);
+      std::vector<int32_t> sequence = lists[0];
+      sequence.insert(sequence.end(), lists.back().begin(), lists.back().end());
+      CHECK(std::equal(sequence.begin(), sequence.end(), places.begin() + i * (kept + picked)));
+    }
+    all.push_back(lists);
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("blocks of patches on every device: lists and lengths equal a second implementation's") {
+  for (const json& record : golden_record("block_mask.json").at("cases"))
+    for (Device device : devices()) {
+      CAPTURE(name(device));
+      const BlockSampling how = sampling(record);
+      const int64_t kept = record.at("kept"), picked = record.at("picked");
+      const BlockLengths lengths = block_lengths(how);
+      CHECK(lengths.kept == kept);
+      CHECK(lengths.picked == picked);
+      CHECK(lists_of({0, 3, 70, 2147483647}, how, kept, picked, 5, 9, device) ==
+            record.at("lists").get<std::vector<Lists>>());
+      // Longer than most contexts and blocks: drawn again, and repeated.
+      CHECK(lists_of({0, 3}, how, how.patches() / 2, how.patches() / 5, 5, 9, device) ==
+            record.at("long").get<std::vector<Lists>>());
+    }
+}
+
+TEST_CASE("blocks of patches: areas, contexts, last rows and columns are as often as NumPy's draws have them") {
+  for (const json& record : golden_record("block_mask.json").at("cases")) {
+    const BlockSampling how = sampling(record);
+    const json& expected = record.at("statistics");
+    constexpr int32_t images = 4000;
+    double area = 0, context = 0, last_row = 0, last_column = 0;
+    for (int32_t sample = 0; sample < images; ++sample) {
+      const kernels::DrawnBlocks drawn = kernels::draw_blocks(how, 11, 3, sample, 0);
+      for (int32_t n = 0; n < how.patches(); ++n) context += drawn.has(how, 0, n);
+      for (int t = 1; t <= how.blocks; ++t) {
+        area += drawn.of[t].area();
+        last_row += drawn.of[t].top + drawn.of[t].height == how.rows;
+        last_column += drawn.of[t].left + drawn.of[t].width == how.columns;
+      }
+    }
+    const double blocks = images * static_cast<double>(how.blocks);
+    // Within five deviations of the difference of means over ours and 20,000 images.
+    const auto near = [](double got, double want, double deviation, double count, double others) {
+      return std::abs(got - want) <= 5 * deviation * std::sqrt(1 / count + 1 / others);
+    };
+    CHECK(near(area / blocks, expected.at("target_area"), expected.at("target_deviation"), blocks, 8e4));
+    CHECK(near(context / images, expected.at("context"), expected.at("context_deviation"), images, 2e4));
+    for (const auto& [got, key] : {std::pair(last_row, "last_row"), std::pair(last_column, "last_column")}) {
+      const double want = expected.at(key);
+      CHECK(near(got / blocks, want, std::sqrt(want * (1 - want)), blocks, 8e4));
+      CHECK((want == 0) == how.original);
+    }
+  }
+}
+
+TEST_CASE("blocks of patches: a context never has a target's patch; lists belong to seed, step and sample alone") {
+  std::vector<int32_t> samples(500);
+  std::iota(samples.begin(), samples.end(), 7);
+  for (bool original : {false, true})
+    for (int32_t grid : {4, 8, 14}) {
+      BlockSampling how;
+      how.rows = how.columns = grid;
+      how.original = original;
+      const auto [kept, picked] = block_lengths(how);
+      const std::vector<Lists> all = lists_of(samples, how, kept, picked, 5, 9);
+      int met = 0, repeated = 0, outside = 0;
+      for (const Lists& lists : all) {
+        const std::set<int32_t> context(lists[0].begin(), lists[0].end());
+        repeated += context.size() < lists[0].size();
+        for (size_t t = 0; t < lists.size(); ++t)
+          for (int32_t n : lists[t]) {
+            met += t > 0 && context.contains(n);
+            outside += n < 0 || n >= grid * grid;
+          }
+      }
+      CHECK(met == 0);
+      CHECK(outside == 0);
+      CHECK(repeated == 0);
+      CHECK(lists_of(samples, how, kept, picked, 5, 10) != all);
+      CHECK(lists_of(samples, how, kept, picked, 6, 9) != all);
+      CHECK(lists_of({507 - 1, 7, 106}, how, kept, picked, 5, 9) == std::vector<Lists>{all[499], all[0], all[99]});
+    }
+}
+
+TEST_CASE("blocks of patches: what does not fit is refused") {
+  const Tensor one = Tensor::from(std::vector<int32_t>{0}, {1});
+  BlockSampling how{.rows = 4, .columns = 4};
+  CHECK_THROWS_WITH_AS(draw_blocks(Tensor::zeros({1}), how, 2, 2, 0, 0), doctest::Contains("i32 (B)"), Error);
+  CHECK_THROWS_WITH_AS(draw_blocks(one, how, 17, 2, 0, 0), doctest::Contains("17 and 2 of 16"), Error);
+  how.target = {0.9, 1, 1, 1};
+  CHECK_THROWS_WITH_AS(block_lengths(how), doctest::Contains("leave no context; use smaller patches"), Error);
+  how.target = {0.2, 0.15, 1, 1};
+  CHECK_THROWS_WITH_AS(block_lengths(how), doctest::Contains("0.2 to 0.15"), Error);
+  how.blocks = 17;
+  CHECK_THROWS_WITH_AS(block_lengths(how), doctest::Contains("expected 1 to 16"), Error);
+}
+
+TEST_CASE("feature loss: smooth L1 against normalised rows equals PyTorch's figure") {
+  const Tensor a = S_leaf({1, 4, 6}, 0.3), b = S({1, 4, 6}, 1.1);
+  const Tensor index = Tensor::from(std::vector<int32_t>{0, 1, 2, 3}, {1, 4});
+  check_golden(feature_loss(a, b, index), {a}, {0.390756163, -0.041666667, 0.687357697}, 1e-8);
+}
+
+}  // namespace gestalt::test
