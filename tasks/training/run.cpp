@@ -17,6 +17,7 @@
 #include "kernels/cpu/team.h"
 #include "kernels/launch.h"
 #include "tasks/training/checkpoint.h"
+#include "tasks/training/collapse.h"
 #include "tasks/training/fault.h"
 #include "tasks/training/records.h"
 #include "tasks/training/resume.h"
@@ -50,7 +51,6 @@ class Run {
   void write_row(MetricsRow row);
   void log_timing();
   void measure_spread(MetricsRow& row);
-  void guard_against_collapse(const MetricsRow& row);
   void probe();
   void save();
   std::string finish();
@@ -83,9 +83,7 @@ class Run {
   std::vector<Metric> probed_;
   std::string unmeasured_;  // why the last probe failed, if it did
   bool probe_pending_ = false;
-  int64_t collapsed_rows_ = 0;  // in a row
-  bool collapsed_ = false;
-  std::string cure_;  // of the last sign of a collapse
+  CollapseGuard guard_;
   int64_t row_steps_ = 0;
   Clock::time_point row_start_ = start_;
 };
@@ -249,7 +247,7 @@ MetricsRow Run::make_row() {
   row.push_back({"lr", training_->rate()});
   row.push_back({"gradient_norm", norm});
   measure_spread(row);
-  guard_against_collapse(row);
+  if (const std::string collapse = guard_.look_at(row, method_); !collapse.empty()) say(collapse);
   row.push_back({"probe", {}});
   if (std::isfinite(loss) && std::isfinite(norm)) return row;
   write_row(std::move(row));
@@ -304,24 +302,6 @@ void Run::measure_spread(MetricsRow& row) {
   const Spread s = spread(features, 256);
   row[row.size() - 2].second = s.std;
   row.back().second = s.effective_rank;
-}
-
-// Says once that the run has collapsed; one odd batch is no collapse, two rows of metrics.csv are. Of several
-// signs the method's last is said, which is its own.
-void Run::guard_against_collapse(const MetricsRow& row) {
-  std::string what;
-  for (const CollapseSign& sign : method_.collapse_signs())
-    for (const auto& [column, value] : row) {
-      const bool above = sign.side == CollapseSign::Side::above;
-      if (column != sign.column || !value || (above ? *value <= sign.limit : *value >= sign.limit)) continue;
-      what = fmt::format("{} ({} {:.4f}, where {} {:.4g} is a collapse)", sign.means, column, *value,
-                         above ? "above" : "below", sign.limit);
-      cure_ = sign.cure.empty() ? method_.collapse_cure() : sign.cure;
-    }
-  collapsed_rows_ = what.empty() ? 0 : collapsed_rows_ + 1;
-  if (collapsed_rows_ < 2 || collapsed_) return;
-  collapsed_ = true;
-  say(fmt::format("warning: COLLAPSE at step {}: {}, so nothing is learned; {}", training_->steps(), what, cure_));
 }
 
 // What goes wrong in here costs a number, never the run.
@@ -409,8 +389,8 @@ PretrainResult Run::train() {
           .interrupted = !ended,
           .signal = stop.signal(),
           .unmeasured = unmeasured_,
-          .collapsed = collapsed_,
-          .collapse_cure = collapsed_ ? cure_ : ""};
+          .collapsed = guard_.collapsed(),
+          .collapse_cure = guard_.collapsed() ? guard_.cure() : ""};
 }
 
 }  // namespace
