@@ -1,8 +1,6 @@
 // `gestalt list`: what can be trained, with what, on what.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "engine/data/images/image_set.h"
 #include "engine/data/text/token_sets.h"
 #include "models/encoder.h"
@@ -38,11 +36,13 @@ void list_models() {
 
 }  // namespace
 
-void add_list(CLI::App& app) {
-  CLI::App* list = app.add_subcommand("list", "list methods, models or sources of data")->require_subcommand(1);
-  list->add_subcommand("methods", "methods and their presets")->alias("tasks")->callback(list_methods_and_recipes);
-  list->add_subcommand("models", "encoders")->callback(list_models);
-  list->add_subcommand("data", "what --data accepts")->callback(list_data);
+void add_list(Command program) {
+  const Command list = program.add("list", "list methods, models or sources of data");
+  const Command methods = list.add("methods", "methods and their presets");
+  methods.alias("tasks");
+  methods.on_run(list_methods_and_recipes);
+  list.add("models", "encoders").on_run(list_models);
+  list.add("data", "what --data accepts").on_run(list_data);
 }
 
 }  // namespace gestalt::tools

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/nn/layers.h"
 #include "engine/nn/optimizer.h"
@@ -65,8 +63,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }  // namespace
 
 TEST_CASE("Muon, every device: five steps equal the algorithm's, bf16 within its rounding") {
-  std::ifstream stream(std::string(GESTALT_SOURCE_DIR) + "/tests/golden/muon.json");
-  const auto record = nlohmann::json::parse(stream);
+  const auto record = golden_record("muon.json");
   CHECK(courses.size() == record.size());
   for (const Device device : devices())
     for (const Course& c : courses) {
