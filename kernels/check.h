@@ -1,7 +1,7 @@
 // The one exception type of the project and the one way to throw it.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>

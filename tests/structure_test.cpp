@@ -104,6 +104,15 @@ TEST_SUITE("structure" * doctest::skip(without_tree)) {
     CHECK_FALSE(from("engine/tensor", "tensor.h").empty());
   }
 
+  TEST_CASE("CLI11, which takes seconds to compile, is included by one source of the program") {
+    std::vector<std::string> including;
+    for (const std::string& top : tops)
+      for (const std::string& file : sources(top))
+        for (const std::string& line : lines(file))
+          if (line.starts_with("#include <CLI/CLI.hpp>")) including.push_back(file);
+    CHECK(including == std::vector<std::string>{"tools/command_line.cpp"});
+  }
+
   TEST_CASE("a method is one short source directly in tasks/, and includes no other") {
     int methods = 0;
     for (const std::string& file : sources("tasks")) {

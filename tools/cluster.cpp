@@ -1,7 +1,6 @@
 // `gestalt cluster`: the images of a set in groups, by an encoder's features: a table, a CSV and a sheet of pictures.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -76,13 +75,13 @@ void run(const ClusterCommand& o, const ClusteringOptions& options) {
 
 }  // namespace
 
-void add_cluster(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("cluster", "group images by their features, without labels");
+void add_cluster(Command program) {
+  const Command command = program.add("cluster", "group images by their features, without labels");
   const auto options = std::make_shared<ClusterCommand>();
   const auto clustering = std::make_shared<ClusteringOptions>();
-  command->add_option("encoder", options->source.encoder, "run folder, or its encoder.safetensors")->required();
+  command.argument("encoder", options->source.encoder, "run folder, or its encoder.safetensors");
   set_command(
-      *command, [](const ClusterCommand& o, const ClusteringOptions& c) { run(o, c); }, options, clustering);
+      command, [](const ClusterCommand& o, const ClusteringOptions& c) { run(o, c); }, options, clustering);
 }
 
 }  // namespace gestalt::tools

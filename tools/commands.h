@@ -1,19 +1,19 @@
 // The subcommands of `gestalt`; each adds itself, and runs when the command line names it.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "tools/command_line.h"
 
 // Every subcommand, in the order of --help: add_NAME stands in tools/NAME.cpp.
 #define GESTALT_COMMANDS(X) X(pretrain) X(evaluate) X(cluster) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
 
 namespace gestalt::tools {
 
-#define GESTALT_DECLARE(name) void add_##name(CLI::App& app);
+#define GESTALT_DECLARE(name) void add_##name(Command program);
 GESTALT_COMMANDS(GESTALT_DECLARE)
 #undef GESTALT_DECLARE
 
 // Of `gestalt evaluate`.
-void add_finetune(CLI::App& evaluate);
-void add_text(CLI::App& evaluate);
+void add_finetune(Command evaluate);
+void add_text(Command evaluate);
 
 }  // namespace gestalt::tools

@@ -1,7 +1,6 @@
 // `gestalt evaluate`: how good the features of a trained encoder are, by protocols that name themselves.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "engine/data/images/subset.h"
@@ -74,23 +73,23 @@ void run(const FrozenSource& source, const Options& options) {
 
 // One subcommand: `Options` holds the protocol's own flags.
 template <class Options>
-void add_protocol(CLI::App& evaluate, const char* name, const char* help) {
-  CLI::App* command = evaluate.add_subcommand(name, help);
+void add_protocol(Command evaluate, const char* name, const char* help) {
+  const Command command = evaluate.add(name, help);
   const auto source = std::make_shared<FrozenSource>();
   const auto options = std::make_shared<Options>();
-  command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
+  command.argument("encoder", source->encoder, "run folder, or its encoder.safetensors");
   set_command(
-      *command, [](const FrozenSource& s, const Options& o) { run(s, o); }, source, options);
+      command, [](const FrozenSource& s, const Options& o) { run(s, o); }, source, options);
 }
 
 }  // namespace
 
-void add_evaluate(CLI::App& app) {
-  CLI::App* evaluate = app.add_subcommand("evaluate", "measure what a model has learned")->require_subcommand(1);
-  add_protocol<KnnOptions>(*evaluate, "knn", "weighted nearest neighbours on frozen features");
-  add_protocol<LinearOptions>(*evaluate, "linear", "a linear classifier on frozen features");
-  add_finetune(*evaluate);
-  add_text(*evaluate);
+void add_evaluate(Command program) {
+  const Command evaluate = program.add("evaluate", "measure what a model has learned");
+  add_protocol<KnnOptions>(evaluate, "knn", "weighted nearest neighbours on frozen features");
+  add_protocol<LinearOptions>(evaluate, "linear", "a linear classifier on frozen features");
+  add_finetune(evaluate);
+  add_text(evaluate);
 }
 
 }  // namespace gestalt::tools

@@ -1,7 +1,6 @@
 // `gestalt evaluate text`: a GPT's loss and bits per byte on text that it was not trained on.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <memory>
 
@@ -64,12 +63,12 @@ void run(const TextCommand& o) {
 
 }  // namespace
 
-void add_text(CLI::App& evaluate) {
-  CLI::App* command = evaluate.add_subcommand("text", "a GPT's loss and bits per byte on held-out text");
+void add_text(Command evaluate) {
+  const Command command = evaluate.add("text", "a GPT's loss and bits per byte on held-out text");
   const auto options = std::make_shared<TextCommand>();
-  command->add_option("model", options->model, "run folder, or model.safetensors of a GPT-2")->required();
+  command.argument("model", options->model, "run folder, or model.safetensors of a GPT-2");
   set_command(
-      *command, [](const TextCommand& o) { run(o); }, options);
+      command, [](const TextCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

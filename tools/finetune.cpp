@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "engine/data/images/subset.h"
@@ -32,14 +31,14 @@ void run(const EncoderSource& source, const FinetuneOptions& options) {
 
 }  // namespace
 
-void add_finetune(CLI::App& evaluate) {
-  CLI::App* command = evaluate.add_subcommand(
+void add_finetune(Command evaluate) {
+  const Command command = evaluate.add(
       "finetune", "train the encoder and a classifier with labels; with --untrained, supervised from scratch");
   const auto source = std::make_shared<EncoderSource>();
   const auto options = std::make_shared<FinetuneOptions>();
-  command->add_option("encoder", source->encoder, "run folder, or its encoder.safetensors")->required();
+  command.argument("encoder", source->encoder, "run folder, or its encoder.safetensors");
   set_command(
-      *command, [](const EncoderSource& s, const FinetuneOptions& o) { run(s, o); }, source, options);
+      command, [](const EncoderSource& s, const FinetuneOptions& o) { run(s, o); }, source, options);
 }
 
 }  // namespace gestalt::tools

@@ -1,6 +1,9 @@
 // Flags from fields(): adding options, reading what was given, and naming what was mistyped.
 #include "tools/flags.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "engine/run/files.h"
@@ -8,19 +11,19 @@
 
 namespace gestalt::tools {
 
-void FlagFields::add(const char* name, const std::string& type, const std::string& shown_default,
+void FlagFields::add(const char* name, const std::string& kind, const std::string& shown_default,
                      const std::string& help, std::function<std::string(const std::string&)> problem) {
-  const std::string flag = fmt::format("--{}", name);
-  CLI::Option* option = command_.add_option(
-      flag, [](const CLI::results_t&) { return true; }, help);
-  option->type_name(type)->default_str(shown_default)->group(title_);
-  option->check(std::move(problem), "");
+  command_.flag({.name = name,
+                 .kind = kind,
+                 .shown_default = shown_default,
+                 .help = help,
+                 .title = title_,
+                 .problem = std::move(problem)});
 }
 
 void FlagFields::operator()(const char* name, bool& value, const char* help) {
   const std::string note = fmt::format("{} (default: {})", help, value ? fmt::format("on; --no-{}", name) : "off");
-  command_.add_flag(fmt::format("--{}", name), note)->group(title_);
-  command_.add_flag(fmt::format("--no-{}", name))->group("");
+  command_.switch_flag(name, note, title_);
 }
 
 // The help with the bounds that a reader would not guess.
@@ -43,49 +46,26 @@ void FlagFields::operator()(const char* name, double& value, const char* help, c
 
 void FlagFields::operator()(const char* name, std::string& value, const char* help,
                             const std::vector<std::string>& choices) {
-  const std::string kind = choices.empty() ? "TEXT" : "{" + CLI::detail::join(choices, "|") + "}";
+  const std::string kind = choices.empty() ? "TEXT" : fmt::format("{{{}}}", fmt::join(choices, "|"));
   add(name, kind, value, help, [choices](const std::string& text) -> std::string {
     if (choices.empty() || std::find(choices.begin(), choices.end(), text) != choices.end()) return "";
     const std::string near = nearest(text, choices);
-    return fmt::format("got '{}', expected one of {}{}", text, CLI::detail::join(choices, ", "),
+    return fmt::format("got '{}', expected one of {}{}", text, fmt::join(choices, ", "),
                        near.empty() ? "" : "; did you mean '" + near + "'?");
   });
 }
 
-GivenFields::GivenFields(const CLI::App& command, const std::string& config_file, const std::string& method)
+GivenFields::GivenFields(Command command, const std::string& config_file, const std::string& method)
     : command_(command), file_(values_for(method, config_file, config_file.empty() ? "" : read_text(config_file))) {}
 
 const GivenValue* GivenFields::find(const char* name) {
   const GivenValue* from_file = file_.find(name);
-  const std::string flag = fmt::format("--{}", name), negation = fmt::format("--no-{}", name);
-  const CLI::Option *option = command_.get_option_no_throw(flag), *off = command_.get_option_no_throw(negation);
-  const bool given = option != nullptr && option->count() > 0, negated = off != nullptr && off->count() > 0;
-  check(!(given && negated), "[config] got {} and {}, expected one of them", flag, negation);
-  if (negated) return &(from_flag_ = {"false", negation});
+  const std::string negation = fmt::format("no-{}", name);
+  const bool given = command_.is_given(name), negated = command_.is_given(negation);
+  check(!(given && negated), "[config] got --{} and --{}, expected one of them", name, negation);
+  if (negated) return &(from_flag_ = {"false", "--" + negation});
   if (!given) return from_file;
-  const bool is_flag = option->get_expected_max() == 0;
-  return &(from_flag_ = {is_flag ? "true" : option->results().back(), flag});
-}
-
-std::string explain(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App* command = &app;
-  std::string words = app.get_name();
-  while (!command->get_subcommands().empty()) {
-    command = command->get_subcommands().front();
-    words += " " + command->get_name();
-  }
-  const std::string help = fmt::format("; '{} --help' lists what there is", words);
-  std::vector<std::string> unknown = app.remaining(true), flags, commands;
-  for (const CLI::Option* option : command->get_options())
-    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
-  for (const CLI::App* sub : command->get_subcommands([](const CLI::App*) { return true; }))
-    commands.push_back(sub->get_name());
-  if (unknown.empty()) return error.what() + help;
-  const bool is_flag = unknown[0].starts_with('-');
-  const std::string word = unknown[0].substr(0, unknown[0].find('='));
-  const std::string near = nearest(word, is_flag ? flags : commands);
-  const char* kind = is_flag ? "flag" : commands.empty() ? "argument" : "command";
-  return fmt::format("unknown {} '{}'{}", kind, word, near.empty() ? help : "; did you mean '" + near + "'?");
+  return &(from_flag_ = {command_.given_value(name), fmt::format("--{}", name)});
 }
 
 }  // namespace gestalt::tools

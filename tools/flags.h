@@ -1,12 +1,13 @@
 // Flags from fields(): --help, the command line and config files all come from the one function.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/run/fields_text.h"
+#include "tools/command_line.h"
 
 namespace gestalt::tools {
 
@@ -14,7 +15,7 @@ namespace gestalt::tools {
 // The values are not stored: visit the same fields with GivenFields once the command line is parsed.
 class FlagFields : public Fields {
  public:
-  explicit FlagFields(CLI::App& command) : command_(command) {}
+  explicit FlagFields(Command command) : command_(command) {}
 
   void operator()(const char* name, bool& value, const char* help) override;
   void operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) override;
@@ -24,10 +25,10 @@ class FlagFields : public Fields {
   void title(const char* text) override { title_ = text; }
 
  private:
-  void add(const char* name, const std::string& type, const std::string& shown_default, const std::string& help,
+  void add(const char* name, const std::string& kind, const std::string& shown_default, const std::string& help,
            std::function<std::string(const std::string&)> problem);
 
-  CLI::App& command_;
+  Command command_;
   std::string title_ = "Options";
 };
 
@@ -36,7 +37,7 @@ class FlagFields : public Fields {
 class GivenFields : public FieldSetter {
  public:
   // `config_file` is read by parse_values(); empty means none. A line `method = …` in it has to name `method`.
-  GivenFields(const CLI::App& command, const std::string& config_file, const std::string& method = {});
+  GivenFields(Command command, const std::string& config_file, const std::string& method = {});
 
   // Throws Error for a name in the config file that no visited struct has, with the nearest one.
   void finish() const { file_.finish(); }
@@ -51,20 +52,17 @@ class GivenFields : public FieldSetter {
     using TextReader::TextReader;
   };
 
-  const CLI::App& command_;
+  Command command_;
   File file_;
   GivenValue from_flag_;
 };
 
-// What is wrong with the command line, with the nearest flag or command where one is unknown.
-std::string explain(const CLI::App& app, const CLI::ParseError& error);
-
 // Gives `command` the flags of each struct's fields(). When it is typed, they hold what was given and `run` gets them.
 template <class Run, class... Options>
-void set_command(CLI::App& command, Run run, std::shared_ptr<Options>... options) {
+void set_command(Command command, Run run, std::shared_ptr<Options>... options) {
   FlagFields flags(command);
   (options->fields(flags), ...);
-  command.callback([&command, run, options...] {
+  command.on_run([command, run, options...] {
     GivenFields given(command, "");
     (options->fields(given), ...);
     run(*options...);

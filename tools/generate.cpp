@@ -1,7 +1,6 @@
 // `gestalt generate`: continues a text with a GPT that was trained here or comes from Hugging Face.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -45,12 +44,12 @@ void run(const GenerateCommand& o) {
 
 }  // namespace
 
-void add_generate(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("generate", "continue a text with a trained GPT");
+void add_generate(Command program) {
+  const Command command = program.add("generate", "continue a text with a trained GPT");
   const auto options = std::make_shared<GenerateCommand>();
-  command->add_option("model", options->model, "run folder, or model.safetensors of a GPT-2")->required();
+  command.argument("model", options->model, "run folder, or model.safetensors of a GPT-2");
   set_command(
-      *command, [](const GenerateCommand& o) { run(o); }, options);
+      command, [](const GenerateCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

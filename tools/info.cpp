@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <unistd.h>
 #include <zlib.h>
-#include <CLI/CLI.hpp>
+#include <CLI/Version.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -138,8 +138,6 @@ void info() {
 
 }  // namespace
 
-void add_info(CLI::App& app) {
-  app.add_subcommand("info", "show devices, instruction sets and libraries")->callback(info);
-}
+void add_info(Command program) { program.add("info", "show devices, instruction sets and libraries").on_run(info); }
 
 }  // namespace gestalt::tools

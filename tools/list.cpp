@@ -1,8 +1,6 @@
 // `gestalt list`: what can be trained, with what, on what.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "engine/data/images/image_set.h"
 #include "engine/data/text/token_sets.h"
 #include "models/encoder.h"
@@ -51,14 +49,14 @@ void list_collapse_signs() {
 
 }  // namespace
 
-void add_list(CLI::App& app) {
-  CLI::App* list =
-      app.add_subcommand("list", "list methods, models, sources of data or signs of a collapse")->require_subcommand(1);
-  list->add_subcommand("methods", "methods and their presets")->alias("tasks")->callback(list_methods_and_recipes);
-  list->add_subcommand("models", "encoders")->callback(list_models);
-  list->add_subcommand("collapse", "what tells that a run has collapsed, and what to change then")
-      ->callback(list_collapse_signs);
-  list->add_subcommand("data", "what --data accepts")->callback(list_data);
+void add_list(Command program) {
+  const Command list = program.add("list", "list methods, models, sources of data or signs of a collapse");
+  const Command methods = list.add("methods", "methods and their presets");
+  methods.alias("tasks");
+  methods.on_run(list_methods_and_recipes);
+  list.add("models", "encoders").on_run(list_models);
+  list.add("collapse", "what tells that a run has collapsed, and what to change then").on_run(list_collapse_signs);
+  list.add("data", "what --data accepts").on_run(list_data);
 }
 
 }  // namespace gestalt::tools

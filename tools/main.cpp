@@ -1,7 +1,6 @@
 // The program `gestalt`: chooses the subcommand, and is the only place that catches.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <new>
 #include <stdexcept>
@@ -10,24 +9,18 @@
 #include "kernels/check.h"
 #include "kernels/cpu/team.h"
 #include "tools/commands.h"
-#include "tools/flags.h"
 #include "tools/output.h"
 
 namespace {
 
-int run(CLI::App& app, int argc, char** argv) {
+int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
   const auto complain = [](const std::string& text) { fmt::print(stderr, "gestalt: {}\n", text); };
   try {
-    int status = 0;
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& request) {
-      status = app.exit(request);  // --help and --version
-    } catch (const CLI::RuntimeError& given) { status = given.get_exit_code(); }
+    const int status = line.run(argc, argv);
     gestalt::tools::flush_output();
     return status;
-  } catch (const CLI::ParseError& error) {
-    complain(gestalt::tools::explain(app, error));
+  } catch (const gestalt::tools::WrongCommandLine& error) {
+    complain(error.what());
     return 2;
   } catch (const gestalt::Error& error) {
     complain(error.what());
@@ -54,13 +47,11 @@ int run(CLI::App& app, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   gestalt::kernels::cpu::wait_without_spinning(argv);
-  CLI::App app{"Gestalt pretrains encoders without labels, and says how good they are.", "gestalt"};
-  app.set_version_flag("--version", GESTALT_VERSION);
-  app.require_subcommand(1);
-  app.get_formatter()->column_width(36);
-  app.footer(gestalt::tools::exit_statuses);
-#define GESTALT_ADD(name) gestalt::tools::add_##name(app);
+  gestalt::tools::CommandLine line("gestalt", "Gestalt pretrains encoders without labels, and says how good they are.",
+                                   GESTALT_VERSION);
+  line.root().footer(gestalt::tools::exit_statuses);
+#define GESTALT_ADD(name) gestalt::tools::add_##name(line.root());
   GESTALT_COMMANDS(GESTALT_ADD)
 #undef GESTALT_ADD
-  return run(app, argc, argv);
+  return run(line, argc, argv);
 }

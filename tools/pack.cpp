@@ -1,5 +1,4 @@
 // `gestalt pack`: decodes an image set once, into one file of pixels that training maps into memory.
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -46,13 +45,13 @@ void pack(PackOptions o) {
 
 }  // namespace
 
-void add_pack(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("pack", "decode an image set once, into one file that training maps");
+void add_pack(Command program) {
+  const Command command = program.add("pack", "decode an image set once, into one file that training maps");
   const auto options = std::make_shared<PackOptions>();
-  command->add_option("spec", options->spec, "the image set; see 'gestalt list data'")->required();
-  command->add_option("out", options->out, "the file to write")->required();
+  command.argument("spec", options->spec, "the image set; see 'gestalt list data'");
+  command.argument("out", options->out, "the file to write");
   set_command(
-      *command, [](const PackOptions& o) { pack(o); }, options);
+      command, [](const PackOptions& o) { pack(o); }, options);
 }
 
 }  // namespace gestalt::tools

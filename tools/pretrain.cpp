@@ -1,7 +1,6 @@
 // `gestalt pretrain`: trains an encoder without labels; one subcommand a registered method.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "engine/run/files.h"
@@ -22,18 +21,13 @@ struct Choices {
   bool report = false;
 };
 
-bool is_given(const CLI::App& command, const std::string& flag) {
-  const CLI::Option* option = command.get_option_no_throw(flag);
-  return option != nullptr && option->count() > 0;
-}
-
 // The method with its preset, the config file and the flags applied, in that order; or, with --resume, as it was.
-std::unique_ptr<Method> configure(const MethodEntry& entry, const CLI::App& command, const Choices& choices) {
-  const bool anew = command.count("--resume") == 0;
+std::unique_ptr<Method> configure(const MethodEntry& entry, Command command, const Choices& choices) {
+  const bool anew = !command.is_given("resume");
   check(anew || !choices.settings.resume.empty(), "[resume] got an empty --resume, expected the folder of a run");
   check(anew || choices.settings.out.empty(), "[resume] goes without --out: it goes on in the folder of the run");
   check(!anew || !choices.settings.allow_other_data, "[config] got --allow-other-data, which goes with --resume");
-  check(choices.settings.out.empty() == (command.count("--out") == 0), "[config] got an empty --out");
+  check(choices.settings.out.empty() != command.is_given("out"), "[config] got an empty --out");
   if (anew) {
     std::unique_ptr<Method> method = entry.make();
     if (!choices.preset.empty()) apply_recipe(*method, find_recipe(entry.name, choices.preset));
@@ -49,11 +43,10 @@ std::unique_ptr<Method> configure(const MethodEntry& entry, const CLI::App& comm
   FieldNames fields;
   method->fields(fields);
   for (const std::string& name : fields.names)
-    check(may_change(name) || may_be_changed(name) ||
-              (!is_given(command, "--" + name) && !is_given(command, "--no-" + name)),
+    check(may_change(name) || may_be_changed(name) || (!command.is_given(name) && !command.is_given("no-" + name)),
           "[resume] got --{} with --resume, which goes on exactly as the run began{}; start a new run to change it",
           name, name == "device" ? ", and another device rounds otherwise" : "");
-  check(!is_given(command, "--epochs") || method->run.steps == 0 || is_given(command, "--steps"),
+  check(!command.is_given("epochs") || method->run.steps == 0 || command.is_given("steps"),
         "[resume] got --epochs for a run of {} steps; say --steps", method->run.steps);
   GivenFields given(command, "");  // a place that moved, what changes no result, and what is to be otherwise
   method->fields(given);
@@ -75,7 +68,8 @@ std::string print_measures(Method& method, const PretrainResult& result, bool re
   } catch (const Error& error) { return error.what(); }
 }
 
-void run(const MethodEntry& entry, const CLI::App& command, const Choices& choices) {
+// Returns the exit status.
+int run(const MethodEntry& entry, Command command, const Choices& choices) {
   const std::unique_ptr<Method> method = configure(entry, command, choices);
   check(!choices.report || dynamic_cast<ImageMethod*>(method.get()),
         "[pretrain] got --report for {}, which learns from text: it has no table of accuracies", entry.name);
@@ -87,7 +81,7 @@ void run(const MethodEntry& entry, const CLI::App& command, const Choices& choic
   if (result.interrupted) {
     fmt::print("stopped at step {}; go on with: gestalt pretrain {} --resume {}\n", result.steps, entry.name,
                result.folder);
-    throw CLI::RuntimeError(result.signal > 0 ? 128 + result.signal : 0);
+    return result.signal > 0 ? 128 + result.signal : 0;
   }
   fmt::print("\ntrained {} steps in {:.1f} minutes\n", result.steps, result.seconds / 60);
   if (result.collapsed) fmt::print("warning: the features collapsed; {}\n", result.collapse_cure);
@@ -95,10 +89,10 @@ void run(const MethodEntry& entry, const CLI::App& command, const Choices& choic
   fmt::print("\n{}: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n",
              method->modality() == Modality::images ? "encoder" : "model", result.encoder_file, result.folder,
              result.folder);
-  if (unmeasured.empty()) return;
+  if (unmeasured.empty()) return 0;
   flush_output();
   fmt::print(stderr, "gestalt: warning: the run is trained and saved, but could not be measured: {}\n", unmeasured);
-  throw CLI::RuntimeError(status_of_warning);
+  return status_of_warning;
 }
 
 std::string preset_help(const MethodEntry& entry) {
@@ -117,26 +111,26 @@ std::string preset_help(const MethodEntry& entry) {
 
 }  // namespace
 
-void add_pretrain(CLI::App& app) {
-  CLI::App* pretrain = app.add_subcommand("pretrain", "train an encoder without labels")->require_subcommand(1);
+void add_pretrain(Command program) {
+  const Command pretrain = program.add("pretrain", "train an encoder without labels");
   for (const MethodEntry& entry : list_methods()) {
-    CLI::App* command = pretrain->add_subcommand(entry.name, entry.summary);
+    const Command command = pretrain.add(entry.name, entry.summary);
     const auto choices = std::make_shared<Choices>();
-    command->add_option("--preset", choices->preset, "start from a published recipe; flags still override it");
-    command->add_option("--config", choices->config, "read flags from a file of 'name = value' lines or a config.json");
-    command->add_option("--out", choices->settings.out, "run folder [runs/METHOD-DATE]");
-    command->add_option("--resume", choices->settings.resume,
-                        "go on with the run in this folder, bit for bit; --data says where its data are now");
-    command->add_flag("--allow-other-data", choices->settings.allow_other_data,
-                      "with --resume: go on although the data are not what the run began with; the run records it");
-    command->add_flag("--report", choices->report,
-                      "at the end, kNN and linear accuracy beside raw pixels and the untrained encoder");
-    command->add_flag("--check-finite", choices->settings.check_finite,
-                      "stop at the first op that gives a NaN, and name it; slow");
-    FlagFields flags(*command);
+    command.flag("preset", choices->preset, "start from a published recipe; flags still override it");
+    command.flag("config", choices->config, "read flags from a file of 'name = value' lines or a config.json");
+    command.flag("out", choices->settings.out, "run folder [runs/METHOD-DATE]");
+    command.flag("resume", choices->settings.resume,
+                 "go on with the run in this folder, bit for bit; --data says where its data are now");
+    command.flag("allow-other-data", choices->settings.allow_other_data,
+                 "with --resume: go on although the data are not what the run began with; the run records it");
+    command.flag("report", choices->report,
+                 "at the end, kNN and linear accuracy beside raw pixels and the untrained encoder");
+    command.flag("check-finite", choices->settings.check_finite,
+                 "stop at the first op that gives a NaN, and name it; slow");
+    FlagFields flags(command);
     entry.make()->fields(flags);
-    command->footer(preset_help(entry));
-    command->callback([&entry, command, choices] { run(entry, *command, *choices); });
+    command.footer(preset_help(entry));
+    command.on_run([&entry, command, choices] { return run(entry, command, *choices); });
   }
 }
 

@@ -1,7 +1,7 @@
 // `gestalt show`: a picture of what a run has learned, or of what its encoder is shown.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -45,7 +45,9 @@ int64_t parse_number(const std::string& text, const std::string& list) {
 
 std::vector<int64_t> parse_numbers(const std::string& list) {
   std::vector<int64_t> numbers;
-  for (const std::string& part : CLI::detail::split(list, ',')) {
+  for (size_t begin = 0, end = 0; begin <= list.size(); begin = end + 1) {
+    end = std::min(list.find(',', begin), list.size());
+    const std::string part = list.substr(begin, end - begin);
     const size_t dash = part.find('-');
     const int64_t first = parse_number(part.substr(0, dash), list);
     const int64_t last = dash == std::string::npos ? first : parse_number(part.substr(dash + 1), list);
@@ -115,13 +117,13 @@ void run(const ShowCommand& given) {
 
 }  // namespace
 
-void add_show(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("show", "picture what a run has learned, or what its encoder is shown");
+void add_show(Command program) {
+  const Command command = program.add("show", "picture what a run has learned, or what its encoder is shown");
   const auto options = std::make_shared<ShowCommand>();
-  command->add_option("run", options->run, "folder of a run on images, also of one that has not ended")->required();
-  command->add_option("files", options->files, "JPEG, PNG or BMP files to show instead of images of a data set");
+  command.argument("run", options->run, "folder of a run on images, also of one that has not ended");
+  command.arguments("files", options->files, "JPEG, PNG or BMP files to show instead of images of a data set");
   set_command(
-      *command, [](const ShowCommand& o) { run(o); }, options);
+      command, [](const ShowCommand& o) { run(o); }, options);
 }
 
 }  // namespace gestalt::tools

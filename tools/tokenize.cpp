@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -47,13 +46,13 @@ void tokenize(const TokenizeCommand& o) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("tokenize", "turn a text, once, into token files that training maps");
+void add_tokenize(Command program) {
+  const Command command = program.add("tokenize", "turn a text, once, into token files that training maps");
   const auto options = std::make_shared<TokenizeCommand>();
-  command->add_option("text", options->text, "the text file, UTF-8")->required();
-  command->add_option("out", options->out, "the folder to write train.tokens and val.tokens into")->required();
+  command.argument("text", options->text, "the text file, UTF-8");
+  command.argument("out", options->out, "the folder to write train.tokens and val.tokens into");
   set_command(
-      *command, [](const TokenizeCommand& o) { tokenize(o); }, options);
+      command, [](const TokenizeCommand& o) { tokenize(o); }, options);
 }
 
 }  // namespace gestalt::tools

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 
@@ -23,6 +22,7 @@
 #include "engine/tensor/random.h"
 #include "models/sampling.h"
 #include "tests/devices.h"
+#include "tests/golden_step.h"
 #include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
@@ -40,7 +40,7 @@ void equal(const Tensor& t, const std::vector<double>& expected) {
 }
 
 const nlohmann::json& golden() {
-  static const auto record = nlohmann::json::parse(read_text(source_path("tests/golden/draws.json")));
+  static const auto record = golden_record("draws.json");
   return record;
 }
 

@@ -5,9 +5,9 @@
 
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/tokenizer.h"
+#include "engine/run/fields_json.h"
 #include "engine/run/files.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/safetensors.h"
@@ -54,7 +54,7 @@ SamplingOptions drawn(double temperature, int64_t k, double p, int64_t seed = 1)
 TEST_CASE("a GPT-2 that transformers saved gives its logits") {
   const char* other = std::getenv("GESTALT_GPT_LOGITS");  // a folder that tests/golden/gpt_export.py wrote
   const std::string folder = other ? other : golden;
-  const auto record = nlohmann::json::parse(read_text(folder + "logits.json"));
+  const auto record = parse_json("logits.json", read_text(folder + "logits.json"));
   const LoadedGpt loaded = load_gpt(folder + "model.safetensors");
   CHECK(loaded.tokenizer.empty() == !other);
   const std::vector<int32_t> tokens = record.at("tokens");

@@ -21,9 +21,8 @@ namespace {
 
 // What `gestalt LINE` prints; a message follows if it fails.
 std::string gestalt_prints(const std::string& line) {
-  CLI::App app{"", "gestalt"};
-  app.require_subcommand(1);
-#define GESTALT_ADD(name) tools::add_##name(app);
+  tools::CommandLine program("gestalt", "");
+#define GESTALT_ADD(name) tools::add_##name(program.root());
   GESTALT_COMMANDS(GESTALT_ADD)
 #undef GESTALT_ADD
   const TemporaryFolder folder;
@@ -33,10 +32,8 @@ std::string gestalt_prints(const std::string& line) {
   const int kept = dup(STDOUT_FILENO), out = open(file.c_str(), O_WRONLY | O_CREAT, 0600);
   dup2(out, STDOUT_FILENO);
   try {
-    app.parse(line);
-  } catch (const CLI::ParseError& e) { error = tools::explain(app, e); } catch (const Error& e) {
-    error = e.what();
-  }
+    program.run(line);
+  } catch (const Error& e) { error = e.what(); }
   std::fflush(stdout);
   dup2(kept, STDOUT_FILENO);
   close(kept);

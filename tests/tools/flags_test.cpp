@@ -32,26 +32,23 @@ struct Options {
 
 // `gestalt pretrain` with Options, on `line`; what went wrong is in `error`.
 struct Program {
-  CLI::App app{"", "gestalt"};
+  tools::CommandLine program{"gestalt", ""};
+  tools::Command command = program.root().add("pretrain", "");
   Options options;
   std::string error;
 
   explicit Program(const std::string& line, const std::string& config_file = "") {
-    app.require_subcommand(1);
-    CLI::App* command = app.add_subcommand("pretrain");
-    app.add_subcommand("evaluate");
-    FlagFields flags(*command);
+    program.root().add("evaluate", "");
+    FlagFields flags(command);
     options.fields(flags);
-    command->callback([this, command, config_file] {
-      GivenFields given(*command, config_file);
+    command.on_run([this, config_file] {
+      GivenFields given(command, config_file);
       options.fields(given);
       given.finish();
     });
     try {
-      app.parse(line);
-    } catch (const CLI::ParseError& e) { error = tools::explain(app, e); } catch (const Error& e) {
-      error = e.what();
-    }
+      program.run(line);
+    } catch (const Error& e) { error = e.what(); }
   }
 };
 
@@ -77,7 +74,7 @@ TEST_SUITE("flags") {
 
   TEST_CASE("help shows each flag with its default under its title") {
     const Program program("pretrain");
-    const std::string help = program.app.get_subcommand("pretrain")->help();
+    const std::string help = program.command.help();
     CHECK(contains(help, "--epochs INT=100"));
     CHECK(contains(help, "--lr NUMBER=0.03"));
     CHECK(contains(help, "{cosine|constant}=cosine"));
@@ -85,6 +82,15 @@ TEST_SUITE("flags") {
     CHECK(contains(help, "(default: off)"));
     CHECK(help.find("Optimizer:") > help.find("--data"));
     CHECK(help.find("Optimizer:") < help.find("--lr"));
+  }
+
+  TEST_CASE("what a command returns is the exit status") {
+    tools::CommandLine program("gestalt", "");
+    program.root().add("measured", "").on_run([] {});
+    program.root().add("unmeasured", "").on_run([] { return 4; });
+    CHECK(program.run("measured") == 0);
+    CHECK(program.run("unmeasured") == 4);
+    CHECK_THROWS_AS(program.run("other"), tools::WrongCommandLine);
   }
 
   TEST_CASE("mistyped names are answered with the nearest") {

@@ -1,4 +1,5 @@
 // `mnist:DIR`: IDX files (LeCun, Cortes and Burges), plain or gzipped, of grey images and labels 0 to 9.
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 // Image sets: what they share, and the table of schemes.
 #include "engine/data/images/image_set.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>

@@ -3,14 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/nn/layers.h"
 #include "engine/nn/optimizer.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
-#include "tests/source_path.h"
 
 namespace gestalt::test {
 namespace {
@@ -66,8 +63,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }  // namespace
 
 TEST_CASE("Muon, every device: five steps equal the algorithm's, bf16 within its rounding") {
-  std::ifstream stream(source_path("tests/golden/muon.json"));
-  const auto record = nlohmann::json::parse(stream);
+  const auto record = golden_record("muon.json");
   CHECK(courses.size() == record.size());
   for (const Device device : devices())
     for (const Course& c : courses) {

@@ -2,14 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/nn/layers.h"
 #include "engine/nn/optimizer.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
-#include "tests/source_path.h"
 
 namespace gestalt::test {
 namespace {
@@ -70,8 +67,7 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }  // namespace
 
 TEST_CASE("optimizers, every device: five steps equal PyTorch's") {
-  std::ifstream stream(source_path("tests/golden/optimizers.json"));
-  const auto record = nlohmann::json::parse(stream);
+  const auto record = golden_record("optimizers.json");
   const OptimizerOptions sgd{.kind = "sgd", .momentum = 0.9, .decay = 0.05};
   const OptimizerOptions adamw{.kind = "adamw", .decay = 0.05, .beta1 = 0.9, .beta2 = 0.95};
   const auto with = [](OptimizerOptions o, const std::function<void(OptimizerOptions&)>& change) {

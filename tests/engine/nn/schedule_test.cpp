@@ -4,21 +4,18 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "engine/nn/optimizer.h"
 #include "engine/tensor/tensor.h"
 #include "kernels/optimizer.h"
 #include "tests/devices.h"
-#include "tests/source_path.h"
+#include "tests/golden_step.h"
 
 namespace gestalt::test {
 
 TEST_CASE("schedules: every step of PyTorch's and NumPy's") {
-  std::ifstream stream(source_path("tests/golden/schedules.json"));
-  const auto record = nlohmann::json::parse(stream);
+  const auto record = golden_record("schedules.json");
   const std::vector<std::pair<std::string, Schedule>> all{
       {"cosine", Schedule::cosine(0.3, 0.02, 40)},
       {"warm-up, then cosine", Schedule::cosine(2.0, 0.2, 50, 10)},

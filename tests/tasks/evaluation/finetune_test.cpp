@@ -6,15 +6,12 @@
 #include <map>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/data/images/image_codec.h"
 #include "engine/data/images/subset.h"
 #include "engine/run/files.h"
 #include "tasks/evaluation/finetune.h"
 #include "tasks/evaluation/linear.h"
 #include "tests/golden_step.h"
-#include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
 namespace gestalt::test {
@@ -25,10 +22,6 @@ constexpr const char* shapes = "shapes:256:16";
 std::unique_ptr<Encoder> make_vit(uint64_t seed) {
   Random random(seed);
   return make_encoder({.model = "vit-nano", .vit = {.patch = 8}}, 16, random);
-}
-
-nlohmann::json golden_json(const std::string& file) {
-  return nlohmann::json::parse(read_text(source_path("tests/golden/" + file)));
 }
 
 // Two classes of 100 images that differ in their brightness, under noise; every tenth is in the test split.
@@ -80,7 +73,7 @@ TEST_CASE("few labels: the asked share of every class, nested, at least one imag
 TEST_CASE("few labels: the same images for everyone, whatever the machine or the seed") {
   std::vector<int32_t> labels;
   for (int i = 0; i < 2000; ++i) labels.push_back(i * i % 7 % 5);
-  const nlohmann::json golden = golden_json("few_labels.json");
+  const nlohmann::json golden = golden_record("few_labels.json");
   for (const char* share : {"0.01", "0.1"})
     CHECK(few_labels(labels, std::stod(share)) == golden.at(share).get<std::vector<int32_t>>());
 }
@@ -88,7 +81,7 @@ TEST_CASE("few labels: the same images for everyone, whatever the machine or the
 TEST_CASE("layer-wise rates: every parameter of a ViT has the factor of MAE's and BEiT's formula") {
   Random random(1);
   const auto vit = make_encoder({.model = "vit-tiny", .vit = {.patch = 4}}, 32, random);
-  const nlohmann::json golden = golden_json("layer_rates.json");
+  const nlohmann::json golden = golden_record("layer_rates.json");
   const nlohmann::json& rates = golden.at("rates");
   for (auto rate = rates.begin(); rate != rates.end(); ++rate) {
     const std::string name = rate.key(), part = name.starts_with("head.") ? name : "encoder." + name;

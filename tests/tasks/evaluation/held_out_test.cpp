@@ -5,11 +5,11 @@
 
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/token_sets.h"
 #include "engine/run/files.h"
 #include "models/gpt_file.h"
+#include "tests/golden_step.h"
 #include "tests/source_path.h"
 #include "tests/temporary_folder.h"
 
@@ -64,7 +64,7 @@ TEST_CASE("text for GPT: sums, files and token folders; held-out loss counts eac
 }
 
 TEST_CASE("held-out loss and bits per byte equal those of transformers on the same windows") {
-  const auto record = nlohmann::json::parse(read_text(golden + "gpt_held_out.json"));
+  const auto record = golden_record("gpt_held_out.json");
   const LoadedGpt loaded = load_gpt(golden + "gpt2_tiny/model.safetensors");
   std::string alphabet = "é";
   for (char c = 'A'; c <= 'Z'; ++c) alphabet += c, alphabet += static_cast<char>(c - 'A' + 'a');

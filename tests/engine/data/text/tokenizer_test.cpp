@@ -2,9 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/tokenizer.h"
+#include "engine/run/fields_json.h"
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
 #include "tests/source_path.h"
@@ -40,7 +40,7 @@ TEST_CASE("utf8 is repaired as Python does") {
   std::ifstream file(source_path("tests/golden/utf8.jsonl"));
   int cases = 0;
   for (std::string line; std::getline(file, line); ++cases) {
-    const auto record = nlohmann::json::parse(line);
+    const auto record = parse_json("line", line);
     const std::string hex = record["bytes"], expected = record["text"];
     std::string bytes;
     for (size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));

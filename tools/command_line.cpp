@@ -1,0 +1,116 @@
+// CLI11 behind the command line: the only source that includes it.
+#include "tools/command_line.h"
+
+#include <CLI/CLI.hpp>
+
+#include "engine/run/fields.h"
+
+namespace gestalt::tools {
+namespace {
+
+std::string with_dashes(const std::string& name) { return "--" + name; }
+
+// What is wrong with the command line of `app`.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = &app;
+  std::string words = app.get_name();
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    words += " " + command->get_name();
+  }
+  const std::string help = fmt::format("; '{} --help' lists what there is", words);
+  std::vector<std::string> unknown = app.remaining(true), flags, commands;
+  for (const CLI::Option* option : command->get_options())
+    for (const std::string& name : option->get_lnames()) flags.push_back(with_dashes(name));
+  for (const CLI::App* sub : command->get_subcommands([](const CLI::App*) { return true; }))
+    commands.push_back(sub->get_name());
+  if (unknown.empty()) return error.what() + help;
+  const bool is_flag = unknown[0].starts_with('-');
+  const std::string word = unknown[0].substr(0, unknown[0].find('='));
+  const std::string near = nearest(word, is_flag ? flags : commands);
+  const char* kind = is_flag ? "flag" : commands.empty() ? "argument" : "command";
+  return fmt::format("unknown {} '{}'{}", kind, word, near.empty() ? help : "; did you mean '" + near + "'?");
+}
+
+}  // namespace
+
+Command Command::add(const std::string& name, const std::string& help) const {
+  app_->require_subcommand(1);
+  return Command(*app_->add_subcommand(name, help));
+}
+
+void Command::alias(const std::string& name) const { app_->alias(name); }
+
+void Command::footer(const std::string& text) const { app_->footer(text); }
+
+std::string Command::help() const { return app_->help(); }
+
+void Command::argument(const std::string& name, std::string& value, const std::string& help) const {
+  app_->add_option(name, value, help)->required();
+}
+
+void Command::arguments(const std::string& name, std::vector<std::string>& values, const std::string& help) const {
+  app_->add_option(name, values, help);
+}
+
+void Command::flag(const std::string& name, std::string& value, const std::string& help) const {
+  app_->add_option(with_dashes(name), value, help);
+}
+
+void Command::flag(const std::string& name, bool& value, const std::string& help) const {
+  app_->add_flag(with_dashes(name), value, help);
+}
+
+void Command::flag(const ValuedFlag& flag) const {
+  const auto keep = [](const CLI::results_t&) { return true; };
+  CLI::Option* option = app_->add_option(with_dashes(flag.name), keep, flag.help);
+  option->type_name(flag.kind)->default_str(flag.shown_default)->group(flag.title)->check(flag.problem, "");
+}
+
+void Command::switch_flag(const std::string& name, const std::string& help, const std::string& title) const {
+  app_->add_flag(with_dashes(name), help)->group(title);
+  app_->add_flag(with_dashes("no-" + name))->group("");
+}
+
+bool Command::is_given(const std::string& flag) const {
+  const CLI::Option* option = app_->get_option_no_throw(with_dashes(flag));
+  return option != nullptr && option->count() > 0;
+}
+
+std::string Command::given_value(const std::string& flag) const {
+  const CLI::Option* option = app_->get_option(with_dashes(flag));
+  return option->get_expected_max() == 0 ? "true" : option->results().back();
+}
+
+void Command::set_run(std::function<int()> run) const {
+  app_->callback([run] {
+    const int status = run();
+    if (status != 0) throw CLI::RuntimeError(status);
+  });
+}
+
+CommandLine::CommandLine(const std::string& name, const std::string& description, const std::string& version)
+    : app_(std::make_unique<CLI::App>(description, name)) {
+  if (!version.empty()) app_->set_version_flag("--version", version);
+  app_->get_formatter()->column_width(36);
+}
+
+CommandLine::~CommandLine() = default;
+
+template <class... Typed>
+int CommandLine::parse(Typed... typed) {
+  try {
+    app_->parse(typed...);
+    return 0;
+  } catch (const CLI::Success& request) {
+    return app_->exit(request);  // --help and --version
+  } catch (const CLI::RuntimeError& given) { return given.get_exit_code(); } catch (const CLI::ParseError& error) {
+    throw WrongCommandLine(explain(*app_, error));
+  }
+}
+
+int CommandLine::run(int argc, const char* const* argv) { return parse(argc, argv); }
+
+int CommandLine::run(const std::string& line) { return parse(line); }
+
+}  // namespace gestalt::tools
