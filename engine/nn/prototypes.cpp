@@ -24,4 +24,13 @@ void Prototypes::bring_to_unit_length() {
 
 Tensor Prototypes::operator()(const Tensor& z) const { return linear(z, weight_); }
 
+void check_prototypes(const char* method, int64_t count, int64_t images) {
+  constexpr int64_t images_each = 15;
+  const int64_t most = images / images_each;
+  check(count <= most,
+        "[{}] got --prototypes {} with {} images, expected {} or fewer, so that each stands for {} images; {}", method,
+        count, images, most, images_each,
+        most >= 2 ? fmt::format("use --prototypes {}", most) : std::string("use more images"));
+}
+
 }  // namespace gestalt

@@ -22,4 +22,8 @@ class Prototypes : public Module {
   Tensor weight_;  // (count, dim)
 };
 
+// Throws Error, with the cure, where `images` are fewer than 15 to a prototype: assignments would tell single images
+// apart.
+void check_prototypes(const char* method, int64_t count, int64_t images);
+
 }  // namespace gestalt

@@ -47,4 +47,10 @@ TEST_CASE("prototypes on every device: unit length in place, in an arena and in 
     }
 }
 
+TEST_CASE("prototypes: more than images can fill are refused, with the cure") {
+  check_prototypes("swav", 12, 180);
+  CHECK_THROWS_WITH_AS(check_prototypes("swav", 13, 194), doctest::Contains("use --prototypes 12"), Error);
+  CHECK_THROWS_WITH_AS(check_prototypes("swav", 2, 20), doctest::Contains("use more images"), Error);
+}
+
 }  // namespace gestalt::test
