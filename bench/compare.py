@@ -55,6 +55,7 @@ CASES = [
     Case("vicreg", "VICReg ResNet-18 (CIFAR stem), expander 2048³, step, batch 64", {"f32": 1.3, "bf16": 1.5}),
     Case("moco", "MoCo v2 ResNet-18 (CIFAR stem), queue 4,096, step, batch 64", {"f32": 1.3, "bf16": 1.3}),
     Case("barlow", "Barlow Twins ResNet-18 (CIFAR stem), projector 2048³, step, batch 64", {"f32": 1.3, "bf16": 1.3}),
+    Case("swav", "SwAV ResNet-18 (CIFAR stem), 512 prototypes, queues of 1,024, step, batch 64", {"f32": 1.3, "bf16": 1.5}),
     Case("mae", "MAE ViT-Ti/4 at 32², step, batch 128", {"f32": 1.5, "bf16": 2}),
     Case("gpt-4x128", "GPT 4 × 128, context 64, step, batch 12", {"f32": 3, "bf16": None}, quick_batch=4),
     Case("gpt-6x384", "GPT 6 × 384, context 256, step, batch 16", {"f32": 1.3, "bf16": 1.5}, quick_batch=2),

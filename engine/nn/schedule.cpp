@@ -21,6 +21,8 @@ double Schedule::at(int64_t step) const {
       return t < 1 ? from + (to - from) * t : to;
     case Form::warm:
       return std::min(to, 1 - 1 / static_cast<double>(step + 1));
+    case Form::jump:
+      return step < steps ? from : to;
   }
   fail("[schedule] got form {}, expected one of Schedule::Form", static_cast<int>(form));
 }
@@ -36,6 +38,10 @@ Schedule Schedule::linear(double from, double to, int64_t steps) {
 }
 
 Schedule Schedule::warm(double limit) { return {.form = Form::warm, .to = limit}; }
+
+Schedule Schedule::jump(double before, double after, int64_t step) {
+  return {.form = Form::jump, .start = before, .from = before, .to = after, .steps = step};
+}
 
 void Scheduled::begin_step(int64_t step, Device device) {
   value_ = schedule.at(step);

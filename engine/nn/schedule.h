@@ -7,7 +7,7 @@ namespace gestalt {
 
 // A linear warm-up, if any, and what follows it.
 struct Schedule {
-  enum class Form { constant, cosine, linear, warm };
+  enum class Form { constant, cosine, linear, warm, jump };
 
   Form form = Form::constant;
   double start = 0;          // where the warm-up begins
@@ -23,6 +23,8 @@ struct Schedule {
   static Schedule linear(double from, double to, int64_t steps);
   // min(limit, 1 − 1/(t + 1)): a true mean of the first steps, then a moving average (Tarvainen and Valpola 2017).
   static Schedule warm(double limit);
+  // `before` until `step`, `after` from it on.
+  static Schedule jump(double before, double after, int64_t step);
 };
 
 // A scheduled number where kernels find it, so that captured graphs see each step's.

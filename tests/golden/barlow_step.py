@@ -6,6 +6,7 @@ usage: barlow_step.py > barlow_step.json     (needs torch and torchvision)
 import torch
 
 from formula import json_text, summary
+from trajectory import descend, statistics
 from narrow_step import BATCH, Projector, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
 WIDTH, HIDDEN = 8, 32
@@ -30,17 +31,27 @@ class Barlow(torch.nn.Module):
 
 model = Barlow().train()
 set_parameters(model)
+start = {name: value.clone() for name, value in model.state_dict().items()}
 best = clearest_views(relus_of(model), model.terms)
 
-terms = model.terms(*views(best[1]))
-loss = SCALE * terms[0]
+
+def columns(step):
+    loss, diagonal, redundancy = model.terms(*views(best[1]))
+    return {"loss": SCALE * loss, "diagonal": diagonal, "redundancy": redundancy}
+
+
+model.load_state_dict(start)  # the running statistics moved
+terms = columns(0)
+loss = terms.pop("loss")
 loss.backward()
+model.load_state_dict(start)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(fields_of(WIDTH, HIDDEN, HIDDEN) + [f"off-diagonal = {WEIGHT}", f"loss-scale = {SCALE}"]),
     "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
-    "terms": {name: t.item() for name, t in zip(("diagonal", "redundancy"), terms[1:])},
+    "terms": {name: t.item() for name, t in terms.items()},
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+    "trajectory": descend(0.01, [(model.parameters(), columns)], states=lambda: statistics(model)),
 }))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import torchvision
 
 from formula import json_text, summary
+from trajectory import descend, statistics
 from narrow_step import BATCH, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
 WIDTH = 16
@@ -84,14 +85,26 @@ record = {
     "loss": loss.item(),
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in online.items()},
 }
+
+
+def move_target(step):
+    tau = 1 - (1 - TAU) * (math.cos(math.pi * step / STEPS) + 1) / 2
+    if method == "byol":
+        for name, p in model.target.named_parameters():
+            p.copy_(tau * p + (1 - tau) * online[name])
+
+
 if method == "byol":
-    tau = 1 - (1 - TAU) * (math.cos(math.pi * STEP / STEPS) + 1) / 2
     with torch.no_grad():
         for name, p in online.items():
             p -= RATE * p.grad
-        for name, p in model.target.named_parameters():
-            p.copy_(tau * p + (1 - tau) * online[name])
+        move_target(STEP)
     record |= {"step": STEP, "states": {"target.": ""}, "rate": RATE}
     record["after"] = {name: summary(name, value.numpy()) for name, value in model.state_dict().items()
                        if not name.endswith("num_batches_tracked")}
+model.load_state_dict(start)
+record["trajectory"] = descend(
+    RATE, [(online.values(), lambda step: {"loss": model.loss(*views(best[1]))})], move_target,
+    lambda: statistics(model) | {name: p for name, p in model.named_parameters() if name not in online},
+    record.get("step", 0))
 print(json_text(record))

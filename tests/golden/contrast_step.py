@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from formula import hash_uniform, json_text, summary
+from trajectory import descend, statistics
 from narrow_step import BATCH, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
 WIDTH, HIDDEN, OUT = 8, 48, 32
@@ -181,8 +182,35 @@ with torch.no_grad():
         if average and part.startswith(average):
             p.copy_(MOMENTUM * p + (1 - MOMENTUM) * online[part[len(average):]])
             record["after"][part] = summary(part, p.numpy())
+first_queue = queue.clone()
 if pushed is not None:
     queue[:len(pushed)] = pushed
     record["after"]["queue.rows"] = summary("queue.rows", queue.numpy())
     record["after"]["queue.place"] = [len(pushed) % QUEUE, len(pushed)]
+
+model.load_state_dict(start)
+queue.copy_(first_queue)
+place = 0
+
+
+def columns(step):
+    global place
+    loss, terms, pushed = model.loss(*views(best[1]), queue)
+    if pushed is not None:
+        queue[(place + torch.arange(len(pushed))) % QUEUE] = pushed.detach()
+        place += len(pushed)
+    return {"loss": loss} | dict(zip(model.terms, terms))
+
+
+def move_average(step):
+    for part, p in model.named_parameters():
+        if part not in online:
+            p.copy_(MOMENTUM * p + (1 - MOMENTUM) * online[part[len(average):]])
+
+
+record["trajectory"] = descend(
+    RATE, [(online.values(), columns)], move_average,
+    lambda: (statistics(model) | {part: p for part, p in model.named_parameters() if part not in online}
+             | ({} if pushed is None else {"queue.rows": queue,
+                                           "queue.place": torch.tensor([place % QUEUE, min(place, QUEUE)])})))
 print(json_text(record))

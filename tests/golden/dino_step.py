@@ -10,6 +10,7 @@ usage: dino_step.py > dino_step.json     (needs torch and timm)
 import functools
 
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend, statistics
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from timm.models.vision_transformer import Block
 torch.set_default_dtype(torch.float64)
 BATCH, GLOBAL, LOCAL, PATCH = 4, 16, 8, 4
 WIDTH, DEPTH, HEADS = 128, 6, 4
-HIDDEN, BOTTLENECK, OUT = 32, 16, 24
+HIDDEN, BOTTLENECK, OUT, MOMENTUM = 32, 16, 24, 0.9
 SIDE = GLOBAL // PATCH
 norm = functools.partial(torch.nn.LayerNorm, eps=1e-6)
 
@@ -105,25 +106,47 @@ with torch.no_grad():
         p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
 centre = torch.from_numpy((hash_uniform("centre", OUT) * 0.1).astype(np.float32).astype(np.float64))
 wide, small = views("global views", GLOBAL), views("local views", LOCAL)
-with torch.no_grad():
-    logits = model.teacher(wide)
-    targets = F.softmax((logits - centre) / 0.04, dim=1).chunk(2)
-    entropy = -(torch.cat(targets) * torch.cat(targets).log()).sum(dim=1).mean()
-log_p = F.log_softmax(model.student(wide, small) / 0.1, dim=1).chunk(4)
-pairs = [(i, v) for i in range(2) for v in range(4) if i != v]
-loss = sum(-(targets[i] * log_p[v]).sum(dim=1).mean() for i, v in pairs) / len(pairs)
+student = {name: p for name, p in model.named_parameters() if name.startswith("student.")}
+teacher = {name: p for name, p in model.named_parameters() if name.startswith("teacher.")}
+
+
+def columns(step):
+    """The loss and its terms; the centre moves after they took it."""
+    with torch.no_grad():
+        logits = model.teacher(wide)
+        targets = F.softmax((logits - centre) / 0.04, dim=1).chunk(2)
+        entropy = -(torch.cat(targets) * torch.cat(targets).log()).sum(dim=1).mean()
+        centre.copy_(0.9 * centre + 0.1 * logits.mean(dim=0))
+    log_p = F.log_softmax(model.student(wide, small) / 0.1, dim=1).chunk(4)
+    pairs = [(i, v) for i in range(2) for v in range(4) if i != v]
+    loss = sum(-(targets[i] * log_p[v]).sum(dim=1).mean() for i, v in pairs) / len(pairs)
+    return {"loss": loss, "teacher_entropy": entropy, "kl": loss - entropy}
+
+
+def move_teacher(step):
+    for name, p in teacher.items():
+        p.copy_(MOMENTUM * p + (1 - MOMENTUM) * student[name.replace("teacher.", "student.")])
+
+
+first_centre = centre.clone()
+terms = columns(0)
+loss = terms.pop("loss")
 loss.backward()
+moved_centre = centre.clone()
+centre.copy_(first_centre)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {GLOBAL}", "model = vit-nano", f"patch = {PATCH}",
                          "local-views = 2", f"local-size = {LOCAL}", f"head-hidden = {HIDDEN}",
                          f"head-bottleneck = {BOTTLENECK}", f"prototypes = {OUT}", "student-temperature = 0.1",
-                         "teacher-temperature-end = 0.04", "teacher-temperature-epochs = 0", "freeze-last-epochs = 0"]),
+                         "teacher-temperature-end = 0.04", "teacher-temperature-epochs = 0", "freeze-last-epochs = 0",
+                         f"teacher-momentum = {MOMENTUM}", f"teacher-momentum-end = {MOMENTUM}"]),
     "views": ["global views", "local views"],
     "states": {"teacher.": "student.", "centre": 0.1},
     "loss": loss.item(),
-    "terms": {"teacher_entropy": entropy.item(), "kl": (loss - entropy).item()},
-    "after": {"centre": (0.9 * centre + 0.1 * logits.mean(dim=0)).tolist()},
-    "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()
-                  if name.startswith("student.")},
+    "terms": {name: t.item() for name, t in terms.items()},
+    "after": {"centre": moved_centre.tolist()},
+    "gradients": {name: summary(name, p.grad.numpy()) for name, p in student.items()},
+    "trajectory": descend(0.002, [(student.values(), columns)], move_teacher,
+                          lambda: statistics(model) | teacher | {"centre": centre}),
 }))

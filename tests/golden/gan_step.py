@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend, statistics
 from philox import draw
 
 torch.set_default_dtype(torch.float64)
@@ -106,6 +107,7 @@ with torch.no_grad():
     for name, p in model.named_parameters():
         p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
 
+start = {name: value.clone() for name, value in model.state_dict().items()}
 margin = []
 for network in (model.generator, model.discriminator):
     network.activation.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
@@ -128,5 +130,26 @@ for part, loss in zip(("discriminator", "generator"), model.losses(*inputs(best[
     names, parameters = zip(*((n, p) for n, p in model.named_parameters() if n.startswith(part)))
     gradients = torch.autograd.grad(loss, parameters)
     record[part] = {"loss": loss.item(), "gradients": {n: summary(n, g.numpy()) for n, g in zip(names, gradients)}}
+model.load_state_dict(start)  # the running statistics moved
+images = inputs(best[1])[0]
+
+
+fake = None
+
+
+def discriminator_turn(step):
+    global fake
+    fake = model.generator(inputs(step)[1])
+    return {"discriminator": discriminator_loss(model.discriminator(images), model.discriminator(fake.detach()))}
+
+
+def generator_turn(step):
+    """From the images that the discriminator has learned from just now."""
+    return {"generator": generator_loss(model.discriminator(fake))}
+
+
+record["trajectory"] = descend(
+    0.02, [(model.discriminator.parameters(), discriminator_turn), (model.generator.parameters(), generator_turn)],
+    states=lambda: statistics(model), first=best[1])
 record["losses_of_logits"] = [discriminator_loss(logits(0.3), logits(1.1)).item(), generator_loss(logits(1.1)).item()]
 print(json_text(record))

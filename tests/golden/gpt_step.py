@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend
 
 torch.set_default_dtype(torch.float64)
 LAYERS, HEADS, WIDTH, CONTEXT, VOCABULARY, BATCH, LENGTH = 3, 4, 48, 80, 61, 2, 70
@@ -67,7 +68,13 @@ with torch.no_grad():
 
 window = ((hash_uniform("tokens", BATCH * (LENGTH + 1)) + 0.5) * VOCABULARY).astype("int64").reshape(BATCH, -1)
 tokens = torch.from_numpy(window)
-loss = F.cross_entropy(model["model"](tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def columns(step):
+    return {"loss": F.cross_entropy(model["model"](tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())}
+
+
+loss = columns(0)["loss"]
 loss.backward()
 print(json_text({
     "torch": torch.__version__,
@@ -78,4 +85,5 @@ print(json_text({
     "tokens": "tokens",
     "loss": loss.item(),
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+    "trajectory": descend(0.05, [(model.parameters(), columns)]),
 }))

@@ -56,7 +56,7 @@ def make(name):
 model = Lejepa().train()
 set_parameters(model)
 A = torch.from_numpy(np.array([direction(SEED, 0, m, OUT) for m in range(SLICES)]).T)
-best = clearest_views(relus_of(model), model.terms, make=make)
+best = clearest_views(relus_of(model), model.terms, draw=make)
 terms = model.terms(*make(best[1]))
 loss = (1 - LAMBDA) * terms[0] + LAMBDA * terms[1]
 loss.backward()

@@ -10,6 +10,7 @@ import functools
 import pathlib
 
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend, statistics
 from philox import draw
 
 import numpy as np
@@ -107,13 +108,19 @@ with torch.no_grad():
         p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
 pixels = hash_uniform("images", BATCH * SIZE * SIZE * 3).reshape(BATCH, SIZE, SIZE, 3) + 0.5
 images = torch.from_numpy(pixels).float().double().permute(0, 3, 1, 2)
-# Patches of sample b by what is drawn for their mask; the first KEPT are seen.
-order = torch.tensor([sorted(range(SIDE * SIDE), key=lambda n: (draw(SEED, "mask", STEP, b, n // 4)[n % 4], n))
-                      for b in range(BATCH)])
+start = {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def order(step):
+    """Patches of sample b by what is drawn for their mask; the first KEPT are seen."""
+    return torch.tensor([sorted(range(SIDE * SIDE), key=lambda n: (draw(SEED, "mask", step, b, n // 4)[n % 4], n))
+                         for b in range(BATCH)])
+
 
 for normalise, file in ((False, "mae_step.json"), (True, "mae_step_normalised.json")):
+    model.load_state_dict(start)
     model.zero_grad()
-    loss = loss_of(model, images, order, normalise)
+    loss = loss_of(model, images, order(STEP), normalise)
     loss.backward()
     fields = ["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = vit-nano", f"patch = {PATCH}",
               f"decoder-width = {DECODER_WIDTH}", f"decoder-depth = {DECODER_DEPTH}", f"decoder-heads = {DECODER_HEADS}",
@@ -125,6 +132,9 @@ for normalise, file in ((False, "mae_step.json"), (True, "mae_step_normalised.js
         "views": ["images"],
         "loss": loss.item(),
         "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+        "trajectory": descend(
+            0.02, [(model.parameters(), lambda step: {"loss": loss_of(model, images, order(step), normalise)})],
+            states=lambda: statistics(model), first=STEP),
         "positions": positions(8, 3).reshape(-1).tolist(),
     }
     pathlib.Path(__file__).with_name(file).write_text(json_text(record) + "\n")

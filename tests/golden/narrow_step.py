@@ -47,15 +47,15 @@ def set_parameters(model):
             p.copy_(torch.from_numpy(parameter(name, tuple(p.shape))))
 
 
-def views(name):
-    """Two of (BATCH, 3, SIZE, SIZE), as f32 holds them."""
-    u = hash_uniform(name, 2 * BATCH * SIZE * SIZE * 3).reshape(2 * BATCH, SIZE, SIZE, 3) + 0.5
+def views(name, size=SIZE):
+    """Two of (BATCH, 3, size, size), as f32 holds them."""
+    u = hash_uniform(name, 2 * BATCH * size * size * 3).reshape(2 * BATCH, size, size, 3) + 0.5
     return torch.from_numpy(u).float().double().permute(0, 3, 1, 2).chunk(2)
 
 
-def clearest_views(relus, forward, margin=None, make=views):
-    """(distance, name) of the candidate whose inputs to `relus` stay farthest from 0 in forward(*make(name)), which may
-    append other distances to `margin`."""
+def clearest_views(relus, forward, margin=None, draw=views):
+    """(distance, name) of the candidate whose inputs to `relus` stay farthest from 0 in forward(*draw(name)), which may append
+    other distances to `margin`."""
     margin = [] if margin is None else margin
     for module in relus:
         module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
@@ -63,7 +63,7 @@ def clearest_views(relus, forward, margin=None, make=views):
     with torch.no_grad():
         for candidate in range(CANDIDATES):
             margin.clear()
-            forward(*make(f"views {candidate}"))
+            forward(*draw(f"views {candidate}"))
             best = max(best, (min(margin), f"views {candidate}"))
     return best
 

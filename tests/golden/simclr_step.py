@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One SimCLR step in PyTorch (f64): ResNet-18 with the CIFAR stem, projection head, NT-Xent. Writes simclr_step.json.
+"""One SimCLR step, and three of descent, in PyTorch (f64): ResNet-18 with the CIFAR stem, projection head, NT-Xent.
 
 A ReLU whose input is within f32's rounding of 0 may fall on either side, and then gradients differ by more than
 rounding. So the views are, of many candidates, those whose nearest input to 0 is the farthest away.
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import torchvision
 
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend, statistics
 
 torch.set_default_dtype(torch.float64)
 BATCH, SIZE, TAU, CANDIDATES = 4, 16, 0.5, 300
@@ -65,6 +66,7 @@ torch.nn.functional.relu = F.relu = lambda x, inplace=False: (margin.append(x.ab
 for module in model.modules():
     if isinstance(module, torch.nn.ReLU):
         module.register_forward_pre_hook(lambda m, x: margin.append(x[0].abs().min().item()))
+start = {name: value.clone() for name, value in model.state_dict().items()}
 best = (0, "")
 with torch.no_grad():
     for candidate in range(CANDIDATES):
@@ -72,8 +74,11 @@ with torch.no_grad():
         model(views(f"views {candidate}"))
         best = max(best, (min(margin), f"views {candidate}"))
 
+model.load_state_dict(start)  # the running statistics moved
 loss = nt_xent(model(views(best[1])))
 loss.backward()
+gradients = {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()}
+model.load_state_dict(start)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = resnet18", "stem = cifar",
@@ -81,5 +86,7 @@ print(json_text({
     "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
-    "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+    "gradients": gradients,
+    "trajectory": descend(0.01, [(model.parameters(), lambda step: {"loss": nt_xent(model(views(best[1])))})],
+                          states=lambda: statistics(model)),
 }))

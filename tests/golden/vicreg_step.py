@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from formula import json_text, summary
+from trajectory import descend, statistics
 from narrow_step import BATCH, Projector, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
 WIDTH, HIDDEN = 8, 32
@@ -45,17 +46,27 @@ class Vicreg(torch.nn.Module):
 
 model = Vicreg().train()
 set_parameters(model)
+start = {name: value.clone() for name, value in model.state_dict().items()}
 best = clearest_views(relus_of(model), model.terms, margin)
 
-terms = model.terms(*views(best[1]))
-loss = 25 * terms[0] + 25 * terms[1] + terms[2]
+
+def columns(step):
+    invariance, hinge, cov = model.terms(*views(best[1]))
+    return {"loss": 25 * invariance + 25 * hinge + cov, "invariance": invariance, "variance": hinge, "covariance": cov}
+
+
+model.load_state_dict(start)  # the running statistics moved
+terms = columns(0)
+loss = terms.pop("loss")
 loss.backward()
+model.load_state_dict(start)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(fields_of(WIDTH, HIDDEN, HIDDEN)),
     "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
-    "terms": {name: t.item() for name, t in zip(("invariance", "variance", "covariance"), terms)},
+    "terms": {name: t.item() for name, t in terms.items()},
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+    "trajectory": descend(0.002, [(model.parameters(), columns)], states=lambda: statistics(model)),
 }))

@@ -49,6 +49,9 @@ TEST_CASE("schedules: begin and end exactly where they say, and stay there") {
   CHECK(Schedule{}.at(5) == 0);
   CHECK(Schedule::cosine(0.7, 0.1, 0).at(0) == 0.7);
   CHECK(Schedule::linear(0.7, 0.1, 0).at(0) == 0.7);
+  CHECK(Schedule::jump(0.1, 0.7, 12).at(11) == 0.1);
+  CHECK(Schedule::jump(0.1, 0.7, 12).at(12) == 0.7);
+  CHECK(Schedule::jump(0.1, 0.7, 0).at(0) == 0.7);
   // A warm-up as long as the run.
   CHECK(Schedule::cosine(0.7, 0.1, 10, 10).at(9) == 0.7);
 }

@@ -31,7 +31,7 @@ bool same_bits(const std::string& a, const std::string& b) {
 
 bool has_queue(const std::string& folder) {
   for (const NamedTensor& t : read_safetensors(folder + "/checkpoint.safetensors").tensors)
-    if (t.name == "method.queue.rows") return true;
+    if (t.name.starts_with("method.queue")) return true;
   return false;
 }
 
@@ -82,7 +82,7 @@ void check_learns(std::unique_ptr<Method> method, int64_t steps, double share) {
   double first = loss();
   // What a queue begins with is nothing like an image's embedding; after two steps it holds the batch's own.
   const std::vector<NamedPart> all = parts(*method);
-  if (std::any_of(all.begin(), all.end(), [](const NamedPart& p) { return p.name == "queue.rows"; }))
+  if (std::any_of(all.begin(), all.end(), [](const NamedPart& p) { return p.name.starts_with("queue"); }))
     while (training.steps() < 3) first = loss();
   double last = first;
   while (training.steps() < steps) last = loss();
