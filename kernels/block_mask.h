@@ -1,4 +1,4 @@
-// Kernels that choose patches by blocks: what I-JEPA predicts, and from what.
+// Kernels that choose patches by blocks: what I-JEPA predicts, and from what; what iBOT hides.
 #pragma once
 
 #include <cmath>
@@ -112,6 +112,60 @@ GESTALT_KERNEL(DrawBlocks)
 inline Cost cost(const DrawBlocks& k) {
   return {.bytes = traffic(k.batch * k.kept, k.context) + traffic(k.batch * k.how.blocks * k.picked, k.targets) +
                    traffic(k.batch * k.how.blocks * (k.kept + k.picked), k.places)};
+}
+
+// The block-wise masks of iBOT (Zhou et al. 2022, with the published code's sampler, which is BEiT's).
+struct MaskSampling {
+  static constexpr int attempts = 10;  // at a block
+  int32_t rows = 0, columns = 0;       // of patches
+  double chance = 0.5;                 // that a view has a mask
+  double ratio_low = 0.1, ratio_high = 0.5, aspect_low = 0.3, aspect_high = 1 / 0.3;
+
+  GESTALT_HOST_DEVICE int32_t patches() const { return rows * columns; }
+  int64_t most() const { return static_cast<int64_t>(std::floor(ratio_high * patches() + 1e-9)); }
+};
+
+// Slots of a view's draws: number 0 says whether it has a mask and how large, the next ones are attempts at blocks.
+GESTALT_HOST_DEVICE Philox4 mask_words(uint64_t seed, uint64_t step, int32_t sample, int64_t view, int number) {
+  const uint32_t slot = static_cast<uint32_t>(1 + view) << 16 | 1u << 15 | static_cast<uint32_t>(number);
+  return draw(seed, Use::mask, step, static_cast<uint32_t>(sample), slot);
+}
+// How many patches a mask aims at; 0: the view has none.
+GESTALT_HOST_DEVICE double mask_goal(const MaskSampling& how, const Philox4& random) {
+  const double ratio = how.ratio_low + static_cast<double>(uniform(random.word[1])) * (how.ratio_high - how.ratio_low);
+  return static_cast<double>(uniform(random.word[0])) < how.chance ? ratio * how.patches() : 0;
+}
+// A block of up to `room` patches or so. One without area is none: it would not fit.
+GESTALT_HOST_DEVICE PatchBlock mask_block(const MaskSampling& how, double room, const Philox4& random) {
+  const int32_t third = (how.rows < how.columns ? how.rows : how.columns) / 3;
+  const double least = third * third, low = log(how.aspect_low), high = log(how.aspect_high);
+  const double area = least + static_cast<double>(uniform(random.word[0])) * (room - least);
+  const double aspect = exp(low + static_cast<double>(uniform(random.word[1])) * (high - low));
+  PatchBlock block;
+  block.height = static_cast<int32_t>(floor(sqrt(area * aspect) + 0.5));
+  block.width = static_cast<int32_t>(floor(sqrt(area / aspect) + 0.5));
+  if (block.height >= how.rows || block.width >= how.columns) block.height = block.width = 0;
+  block.top = below(random.word[2], how.rows - block.height + 1);
+  block.left = below(random.word[3], how.columns - block.width + 1);
+  return block;
+}
+
+// Masks of `views` views of each image, view after view. Blocks are added until a mask has what it aims at or
+// `attempts` blocks in a row do not fit: a block fits if it hides a patch more, and no more than are wanted.
+struct MaskBlocks {
+  In samples;   // i32 (batch), each image's index in its data set
+  Out hidden;   // i32 (views · batch, patches): 1 where hidden, else 0
+  Out masked;   // i32 (views · batch, most): the hidden patches in order, then patch 0 again and again
+  Out weights;  // f32 (views · batch · most): 1 / (hidden patches of the view · views · batch), 0 past those
+  MaskSampling how;
+  int64_t batch, views, most;
+  uint64_t seed;
+  Varying<uint64_t> step;
+};
+GESTALT_KERNEL(MaskBlocks)
+inline Cost cost(const MaskBlocks& k) {
+  const int64_t rows = k.views * k.batch;
+  return {.bytes = traffic(rows * k.how.patches(), k.hidden) + traffic(rows * k.most, k.masked, k.weights)};
 }
 
 }  // namespace gestalt::kernels

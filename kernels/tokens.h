@@ -91,6 +91,19 @@ inline int64_t scratch_bytes(const FillRowsBackward& k, Device device) {
   return device == Device::cuda ? fill_rows_parts(k.pick) * k.pick.columns * size_of(DType::f32) : 0;
 }
 
+// y[i] = fill, or zeros without one, in the rows where mask[i] is `replaced`; x[i], converted to y's dtype, in the
+// others.
+struct ReplaceRows {
+  In x;     // (rows, columns)
+  In mask;  // i32 (rows), 0 or 1
+  In fill;  // (columns), the accumulator's dtype, or absent
+  Out y;    // (rows, columns)
+  int64_t rows, columns;
+  int32_t replaced;
+};
+GESTALT_KERNEL(ReplaceRows)
+inline Cost cost(const ReplaceRows& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.y)}; }
+
 // y[b, j] = x[b, j] for blocks of `count` contiguous elements whose starts lie x_stride and y_stride elements apart;
 // x_stride 0 repeats one block. Converts to y's dtype.
 struct CopyBlocks {

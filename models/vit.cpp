@@ -126,8 +126,11 @@ Tensor VisionTransformer::embed(const Tensor& images, const Tensor& index, DType
   const Shape matrix{width_, patch_ * patch_ * 3};
   Tensor weight = proj_weight_.reshape(matrix);
   if (const Tensor shadow = proj_weight_.shadow()) weight.set_shadow(shadow.reshape(matrix));
-  const Tensor x = linear(gather_patches(images, index, patch_, dtype), weight, proj_bias_);
-  return cls_token_ ? prepend_token(x, cls_token_.reshape({width_})) : x;
+  return linear(gather_patches(images, index, patch_, dtype), weight, proj_bias_);
+}
+
+Tensor VisionTransformer::with_class(const Tensor& patches) const {
+  return cls_token_ ? prepend_token(patches, cls_token_.reshape({width_})) : patches;
 }
 
 Tensor VisionTransformer::positions_for(const Tensor& images) const {
@@ -145,12 +148,17 @@ Tensor VisionTransformer::encode(Tensor x) const {
 }
 
 Tensor VisionTransformer::tokens(const Tensor& images, DType dtype) const {
-  return encode(add_positions(embed(images, {}, dtype), positions_for(images)));
+  return encode(add_positions(with_class(embed(images, {}, dtype)), positions_for(images)));
 }
 
 Tensor VisionTransformer::tokens(const Tensor& images, const PatchMask& mask, DType dtype) const {
   const Tensor& places = cls_token_ ? mask.places : mask.visible;
-  return encode(add_positions(embed(images, mask.visible, dtype), positions_for(images), places));
+  return encode(add_positions(with_class(embed(images, mask.visible, dtype)), positions_for(images), places));
+}
+
+Tensor VisionTransformer::tokens(const Tensor& images, const Tensor& hidden, const Tensor& token, DType dtype) const {
+  const Tensor x = replace_tokens(embed(images, {}, dtype), hidden, token);
+  return encode(add_positions(with_class(x), positions_for(images)));
 }
 
 Tensor VisionTransformer::forward(const Tensor& images, bool) {

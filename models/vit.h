@@ -57,6 +57,8 @@ class VisionTransformer : public Encoder {
   Tensor tokens(const Tensor& images, DType dtype) const;
   // Those of the class and of the visible patches alone: (B, first_patch() + K, width).
   Tensor tokens(const Tensor& images, const PatchMask& mask, DType dtype) const;
+  // All, with `token` (width) in the place of the patches where `hidden`, i32 (B, patches()), is 1.
+  Tensor tokens(const Tensor& images, const Tensor& hidden, const Tensor& token, DType dtype) const;
 
   int64_t patch() const { return patch_; }
   int64_t side() const { return side_; }  // patches along an edge of the image
@@ -64,8 +66,8 @@ class VisionTransformer : public Encoder {
   int64_t first_patch() const { return class_token_ == ClassToken::none ? 0 : 1; }  // its place among the tokens
 
  private:
-  // With the class token, if any: (B, first_patch() + K, width).
-  Tensor embed(const Tensor& images, const Tensor& index, DType dtype) const;
+  Tensor embed(const Tensor& images, const Tensor& index, DType dtype) const;  // (B, K, width)
+  Tensor with_class(const Tensor& patches) const;                              // (B, first_patch() + K, width)
   Tensor positions_for(const Tensor& images) const;  // (1, first_patch() + patches of the images, width)
   Tensor encode(Tensor x) const;
 

@@ -91,8 +91,10 @@ class DeepClusterV2 : public ImageMethod {
     return result;
   }
 
-  std::optional<CollapseSign> collapse_sign() const override {
-    return CollapseSign{"empty_clusters", 0.5, "most clusters hold no image"};
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
+    signs.push_back({"empty_clusters", CollapseSign::Side::above, 0.5, "most clusters hold no image"});
+    return signs;
   }
   std::string collapse_cure() const override { return "try a lower --lr, fewer --clusters or a larger --batch"; }
 

@@ -84,9 +84,11 @@ class Swav : public ImageMethod {
     return {loss, large, {{"row_entropy", entropy}, {"kl", kl}, {"mean_entropy", mean}, {"used_prototypes", used}}};
   }
 
-  std::optional<CollapseSign> collapse_sign() const override {
-    return CollapseSign{"row_entropy", 0.99 * std::log(static_cast<double>(prototype_count_)),
-                        "every image is assigned to all prototypes alike"};
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
+    signs.push_back({"row_entropy", CollapseSign::Side::above, 0.99 * std::log(static_cast<double>(prototype_count_)),
+                     "every image is assigned to all prototypes alike"});
+    return signs;
   }
   std::string collapse_cure() const override {
     return rounds_ == 0 ? "SwAV needs its even shares: run with --sinkhorn-rounds 3"

@@ -25,12 +25,16 @@ void check_sampling(const BlockSampling& how) {
   check_range("context", how.context);
 }
 
+void check_samples(const char* op, const Tensor& samples) {
+  check(samples.rank() == 1 && samples.dtype() == DType::i32, "[{}] got samples {} {}, expected i32 (B)", op,
+        name(samples.dtype()), samples.shape().text());
+}
+
 }  // namespace
 
 BlockLists draw_blocks(const Tensor& samples, const BlockSampling& how, int64_t kept, int64_t picked, uint64_t seed,
                        kernels::Varying<uint64_t> step) {
-  check(samples.rank() == 1 && samples.dtype() == DType::i32, "[draw_blocks] got samples {} {}, expected i32 (B)",
-        name(samples.dtype()), samples.shape().text());
+  check_samples("draw_blocks", samples);
   check_sampling(how);
   check(kept >= 1 && picked >= 1 && kept <= how.patches() && picked <= how.patches(),
         "[draw_blocks] got lists of {} and {} of {} patches, expected 1 or more and no more than there are", kept,
@@ -75,6 +79,37 @@ BlockLengths block_lengths(const BlockSampling& how) {
         "fewer or smaller targets",
         how.blocks, how.target.scale_high, how.rows, how.columns);
   return {kept, reached(targets)};
+}
+
+BlockMasks mask_blocks(const Tensor& samples, int64_t views, const kernels::MaskSampling& how, uint64_t seed,
+                       kernels::Varying<uint64_t> step) {
+  check_samples("mask_blocks", samples);
+  check(0 < how.ratio_low && how.ratio_low <= how.ratio_high && how.ratio_high < 1,
+        "[mask_blocks] got masks of {} to {} of the patches, expected a range within (0, 1)", how.ratio_low,
+        how.ratio_high);
+  check(0 < how.aspect_low && how.aspect_low <= how.aspect_high,
+        "[mask_blocks] got blocks of aspect {} to {}, expected a range above 0", how.aspect_low, how.aspect_high);
+  const int64_t most = how.most(), rows = views * samples.dim(0);
+  check(
+      views >= 1 && how.rows >= 2 && how.columns >= 2 && most >= 1,
+      "[mask_blocks] got {} views of {} x {} patches of which at most {} are hidden, expected 1 at least; use smaller "
+      "patches",
+      views, how.rows, how.columns, most);
+  const auto make = [&](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype, samples.device()); };
+  BlockMasks masks{make({rows, how.patches()}, DType::i32), make({rows, most}, DType::i32),
+                   make({rows * most}, DType::f32)};
+  kernels::launch(kernels::MaskBlocks{.samples = samples.in(),
+                                      .hidden = masks.hidden.out(),
+                                      .masked = masks.masked.out(),
+                                      .weights = masks.weights.out(),
+                                      .how = how,
+                                      .batch = samples.dim(0),
+                                      .views = views,
+                                      .most = most,
+                                      .seed = seed,
+                                      .step = step},
+                  samples.stream());
+  return masks;
 }
 
 }  // namespace gestalt

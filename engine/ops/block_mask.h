@@ -27,4 +27,17 @@ struct BlockLengths {
 };
 BlockLengths block_lengths(const kernels::BlockSampling& how);
 
+// Masks of V views of B images, view after view; see kernels::MaskBlocks.
+struct BlockMasks {
+  Tensor hidden;  // i32 (V · B, patches): 1 where hidden, else 0
+  Tensor masked;  // i32 (V · B, most): the hidden patches in order, then patch 0 again and again
+  Tensor weights;  // f32 (V · B · most): each hidden patch's share of its view's mean, each view's of all; 0 past those
+};
+
+// The block-wise masks of iBOT (Zhou et al. 2022) for `views` views of the images whose indices in their data set are
+// `samples`, i32 (B). A mask is a function of an image's index, its view, how, seed and step alone; no mask hides more
+// than how.most() patches. Throws Error where that is none.
+BlockMasks mask_blocks(const Tensor& samples, int64_t views, const kernels::MaskSampling& how, uint64_t seed,
+                       kernels::Varying<uint64_t> step);
+
 }  // namespace gestalt

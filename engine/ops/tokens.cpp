@@ -92,6 +92,40 @@ Tensor scatter_tokens(const Tensor& visible, const Tensor& index, const Tensor& 
                 });
 }
 
+namespace {
+
+// The rows of x (…, D) where the mask is not `replaced`; the others are `fill`, or zeros.
+Tensor replaced_rows(const Tensor& x, const Tensor& mask, const Tensor& fill, int32_t replaced, DType dtype) {
+  Tensor y = Tensor::empty(x.shape(), dtype, x.device());
+  kernels::launch(kernels::ReplaceRows{.x = x.in(),
+                                       .mask = mask.in(),
+                                       .fill = fill.in(),
+                                       .y = y.out(),
+                                       .rows = mask.count(),
+                                       .columns = x.dim(-1),
+                                       .replaced = replaced},
+                  x.stream());
+  return y;
+}
+
+}  // namespace
+
+Tensor replace_tokens(const Tensor& x, const Tensor& mask, const Tensor& token) {
+  check(x.rank() == 3 && mask.shape() == Shape{x.dim(0), x.dim(1)} && mask.dtype() == DType::i32,
+        "[replace_tokens] got x {} and mask {} {}, expected (B, T, D) and i32 (B, T)", x.shape().text(),
+        name(mask.dtype()), mask.shape().text());
+  check_token("replace_tokens", x, token);
+  return record(
+      "replace_tokens", replaced_rows(x, mask, token.detach(), 1, x.dtype()), {x, token},
+      [mask](const Tensor& dy) -> Grads {
+        const DType accumulator = accumulator_of(dy.dtype());
+        const Tensor of_token = replaced_rows(dy, mask, {}, 0, accumulator);
+        Tensor dtoken = Tensor::empty({dy.dim(2)}, accumulator, dy.device());
+        kernels::launch(kernels::ColumnSum{of_token.in(), dtoken.out(), mask.count(), dy.dim(2)}, dy.stream());
+        return {replaced_rows(dy, mask, {}, 1, dy.dtype()), dtoken};
+      });
+}
+
 Tensor concat(const Tensor& a, const Tensor& b) {
   const bool match =
       a.rank() >= 1 && a.rank() == b.rank() && a.dtype() == b.dtype() && a.shape().with(0, 0) == b.shape().with(0, 0);

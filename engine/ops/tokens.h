@@ -16,6 +16,10 @@ Tensor gather_rows(const Tensor& x, const Tensor& index);
 // in the positions that index does not name. mask_token is f32 where visible is bf16. He et al. 2022 (MAE), §3.
 Tensor scatter_tokens(const Tensor& visible, const Tensor& index, const Tensor& mask_token, int64_t length);
 
+// x (B, T, D), mask i32 (B, T) of 0 and 1 → the same, with token (D) in the positions where the mask is 1. token is f32
+// where x is bf16.
+Tensor replace_tokens(const Tensor& x, const Tensor& mask, const Tensor& token);
+
 // Rows of a, then rows of b, along the leading dimension.
 Tensor concat(const Tensor& a, const Tensor& b);
 

@@ -42,6 +42,40 @@ struct Chooser {
   }
 };
 
+// One view's mask.
+struct Masker {
+  const MaskSampling& how;
+  uint64_t seed, step;
+  int32_t sample;
+  int64_t view;
+  int32_t* hidden;
+  int number = 0;
+
+  Philox4 words() { return mask_words(seed, step, sample, view, number++); }
+
+  // Hides a block if it fits; how many patches it added.
+  int32_t add(const PatchBlock& block, double room) {
+    int32_t fresh = block.area();
+    for (int32_t r = block.top; r < block.top + block.height; ++r)
+      for (int32_t c = block.left; c < block.left + block.width; ++c) fresh -= hidden[r * how.columns + c];
+    if (fresh <= 0 || fresh > room) return 0;
+    for (int32_t r = block.top; r < block.top + block.height; ++r)
+      std::fill_n(hidden + r * how.columns + block.left, block.width, 1);
+    return fresh;
+  }
+  int32_t draw() {
+    std::fill_n(hidden, how.patches(), 0);
+    const double goal = mask_goal(how, words());
+    int32_t count = 0;
+    for (int failed = 0; count < goal && failed < MaskSampling::attempts;) {
+      const int32_t added = add(mask_block(how, goal - count, words()), goal - count);
+      count += added;
+      failed = added > 0 ? 0 : failed + 1;
+    }
+    return count;
+  }
+};
+
 }  // namespace
 
 void run(const DrawBlocks& k, Stream) {
@@ -60,6 +94,24 @@ void run(const DrawBlocks& k, Stream) {
         std::copy_n(context + b * k.kept, k.kept, row);
         std::copy_n(targets + block * k.picked, k.picked, row + k.kept);
       }
+    }
+  });
+}
+
+void run(const MaskBlocks& k, Stream) {
+  const int32_t* samples = k.samples.as<int32_t>();
+  const uint64_t step = k.step.now();
+  const int64_t rows = k.views * k.batch, patches = k.how.patches();
+  parallel_ranges(rows, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int32_t *hidden = k.hidden.as<int32_t>() + i * patches, *masked = k.masked.as<int32_t>() + i * k.most;
+      float* weights = k.weights.as<float>() + i * k.most;
+      const int32_t count = Masker{k.how, k.seed, step, samples[i % k.batch], i / k.batch, hidden}.draw();
+      std::fill_n(masked, k.most, 0);
+      std::fill_n(weights, k.most, 0.0f);
+      if (count > 0) std::fill_n(weights, count, static_cast<float>(1 / (real(count) * real(rows))));
+      for (int32_t n = 0, at = 0; n < patches; ++n)
+        if (hidden[n]) masked[at++] = n;
     }
   });
 }

@@ -118,6 +118,28 @@ void run(const FillRowsBackward& k, Stream) {
   });
 }
 
+void run(const ReplaceRows& k, Stream) {
+  const int32_t* mask = k.mask.as<int32_t>();
+  dispatch_pair(k.x.dtype, k.y.dtype, [&](auto tx, auto ty) {
+    using Y = decltype(ty);
+    const auto* x = k.x.as<decltype(tx)>();
+    const auto* fill = k.fill.as<Accumulator<Y>>();
+    Y* y = k.y.as<Y>();
+    const int64_t columns = k.columns;
+    parallel_ranges(k.rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, columns)),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        if (mask[i] != k.replaced)
+                          convert_row(x + i * columns, y + i * columns, columns);
+                        else if (fill)
+                          convert_row(fill, y + i * columns, columns);
+                        else
+                          std::fill_n(y + i * columns, columns, Y(0));
+                      }
+                    });
+  });
+}
+
 void run(const CopyBlocks& k, Stream) {
   dispatch_pair(k.x.dtype, k.y.dtype, [&](auto tx, auto ty) {
     const auto* x = k.x.as<decltype(tx)>() + k.x_offset;

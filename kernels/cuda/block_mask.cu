@@ -69,6 +69,54 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
+// A warp a view. The mask is in shared memory, and every lane draws the same blocks.
+__global__ void __launch_bounds__(32)
+    mask_blocks_kernel(const int32_t* samples, int32_t* hidden, int32_t* masked, float* weights, MaskBlocks k) {
+  GESTALT_DYNAMIC_SHARED(int32_t, mask);
+  const int64_t i = blockIdx.x, view = i / k.batch;
+  const uint64_t step = k.step.now();
+  const int32_t sample = samples[i % k.batch], patches = k.how.patches();
+  const int lane = static_cast<int>(threadIdx.x), most = static_cast<int>(k.most);
+  for (int32_t n = lane; n < patches; n += 32) mask[n] = 0;
+  __syncthreads();
+
+  // Blocks.
+  int number = 0, count = 0;
+  const double goal = mask_goal(k.how, mask_words(k.seed, step, sample, view, number++));
+  for (int failed = 0; count < goal && failed < MaskSampling::attempts;) {
+    const double room = goal - count;
+    const PatchBlock block = mask_block(k.how, room, mask_words(k.seed, step, sample, view, number++));
+    const auto place = [&](int j) {
+      return (block.top + j / block.width) * k.how.columns + block.left + j % block.width;
+    };
+    int fresh = 0;
+    for (int j = lane; j < block.area(); j += 32) fresh += 1 - mask[place(j)];
+    fresh = warp_sum(fresh);
+    const bool fits = fresh > 0 && fresh <= room;
+    __syncthreads();
+    if (fits)
+      for (int j = lane; j < block.area(); j += 32) mask[place(j)] = 1;
+    __syncthreads();
+    count += fits ? fresh : 0;
+    failed = fits ? 0 : failed + 1;
+  }
+
+  // Lists.
+  const float weight =
+      count > 0 ? static_cast<float>(1 / (static_cast<double>(count) * static_cast<double>(k.views * k.batch))) : 0.0f;
+  for (int j = lane; j < most; j += 32) {
+    weights[i * most + j] = j < count ? weight : 0.0f;
+    if (j >= count) masked[i * most + j] = 0;
+  }
+  for (int32_t n = lane; n < patches; n += 32) {
+    hidden[i * patches + n] = mask[n];
+    if (mask[n] == 0) continue;
+    int before = 0;
+    for (int32_t j = 0; j < n; ++j) before += mask[j];
+    masked[i * most + before] = n;
+  }
+}
+
 }  // namespace
 
 void run(const DrawBlocks& k, Stream stream) {
@@ -77,6 +125,15 @@ void run(const DrawBlocks& k, Stream stream) {
         k.how.patches(), most);
   launch_kernel(draw_blocks_kernel, static_cast<unsigned>(k.batch), threads, k.how.patches() * sizeof(uint64_t), stream,
                 k.samples.as<int32_t>(), k.context.as<int32_t>(), k.targets.as<int32_t>(), k.places.as<int32_t>(), k);
+}
+
+void run(const MaskBlocks& k, Stream stream) {
+  constexpr int64_t most = unasked_shared_bytes / sizeof(int32_t);
+  check(k.how.patches() <= most, "[mask_blocks] got {} patches an image, expected up to {}; use larger patches",
+        k.how.patches(), most);
+  launch_kernel(mask_blocks_kernel, static_cast<unsigned>(k.views * k.batch), 32, k.how.patches() * sizeof(int32_t),
+                stream, k.samples.as<int32_t>(), k.hidden.as<int32_t>(), k.masked.as<int32_t>(), k.weights.as<float>(),
+                k);
 }
 
 }  // namespace gestalt::kernels::cuda

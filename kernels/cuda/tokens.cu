@@ -193,6 +193,18 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
+template <int N, class X, class Y>
+__global__ void __launch_bounds__(threads)
+    replace_rows_kernel(const X* x, const int32_t* mask, const float* fill, Y* y, ReplaceRows k) {
+  each_row(k.rows, [&](int64_t i) {
+    const bool kept = mask[i] != k.replaced;
+    write_row<N>(y + i * k.columns, k.columns, [&](int64_t c) {
+      if (kept) return converted<Y, N>(x + i * k.columns + c);
+      return fill ? converted<Y, N>(fill + c) : constant<Y, N>(0);
+    });
+  });
+}
+
 // Each block sums dy over a range of rows that no pick names, 32·N columns of it.
 template <int N, class T>
 __global__ void __launch_bounds__(threads)
@@ -311,6 +323,16 @@ void run(const FillRowsBackward& k, Stream stream) {
   });
   launch_kernel(join_parts_kernel, blocks_for(p.columns, threads), threads, 0, stream, partial, k.dfill.as<float>(),
                 static_cast<int>(parts), p.columns);
+}
+
+void run(const ReplaceRows& k, Stream stream) {
+  const bool wide = k.columns % widest == 0 && aligned16(k.x.data, k.fill.data, k.y.data);
+  dispatch_pair(k.x.dtype, k.y.dtype, wide, [&](auto tx, auto ty, auto n) {
+    using X = decltype(tx);
+    using Y = decltype(ty);
+    launch_kernel(replace_rows_kernel<n, X, Y>, row_grid(k.rows), threads, 0, stream, k.x.as<X>(), k.mask.as<int32_t>(),
+                  k.fill.as<float>(), k.y.as<Y>(), k);
+  });
 }
 
 void run(const CopyBlocks& k, Stream stream) {

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""I-JEPA's blocks in NumPy: lists of some images from the project's random numbers, and the statistics of many draws
+"""Blocks of patches in NumPy, I-JEPA's and iBOT's: lists of some images from the project's random numbers, and the statistics of many draws
 from NumPy's own, for the repaired sampler and the published one.
 
 Blocks: the area is a share of .15 to .2 (a target) or .85 to 1 (the context) of the patches, rounded down, height over
 width is .75 to 1.5 or 1. Published (ijepa, multiblock.py): one uniform number for both, sides below the grid's, the upper
-end of top and left excluded, the first patches kept.
+end of top and left excluded, the first patches kept. iBOT's masks are those of its loader.py: blocks of uniform area and
+log-uniform aspect are added until none of ten fits.
 
 usage: block_mask.py > block_mask.json     (needs numpy)
 """
@@ -95,6 +96,49 @@ def statistics(grid, original, generator, count=20000):
             "last_row": last_row / len(areas), "last_column": last_column / len(areas)}
 
 
+def hide(grid, uniform, integer, again):
+    """iBOT's mask of a view, or none of it; again() begins the next four numbers."""
+    mask, wanted = np.zeros((grid, grid), bool), (0.1 + uniform(1) * 0.4) * grid * grid
+    if uniform(0) >= 0.5:
+        return mask.ravel()
+    while mask.sum() < wanted:
+        room = wanted - mask.sum()
+        for _ in range(10):
+            again()
+            least = (grid // 3) ** 2
+            area = least + uniform(0) * (room - least)
+            aspect = math.exp(math.log(0.3) + uniform(1) * (math.log(1 / 0.3) - math.log(0.3)))
+            height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if height >= grid or width >= grid:
+                continue
+            top, left = integer(2, grid - height + 1), integer(3, grid - width + 1)
+            block = mask[top:top + height, left:left + width]
+            if 0 < (~block).sum() <= room:
+                block[:] = True
+                break
+        else:
+            break
+    return mask.ravel()
+
+
+def hidden(grid, seed, step, sample, view):
+    number = [0]
+    word = lambda i: draw(seed, "mask", step, sample, (1 + view) << 16 | 1 << 15 | number[0])[i]
+    mask = hide(grid, lambda i: (word(i) >> 8) / 2**24, lambda i, n: word(i) * n >> 32,
+                lambda: number.__setitem__(0, number[0] + 1))
+    return np.flatnonzero(mask).tolist()
+
+
+def hidden_statistics(grid, generator, count=20000):
+    sizes, corner = [], 0
+    for _ in range(count):
+        mask = hide(grid, lambda i: generator.random(), lambda i, n: int(generator.integers(n)), lambda: None)
+        sizes.append(mask.sum())
+        corner += mask[-1]
+    return {"hidden": float(np.mean(sizes)), "hidden_deviation": float(np.std(sizes)), "none": sizes.count(0) / count,
+            "corner": corner / count}
+
+
 def main():
     cases = []
     for grid, original in ((8, False), (8, True), (14, False), (14, True)):
@@ -106,7 +150,10 @@ def main():
             "long": [lists(grid, original, 5, 9, sample, grid * grid // 2, grid * grid // 5) for sample in (0, 3)],
             "statistics": statistics(grid, original, np.random.default_rng(grid)),
         })
-    print(json_text({"cases": cases}))
+    masks = [{"grid": grid,
+              "hidden": [[hidden(grid, 5, 9, sample, view) for sample in (0, 3, 70, 2**31 - 1)] for view in (0, 1)],
+              "statistics": hidden_statistics(grid, np.random.default_rng(grid))} for grid in (4, 8, 14)]
+    print(json_text({"cases": cases, "masks": masks}))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ namespace gestalt::test {
 namespace {
 
 using kernels::BlockSampling;
+using kernels::MaskSampling;
 using nlohmann::json;
 using Lists = std::vector<std::vector<int32_t>>;  // an image's: the context, then the targets
 
@@ -130,6 +131,63 @@ TEST_CASE("blocks of patches: a context never has a target's patch; lists belong
     }
 }
 
+TEST_CASE(
+    "masks of blocks on every device: they equal a second implementation's, with the weights of a mean of means") {
+  for (const json& record : golden_record("block_mask.json").at("masks"))
+    for (Device device : devices()) {
+      CAPTURE(name(device));
+      MaskSampling how;
+      how.rows = how.columns = record.at("grid");
+      const std::vector<int32_t> samples{0, 3, 70, 2147483647};
+      const BlockMasks masks = mask_blocks(Tensor::from(samples, {4}).to(device), 2, how, 5, 9);
+      const std::vector<int32_t> hidden = integers(masks.hidden), masked = integers(masks.masked);
+      const std::vector<double> weights = masks.weights.to(Device::cpu).values64();
+      const int64_t patches = how.patches(), most = how.most();
+      for (int64_t i = 0; i < 8; ++i) {
+        const std::vector<int32_t> expected = record.at("hidden").at(i / 4).at(i % 4);
+        std::vector<int32_t> got, listed(masked.begin() + i * most, masked.begin() + (i + 1) * most);
+        for (int32_t n = 0; n < patches; ++n)
+          if (hidden[i * patches + n] == 1) got.push_back(n);
+        CHECK(got == expected);
+        REQUIRE(static_cast<int64_t>(expected.size()) <= most);
+        for (size_t j = 0; j < listed.size(); ++j) {
+          const bool there = j < expected.size();
+          CHECK(listed[j] == (there ? expected[j] : 0));
+          const double weight = there ? 1.0 / (8.0 * static_cast<double>(expected.size())) : 0;
+          CHECK(weights[i * most + static_cast<int64_t>(j)] == doctest::Approx(weight));
+        }
+      }
+    }
+}
+
+TEST_CASE("masks of blocks: sizes, views without a mask and corners are as often as NumPy's draws have them") {
+  for (const json& record : golden_record("block_mask.json").at("masks")) {
+    constexpr int64_t images = 4000;
+    MaskSampling how;
+    how.rows = how.columns = record.at("grid");
+    std::vector<int32_t> samples(images);
+    std::iota(samples.begin(), samples.end(), 0);
+    const BlockMasks masks = mask_blocks(Tensor::from(samples, {images}), 1, how, 11, 3);
+    const std::vector<int32_t> hidden = integers(masks.hidden);
+    const int64_t patches = how.patches();
+    double size = 0, none = 0, corner = 0;
+    for (int64_t i = 0; i < images; ++i) {
+      const int32_t count = std::accumulate(hidden.begin() + i * patches, hidden.begin() + (i + 1) * patches, 0);
+      size += count;
+      none += count == 0;
+      corner += hidden[(i + 1) * patches - 1];
+    }
+    const json& expected = record.at("statistics");
+    const auto near = [](double got, double want, double deviation) {
+      return std::abs(got / images - want) <= 5 * deviation * std::sqrt(1.0 / images + 1.0 / 20000);
+    };
+    const auto of_share = [](double share) { return std::sqrt(share * (1 - share)); };
+    CHECK(near(size, expected.at("hidden"), expected.at("hidden_deviation")));
+    CHECK(near(none, expected.at("none"), of_share(expected.at("none"))));
+    CHECK(near(corner, expected.at("corner"), of_share(expected.at("corner"))));
+  }
+}
+
 TEST_CASE("blocks of patches: what does not fit is refused") {
   const Tensor one = Tensor::from(std::vector<int32_t>{0}, {1});
   BlockSampling how{.rows = 4, .columns = 4};
@@ -141,6 +199,12 @@ TEST_CASE("blocks of patches: what does not fit is refused") {
   CHECK_THROWS_WITH_AS(block_lengths(how), doctest::Contains("0.2 to 0.15"), Error);
   how.blocks = 17;
   CHECK_THROWS_WITH_AS(block_lengths(how), doctest::Contains("expected 1 to 16"), Error);
+  MaskSampling mask{.rows = 4, .columns = 4};
+  CHECK_THROWS_WITH_AS(mask_blocks(Tensor::zeros({1}), 2, mask, 0, 0), doctest::Contains("i32 (B)"), Error);
+  mask.ratio_low = mask.ratio_high = 0.05;
+  CHECK_THROWS_WITH_AS(mask_blocks(one, 2, mask, 0, 0), doctest::Contains("use smaller patches"), Error);
+  mask.ratio_low = 0.1;
+  CHECK_THROWS_WITH_AS(mask_blocks(one, 2, mask, 0, 0), doctest::Contains("0.1 to 0.05"), Error);
 }
 
 TEST_CASE("feature loss: smooth L1 against normalised rows equals PyTorch's figure") {

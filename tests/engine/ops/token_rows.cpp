@@ -66,6 +66,24 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_inputs = {activation({64, 50, 384}), weights({384})},
                .bench_bytes = 4 * (2 + 2 * 101.0 / 50) * visible_count,
                .bench_flops = visible_count});
+  t.push_back({.name = "replace_tokens",
+               .inputs = {activation({2, 5, 17}), indices({2, 5}, 2), weights({17})},
+               .f = [](In x) -> Out { return {replace_tokens(x[0], x[1], x[2])}; },
+               .bad = {[] {
+                         replace_tokens(zeros({2, 3, 4}), positions({2, 4}), zeros({4}));
+                       },
+                       [] {
+                         replace_tokens(zeros({2, 3, 4}), zeros({2, 3}), zeros({4}));
+                       },
+                       [] {
+                         replace_tokens(zeros({2, 3, 4}), positions({2, 3}), zeros({5}));
+                       }},
+               .bench_inputs = {activation({64, 196, 384}), indices({64, 196}, 2), weights({384})},
+               .bench_bytes = 6 * 4 * token_count,
+               .bench_flops = token_count});
+  t.push_back({.name = "replace_tokens 16 columns",
+               .inputs = {activation({2, 5, 16}), indices({2, 5}, 2), weights({16})},
+               .f = [](In x) -> Out { return {replace_tokens(x[0], x[1], x[2])}; }});
   t.push_back({.name = "concat",
                .inputs = {activation({3, 5}), activation({1, 5})},
                .f = [](In x) -> Out {

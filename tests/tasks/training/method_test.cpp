@@ -63,7 +63,7 @@ void check_learns(std::unique_ptr<Method> method, int64_t steps, double share) {
              "optimizer = adamw\nlr = 2e-3\nlr-scaling = none\nweight-decay = 0\nweight-decay-end = -1\n"
              "warmup-epochs = 0\nfinal-lr = 1\nsteps = 60\ngraph = false\n");
   // A teacher that moves, or that a centre moves, would be followed rather than learned.
-  if (method->name() == "dino")
+  if (method->name() == "dino" || method->name() == "ibot")
     set_fields(*method, "test",
                "teacher-momentum = 1\nteacher-momentum-end = 1\ncentre = false\nteacher-temperature-end = 0.04\n"
                "lr = 5e-4");
