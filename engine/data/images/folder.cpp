@@ -30,6 +30,7 @@ class FolderSet : public ImageSet {
  public:
   FolderSet(const std::string& name, ImageTree tree, const OpenOptions& options)
       : root_(tree.root),
+        below_(tree.below),
         files_(std::move(tree.files)),
         note_(tree.note.empty() ? "" : " (" + tree.note + ")"),
         split_(options.split) {
@@ -48,6 +49,7 @@ class FolderSet : public ImageSet {
                        note_);
   }
   bool resident() const override { return false; }
+  std::string image_name(int64_t index) const override { return below_ + files_[static_cast<size_t>(index)]; }
   uint64_t checksum() const override {
     Checksum sum;
     std::error_code broken;  // has a size of its own, which is no file's
@@ -85,7 +87,7 @@ class FolderSet : public ImageSet {
     } catch (const Error&) { return 0; }
   }
 
-  std::string root_;
+  std::string root_, below_;
   std::vector<std::string> files_;
   std::string note_, split_;
   DecodeOptions decode_;
@@ -116,6 +118,7 @@ SetPointer FolderSet::load(const OpenOptions& options) {
     if (!good[i]) continue;
     parts.frames.push_back(frames[i]);
     if (!labels_.empty()) parts.labels.push_back(labels_[i]);
+    parts.image_names.push_back(image_name(static_cast<int64_t>(i)));
   }
   parts.name = name_, parts.split = split_, parts.note = note_;
   parts.class_names = class_names_;

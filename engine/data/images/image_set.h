@@ -67,6 +67,9 @@ class ImageSet {
   const std::vector<int32_t>& labels() const { return labels_; }  // one an image, or none at all
   const std::vector<std::string>& class_names() const { return class_names_; }
   const std::string& name() const { return name_; }
+  // Which image it is, to people and in files: the path below the folder that was opened ("train/cat/7.jpg"), elsewhere
+  // split and number ("test/7"), of a packed file its name and the number in it. No two of a set's splits share one.
+  virtual std::string image_name(int64_t index) const = 0;
   virtual std::string describe() const = 0;  // one line: name, split, count, size, classes, where it is held
 
   virtual bool resident() const = 0;

@@ -269,6 +269,7 @@ ImageTree read_image_tree(const std::string& given, const OpenOptions& options) 
   ImageTree tree;
   tree.class_names = find_classes(splits, want_test);
   tree.root = want_test ? splits.test : splits.train;
+  if (tree.root != dir) tree.below = tree.root.substr(dir.size() + (dir.ends_with('/') ? 0 : 1)) + "/";
   Files files = list_files(tree.root);
   tree.files = std::move(files.images), tree.report = std::move(files.report);
   report_beside(dir, tree.root, tree.report);

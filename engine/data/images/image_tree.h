@@ -10,6 +10,7 @@ namespace gestalt {
 
 struct ImageTree {
   std::string root;                      // what `files` are relative to
+  std::string below;                     // `root` seen from the folder that was given: "" or as "train/"
   std::vector<std::string> files;        // of the wanted split, in order of path
   std::vector<int32_t> labels;           // one a file, or none
   std::vector<std::string> class_names;  // over both splits, so that a class which one of them lacks shifts nothing

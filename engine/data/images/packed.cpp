@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <filesystem>
 
 #include "engine/data/images/sources.h"
 #include "engine/data/mapped_file.h"
@@ -106,10 +107,12 @@ SetPointer open_packed(const std::string& path, const OpenOptions& options) {
           path, label, h.class_count);
   const auto height = static_cast<int32_t>(h.height), width = static_cast<int32_t>(h.width);
   const std::vector<kernels::Frame> frames = even_frames(static_cast<int64_t>(h.count), height, width);
+  const std::string file_name = std::filesystem::path(path).filename().string();
   ResidentSet::Parts parts;
   for (int64_t i : held_out_split(static_cast<int64_t>(h.count), labels, options)) {
     parts.frames.push_back(frames[i]);
     if (h.labelled) parts.labels.push_back(labels[i]);
+    parts.image_names.push_back(fmt::format("{}/{}", file_name, i));
   }
   parts.name = "packed:" + path, parts.split = options.split == "test" ? "test" : "train";
   parts.class_names = names;

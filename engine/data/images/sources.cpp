@@ -36,6 +36,7 @@ std::string size_text(const std::vector<kernels::Frame>& frames) {
 ResidentSet::ResidentSet(Parts parts)
     : split_(std::move(parts.split)),
       note_(std::move(parts.note)),
+      image_names_(std::move(parts.image_names)),
       pixels_(std::move(parts.pixels)),
       frames_(std::move(parts.frames)) {
   name_ = std::move(parts.name);
@@ -46,6 +47,12 @@ ResidentSet::ResidentSet(Parts parts)
   if (size_ == 0) throw EmptySplit(fmt::format("[data] {} has no images in its {} split", name_, split_));
   check(labels_.empty() || labels_.size() == size_, "[data] {} has {} labels for {} images", name_, labels_.size(),
         size_);
+  check(image_names_.empty() || image_names_.size() == size_, "[data] {} has {} names for {} images", name_,
+        image_names_.size(), size_);
+}
+
+std::string ResidentSet::image_name(int64_t index) const {
+  return image_names_.empty() ? fmt::format("{}/{}", split_, index) : image_names_[static_cast<size_t>(index)];
 }
 
 std::string ResidentSet::describe() const {

@@ -18,7 +18,8 @@ class ResidentSet : public ImageSet {
     std::vector<int32_t> labels;
     std::vector<std::string> class_names;
     DamageReport report;
-    std::string note;  // put at the end of describe()
+    std::string note;                      // put at the end of describe()
+    std::vector<std::string> image_names;  // one an image; none: split and number
   };
 
   explicit ResidentSet(Parts);
@@ -26,10 +27,12 @@ class ResidentSet : public ImageSet {
   bool resident() const override { return true; }
   Tensor pixels() const override { return pixels_; }
   const std::vector<kernels::Frame>& frames() const override { return frames_; }
+  std::string image_name(int64_t index) const override;
   Image decode(int64_t index) const override;
 
  private:
   std::string split_, note_;
+  std::vector<std::string> image_names_;
   Tensor pixels_;
   std::vector<kernels::Frame> frames_;
 };

@@ -78,6 +78,7 @@ class StreamedStl10 : public ImageSet {
                        class_text());
   }
   bool resident() const override { return false; }
+  std::string image_name(int64_t index) const override { return fmt::format("{}/{}", split_, index); }
   Image decode(int64_t index) const override {
     Image image{Bytes(static_cast<size_t>(image_bytes)), side, side};
     turn(images_->bytes().data() + index * image_bytes, image.pixels.data());

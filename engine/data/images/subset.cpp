@@ -30,6 +30,9 @@ class SubsetOfImages : public ImageSet {
   bool resident() const override { return set_->resident(); }
   Tensor pixels() const override { return set_->pixels(); }
   const std::vector<kernels::Frame>& frames() const override { return frames_; }
+  std::string image_name(int64_t index) const override {
+    return set_->image_name(indices_[static_cast<size_t>(index)]);
+  }
   Image decode(int64_t index) const override { return set_->decode(indices_[static_cast<size_t>(index)]); }
 
  private:

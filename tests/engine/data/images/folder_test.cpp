@@ -5,6 +5,7 @@
 
 #include "engine/data/images/image_set.h"
 #include "engine/data/images/splits.h"
+#include "engine/data/images/subset.h"
 #include "tests/engine/data/images/data_files.h"
 #include "tests/golden/data.h"
 #include "tests/temporary_folder.h"
@@ -211,6 +212,29 @@ TEST_CASE("data: damaged files are left out of a resident set and named") {
   CHECK(report.damaged[2].file == "b/half.jpg");
   CHECK(report.text().find("3 damaged") == 0);
   CHECK_THROWS_WITH_AS(open_images("images:" + folder.path()), doctest::Contains("b/half.jpg"), Error);
+}
+
+TEST_CASE("data: an image's name is its path below the folder that was given, damaged ones left out") {
+  const TemporaryFolder folder;
+  write_images(folder / "inner/train/ant", 2);
+  write_images(folder / "inner/train/bee", 2);
+  write_images(folder / "inner/val/bee", 1);
+  write(folder / "inner/train/ant/000.png", std::string("text"));
+  for (const char* end : {"", "/"})
+    for (int64_t budget : {int64_t{0}, int64_t{1} << 20}) {
+      CAPTURE(budget);
+      OpenOptions options;
+      options.resident_bytes = budget, options.damage_limit = 0.5;
+      const auto train = open_images("images:" + folder.path() + end, options);
+      const int64_t left_out = train->resident() ? 1 : 0;
+      REQUIRE(train->size() == 4 - left_out);
+      CHECK(train->image_name(1 - left_out) == "inner/train/ant/001.png");
+      CHECK(train->image_name(3 - left_out) == "inner/train/bee/001.png");
+      CHECK(subset(train, {2})->image_name(0) == train->image_name(2));
+      options.split = "test";
+      CHECK(open_images("images:" + folder.path() + end, options)->image_name(0) == "inner/val/bee/000.png");
+    }
+  CHECK(open_tree(folder / "inner/val/bee")->image_name(0) == "000.png");
 }
 
 TEST_CASE("data: images are shrunk to the side asked for, never enlarged") {

@@ -58,6 +58,7 @@ TEST_CASE("data: CIFAR-10 and CIFAR-100 binaries") {
     CHECK(p[2] == 5);
   }
   CHECK(open_images("cifar10:" + ten, of_split("test"))->labels() == std::vector<int32_t>{7, 8, 9});
+  CHECK(open_images("cifar10:" + ten, of_split("test"))->image_name(2) == "test/2");
   write(ten + "/test_batch.bin", cifar(4, {7}, 9));
   CHECK_THROWS_WITH_AS(open_images("cifar10:" + ten, of_split("test")), doctest::Contains("label 10"), Error);
   for (size_t size : {size_t{0}, size_t{1}, size_t{3072}, size_t{3074}}) {
@@ -133,10 +134,12 @@ TEST_CASE("data: STL-10 is turned from columns to rows, resident or streamed") {
     const Image got = set->decode(1);
     CHECK(got.pixels[(7 * 96 + 50) * 3] == 50);
     CHECK(got.pixels[(7 * 96 + 50) * 3 + 1] == 7);
+    CHECK(set->image_name(1) == "train/1");
   }
   const auto unlabelled = open_images("stl10:" + folder.path(), of_split("pretrain"));
   CHECK(unlabelled->size() == 1);
   CHECK(unlabelled->labels().empty());
+  CHECK(unlabelled->image_name(0) == "unlabeled/0");
   write(folder / "train_y.bin", Bytes{1, 11});
   CHECK_THROWS_WITH_AS(open_images("stl10:" + folder.path()), doctest::Contains("label 11"), Error);
   write(folder / "train_y.bin", Bytes{1});
@@ -163,6 +166,8 @@ TEST_CASE("data: a packed file holds what was packed") {
   train.hold_out = true;
   const auto test = open_images("packed:" + path, of_split("test"));
   CHECK(open_images("packed:" + path, train)->size() + test->size() == 240);
+  CHECK(open_images("packed:" + path, train)->image_name(3) == "shapes.packed/3");
+  CHECK(test->image_name(0) == fmt::format("shapes.packed/{}", test->frames()[0].offset / (20 * 20 * 3)));
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
 
