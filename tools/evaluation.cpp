@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "engine/data/images/splits.h"
 #include "engine/run/files.h"
 #include "models/vit.h"
 #include "tools/output.h"
+#include "tools/results.h"
 
 namespace gestalt::tools {
 namespace {
@@ -28,17 +30,17 @@ std::string note_of(const EncoderInfo& info, const std::string& key, const std::
 }
 
 // A file as it is; of a run's folder, the encoder that it ended with.
-std::string encoder_file(const std::string& path) {
+std::string encoder_file(const std::string& path, const char* tag) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;
   const fs::path folder(path), file = folder / "encoder.safetensors";
   if (fs::exists(file)) return file;
-  check(!fs::exists(folder / "gpt2"), "[evaluate] '{}' holds a GPT; say: gestalt evaluate text {}", path, path);
+  check(!fs::exists(folder / "gpt2"), "[{}] '{}' holds a GPT; say: gestalt evaluate text {}", tag, path, path);
   check(!fs::exists(folder / "checkpoint.safetensors"),
-        "[evaluate] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
+        "[{}] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
         "--resume {}",
-        path, path);
-  fail("[evaluate] got '{}', expected the folder of a run, or an encoder.safetensors", path);
+        tag, path, path);
+  fail("[{}] got '{}', expected the folder of a run, or an encoder.safetensors", tag, path);
 }
 
 // "vit-tiny/2", "resnet18 (width 16)".
@@ -63,40 +65,49 @@ std::string table_row(const std::vector<std::string>& cells, const std::string& 
   return latex ? row + " \\\\" : row;
 }
 
-void EncoderSource::fields(Fields& f) {
-  f("data", data, "labelled images; see 'gestalt list data'");
+void EncoderChoice::fields(Fields& f) {
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
-  f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
   f("untrained", untrained, "baseline: the encoder's architecture with fresh weights, drawn by the seed");
+}
+
+void EncoderSource::fields(Fields& f) {
+  f("data", data, "labelled images; see 'gestalt list data'");
+  f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
+  EncoderChoice::fields(f);
   row_field(f, row);
+  json_field(f, json);
+}
+
+ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag) {
+  ReadyEncoder ready;
+  ready.loaded = load_encoder(encoder_file(expand_home(choice.encoder), tag));
+  const RunOptions run{.device = choice.device, .dtype = choice.dtype};
+  const EncoderInfo& info = ready.loaded.info;
+  ready.view = {.size = info.image_size,
+                .normalisation = note_of(info, "gestalt.normalise", "none"),
+                .batch = choice.batch,
+                .device = run.resolved_device(),
+                .dtype = run.resolved_dtype()};
+  if (choice.untrained) {
+    Random random(seed);
+    ready.loaded.encoder = make_encoder(info.options, info.image_size, random);
+  }
+  move_to(*ready.loaded.encoder, ready.view.device);
+  return ready;
 }
 
 OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
-  source.encoder = expand_home(source.encoder);
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
-  OpenedEncoder opened;
-  opened.loaded = load_encoder(encoder_file(source.encoder));
-  const RunOptions run{.device = source.device, .dtype = source.dtype};
-  const EncoderInfo& info = opened.loaded.info;
-  opened.view = {.size = info.image_size,
-                 .normalisation = note_of(info, "gestalt.normalise", "none"),
-                 .batch = source.batch,
-                 .device = run.resolved_device(),
-                 .dtype = run.resolved_dtype()};
-  OpenOptions open{.split = "train", .hold_out = true, .decode_size = static_cast<int32_t>(info.image_size * 8 / 7)};
+  OpenedEncoder opened{load_ready(source, seed, "evaluate"), {}, {}, 0};
+  OpenOptions open{.split = "train", .hold_out = true, .decode_size = decode_size(opened.view.size)};
   opened.train = open_images(source.data, open);
   opened.test = open_test(source.data, open);
   check_measurable(*opened.train, opened.test.get());
   opened.classes = static_cast<int64_t>(opened.train->class_names().size());
-  if (source.untrained) {
-    Random random(seed);
-    opened.loaded.encoder = make_encoder(info.options, info.image_size, random);
-  }
-  move_to(*opened.loaded.encoder, opened.view.device);
-  fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
+  if (!source.json) fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
   flush_output();  // before what stderr gets
   return opened;
 }
@@ -104,6 +115,23 @@ OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result) {
   const EncoderInfo& info = opened.loaded.info;
   const bool pretrained = result.instead.empty();
+  record_result(source.encoder,
+                {{"evaluation", result.evaluation},
+                 {"accuracy", result.accuracy},
+                 {"protocol", result.protocol},
+                 {"features", pretrained ? "encoder" : result.instead},
+                 {"encoder", model_name(opened)},
+                 {"method", note_of(info, "gestalt.task", "")},
+                 {"training", note_of(info, "gestalt.training", "")},
+                 {"data", source.data},
+                 {"classes", opened.classes},
+                 {"train_images", opened.train->size()},
+                 {"labels_used", result.kept},
+                 {"test_images", opened.test->size()},
+                 {"size", opened.view.size},
+                 {"dtype", name(opened.view.dtype)}},
+                source.json);
+  if (source.json) return;
   fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels{}, {}\n",
              pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
              result.protocol, 100 * result.labels, opened.train->size(),

@@ -9,17 +9,30 @@
 
 namespace gestalt::tools {
 
-struct EncoderSource {
-  std::string encoder, data, device = "auto", dtype = "auto", row = "latex";
-  int64_t batch = 256;
+// Which encoder, and how it is run.
+struct EncoderChoice {
+  std::string encoder, device = "auto", dtype = "auto";
+  int64_t batch = 256;  // has a flag with every command, under its own name
   bool untrained = false;
 
   void fields(Fields& f);
 };
 
-struct OpenedEncoder {
-  LoadedEncoder loaded;  // with fresh weights where the source says untrained
-  ViewOptions view;
+struct ReadyEncoder {
+  LoadedEncoder loaded;  // with fresh weights where the choice says untrained
+  ViewOptions view;      // as in training
+};
+// `seed` draws an untrained encoder's weights; `tag` names the command in errors.
+ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag);
+
+struct EncoderSource : EncoderChoice {
+  std::string data, row = "latex";
+  bool json = false;
+
+  void fields(Fields& f);
+};
+
+struct OpenedEncoder : ReadyEncoder {
   std::shared_ptr<ImageSet> train, test;  // labelled
   int64_t classes = 0;
 };
@@ -34,7 +47,7 @@ struct EvaluationResult {
   int64_t kept = 0;          // how many that are
   std::string instead = {};  // what took the pretrained encoder's place: "raw pixels", "from scratch", …
 };
-// The result in words, its protocol, and a line for a table.
+// The result in words, its protocol, and a line for a table, or as JSON; the run's results.jsonl gets it too.
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result);
 
 // "a & b \\" with LaTeX's special characters escaped, or "| a | b |".
