@@ -66,14 +66,16 @@ ResNet::ResNet(const ResNetShape& shape, int64_t width, bool cifar_stem, Random&
   features_ = channels;
 }
 
-Tensor ResNet::forward(const Tensor& images, bool training) {
+Tensor ResNet::forward(const Tensor& images, bool training) { return global_average_pool(last_map(images, training)); }
+
+Tensor ResNet::last_map(const Tensor& images, bool training) {
   check(images.rank() == 4 && images.dim(3) == 3, "[resnet] got images {}, expected (N, H, W, 3)",
         images.shape().text());
   Tensor x = stem_norm_(stem_(images), training, true);
   if (!cifar_stem_) x = max_pool2d(x, 3, 2, 1);
   for (auto& stage : stages_)
     for (ResidualBlock& block : stage) x = block(x, training);
-  return global_average_pool(x);
+  return x;
 }
 
 void ResNet::visit(Visitor& v) {

@@ -33,6 +33,7 @@ class ResNet : public Encoder {
  public:
   ResNet(const ResNetShape& shape, int64_t width, bool cifar_stem, Random& random);
   Tensor forward(const Tensor& images, bool training) override;  // (N, H, W, 3) → (N, features)
+  Tensor last_map(const Tensor& images, bool training);  // what forward() averages: (N, rows, columns, features)
   int64_t features() const override { return features_; }
   void visit(Visitor& v) override;
 

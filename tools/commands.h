@@ -4,7 +4,8 @@
 #include "tools/command_line.h"
 
 // Every subcommand, in the order of --help: add_NAME stands in tools/NAME.cpp.
-#define GESTALT_COMMANDS(X) X(pretrain) X(evaluate) X(cluster) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
+#define GESTALT_COMMANDS(X) \
+  X(pretrain) X(evaluate) X(embed) X(cluster) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
 
 namespace gestalt::tools {
 

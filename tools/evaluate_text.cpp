@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "engine/data/text/token_sets.h"
 #include "engine/run/files.h"
@@ -11,6 +12,7 @@
 #include "tools/evaluation.h"
 #include "tools/flags.h"
 #include "tools/gpt_source.h"
+#include "tools/results.h"
 
 namespace gestalt::tools {
 namespace {
@@ -19,6 +21,7 @@ struct TextCommand : GptSource {
   std::string data, split = "validation", row = "latex";
   double val_fraction = 0.1;
   int64_t batch = 16;
+  bool json = false;
 
   void fields(Fields& f) {
     f("data", data, "text:FILE, or tokens:FOLDER from 'gestalt tokenize'");
@@ -28,6 +31,7 @@ struct TextCommand : GptSource {
     f("eval-batch", batch, "windows read at once", between(1, 1 << 24));
     GptSource::fields(f);
     row_field(f, row);
+    json_field(f, json);
   }
 };
 
@@ -48,6 +52,17 @@ void run(const TextCommand& o) {
       held_out_loss([&](const Tensor& tokens,
                         const Tensor& targets) { return token_loss(*opened.model, tokens, targets, opened.dtype); },
                     text, opened.model->options().context, o.batch, opened.dtype);
+  record_result(o.model,
+                {{"evaluation", "text"},
+                 {"nats_per_token", held.nats_per_token},
+                 {"perplexity", std::exp(held.nats_per_token)},
+                 {"bits_per_byte", held.bits_per_byte},
+                 {"protocol", held.protocol},
+                 {"data", o.data},
+                 {"split", o.split},
+                 {"tokenizer", opened.tokenizer->name()}},
+                o.json);
+  if (o.json) return;
   fmt::print(
       "{}: loss {:.4f} nats a token, perplexity {:.2f}, {:.4f} bits per byte\nprotocol: {}; {} of {}, {} tokens\n",
       o.model, held.nats_per_token, std::exp(held.nats_per_token), held.bits_per_byte, held.protocol,

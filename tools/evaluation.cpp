@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "engine/data/images/splits.h"
 #include "engine/run/files.h"
 #include "models/vit.h"
 #include "tools/output.h"
+#include "tools/results.h"
 
 namespace gestalt::tools {
 namespace {
@@ -75,6 +77,7 @@ void EncoderSource::fields(Fields& f) {
   f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
   EncoderChoice::fields(f);
   row_field(f, row);
+  json_field(f, json);
 }
 
 ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag) {
@@ -105,7 +108,7 @@ OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
   opened.test = open_test(source.data, open);
   check_measurable(*opened.train, opened.test.get());
   opened.classes = static_cast<int64_t>(opened.train->class_names().size());
-  fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
+  if (!source.json) fmt::print("{}\n{}\n", opened.train->describe(), opened.test->describe());
   flush_output();  // before what stderr gets
   return opened;
 }
@@ -113,6 +116,23 @@ OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result) {
   const EncoderInfo& info = opened.loaded.info;
   const bool pretrained = result.instead.empty();
+  record_result(source.encoder,
+                {{"evaluation", result.evaluation},
+                 {"accuracy", result.accuracy},
+                 {"protocol", result.protocol},
+                 {"features", pretrained ? "encoder" : result.instead},
+                 {"encoder", model_name(opened)},
+                 {"method", note_of(info, "gestalt.task", "")},
+                 {"training", note_of(info, "gestalt.training", "")},
+                 {"data", source.data},
+                 {"classes", opened.classes},
+                 {"train_images", opened.train->size()},
+                 {"labels_used", result.kept},
+                 {"test_images", opened.test->size()},
+                 {"size", opened.view.size},
+                 {"dtype", name(opened.view.dtype)}},
+                source.json);
+  if (source.json) return;
   fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels{}, {}\n",
              pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
              result.protocol, 100 * result.labels, opened.train->size(),

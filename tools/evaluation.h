@@ -27,6 +27,7 @@ ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* 
 
 struct EncoderSource : EncoderChoice {
   std::string data, row = "latex";
+  bool json = false;
 
   void fields(Fields& f);
 };
@@ -49,7 +50,7 @@ struct EvaluationResult {
   int64_t kept = 0;          // how many that are
   std::string instead = {};  // what took the pretrained encoder's place: "raw pixels", "from scratch", …
 };
-// The result in words, its protocol, and a line for a table.
+// The result in words, its protocol, and a line for a table, or as JSON; the run's results.jsonl gets it too.
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result);
 
 // "a & b \\" with LaTeX's special characters escaped, or "| a | b |".

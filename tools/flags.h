@@ -57,7 +57,8 @@ class GivenFields : public FieldSetter {
   GivenValue from_flag_;
 };
 
-// Gives `command` the flags of each struct's fields(). When it is typed, they hold what was given and `run` gets them.
+// Gives `command` the flags of each struct's fields(). When it is typed, they hold what was given and `run`
+// gets them; it returns nothing, or an exit status.
 template <class Run, class... Options>
 void set_command(Command command, Run run, std::shared_ptr<Options>... options) {
   FlagFields flags(command);
@@ -65,7 +66,7 @@ void set_command(Command command, Run run, std::shared_ptr<Options>... options) 
   command.on_run([command, run, options...] {
     GivenFields given(command, "");
     (options->fields(given), ...);
-    run(*options...);
+    return run(*options...);
   });
 }
 

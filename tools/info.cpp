@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/data/images/more_formats.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/team.h"
@@ -134,6 +135,7 @@ void info() {
       fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH));
   row("CLI11", CLI11_VERSION);
   row("zlib", zlibVersion());
+  row("images", fmt::format("{} are read", fmt::join(image_formats(), ", ")));
 }
 
 }  // namespace

@@ -31,6 +31,11 @@ bool sync_folder_of(const std::string& path) {
   return synced;
 }
 
+void rename_to(const std::string& from, const std::string& path) {
+  const bool renamed = rename(from.c_str(), path.c_str()) == 0;
+  check(renamed, "[file] cannot rename '{}' to '{}': {}", from, path, std::strerror(errno));
+}
+
 // What the file is called when it is done.
 std::string finished_name(const std::string& path) { return path.substr(0, path.find(unfinished)); }
 
@@ -83,6 +88,12 @@ void AtomicFile::commit() {
   check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path_, std::strerror(errno));
 }
 
+void rename_durably(const std::string& from, const std::string& path) {
+  rename_to(from, path);
+  const bool synced = sync_folder_of(path);
+  check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path, std::strerror(errno));
+}
+
 void replace_keeping(const std::string& from, const std::string& path, const std::string& previous) {
   const std::string second_name = unfinished_name(previous);
   const auto rename_to = [&](const std::string& a, const std::string& b) {
@@ -95,9 +106,7 @@ void replace_keeping(const std::string& from, const std::string& path, const std
     const bool linked = link(path.c_str(), second_name.c_str()) == 0;
     rename_to(linked ? second_name : path, previous);
   }
-  rename_to(from, path);
-  const bool synced = sync_folder_of(path);
-  check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path, std::strerror(errno));
+  rename_durably(from, path);
 }
 
 std::string expand_home(const std::string& path) {

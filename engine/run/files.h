@@ -34,6 +34,9 @@ void write_file_atomically(const std::string& path, std::string_view bytes);
 // A name beside `path` for a file that is not finished; remove_unfinished_files() finds it.
 std::string unfinished_name(const std::string& path);
 
+// `from` takes the name `path` for good.
+void rename_durably(const std::string& from, const std::string& path);
+
 // `from` takes the name `path`, and what stood at `path` takes the name `previous`. At each moment `path` is there,
 // where the file system has links.
 void replace_keeping(const std::string& from, const std::string& path, const std::string& previous);

@@ -3,32 +3,47 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 
 #include "engine/data/images/augment.h"
-#include "engine/data/images/loader.h"
+#include "engine/data/images/sources.h"
 #include "engine/ops/pointwise.h"
 #include "engine/tensor/autograd.h"
 
 namespace gestalt {
 namespace {
 
-// Calls f(images, first, count) on the centre views of `set` in order, a batch at a time; returns the labels.
-template <class F>
-std::vector<int32_t> for_each_view(const std::shared_ptr<ImageSet>& set, const ViewOptions& options, F&& f) {
-  const Normalisation normal = normalisation(options.normalisation);
-  Loader loader(set, {.batch = options.batch, .drop_last = false, .shuffle = false});
-  const Tensor resident = set->resident() ? set->pixels().to(options.device) : Tensor();
-  std::vector<int32_t> labels;
-  for (int64_t first = 0; first < set->size();) {
-    const ImageBatch batch = loader.next();
-    const auto count = static_cast<int64_t>(batch.frames.size());
-    f(evaluation_view(resident ? resident : batch.pixels.to(options.device), batch.frames, options.size, normal,
-                      options.dtype),
-      first, count);
-    labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
-    first += count;
+// Images of a set as a view is made from them: a block of pixels and where in it they lie.
+struct Raw {
+  Tensor pixels;
+  std::vector<kernels::Frame> frames;
+  std::vector<int32_t> samples;
+};
+
+// Images [begin, end) of a resident set, whose pixels are there.
+Raw frames_of(const ImageSet& set, int64_t begin, int64_t end) {
+  Raw raw;
+  raw.frames.assign(set.frames().begin() + begin, set.frames().begin() + end);
+  for (int64_t i = begin; i < end; ++i) raw.samples.push_back(static_cast<int32_t>(i));
+  return raw;
+}
+
+// Images [begin, end), those that can be decoded, one after another.
+Raw decode_all(ImageSet& set, int64_t begin, int64_t end, int threads) {
+  std::vector<Image> images(static_cast<size_t>(end - begin));
+  parallel_for(end - begin, threads, [&](int64_t i) { set.decode_or_note(begin + i, images[i]); });
+  Raw raw;
+  int64_t bytes = 0;
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (images[i].pixels.empty()) continue;
+    raw.frames.push_back({bytes, images[i].height, images[i].width});
+    raw.samples.push_back(static_cast<int32_t>(begin) + static_cast<int32_t>(i));
+    bytes += static_cast<int64_t>(images[i].pixels.size());
   }
-  return labels;
+  raw.pixels = Tensor::empty({bytes}, DType::u8);
+  uint8_t* to = raw.pixels.data<uint8_t>();
+  for (const Image& image : images) to = std::copy(image.pixels.begin(), image.pixels.end(), to);
+  return raw;
 }
 
 // The mean of finite numbers is finite, and no other is.
@@ -38,6 +53,28 @@ bool all_finite(const Tensor& rows) {
 }
 
 }  // namespace
+
+void for_each_view(const std::shared_ptr<ImageSet>& set, const ViewOptions& options, int64_t first,
+                   const std::function<bool(const ViewBatch&)>& f) {
+  const Normalisation normal = normalisation(options.normalisation);
+  const Tensor resident = set->resident() ? set->pixels().to(options.device) : Tensor();
+  const auto read = [&, set](int64_t begin) {
+    const int64_t end = std::min(begin + options.batch, set->size());
+    return set->resident() ? frames_of(*set, begin, end) : decode_all(*set, begin, end, options.threads);
+  };
+  // The next batch is decoded while this one is encoded.
+  std::future<Raw> next;
+  for (int64_t begin = first; begin < set->size(); begin += options.batch) {
+    Raw raw = next.valid() ? next.get() : read(begin);
+    const int64_t end = std::min(begin + options.batch, set->size());
+    if (!set->resident() && end < set->size()) next = std::async(std::launch::async, read, end);
+    ViewBatch batch{{}, std::move(raw.samples), end, resident, std::move(raw.frames)};
+    if (!resident) batch.pixels = raw.pixels.to(options.device);
+    if (!batch.samples.empty())
+      batch.images = evaluation_view(batch.pixels, batch.frames, options.size, normal, options.dtype);
+    if (!f(batch)) return;
+  }
+}
 
 void check_finite_features(const Tensor& rows, const std::string& what) {
   check(all_finite(rows), "[features] got NaN or an infinity among {}", what);
@@ -51,13 +88,34 @@ ViewOptions view_options(const ImageMethod& method) {
           .dtype = method.run.resolved_dtype()};
 }
 
+namespace {
+
+// A row of `width` numbers for each image that is not damaged, by f(images).
+template <class F>
+Features collect(const std::shared_ptr<ImageSet>& set, const ViewOptions& options, int64_t width, F&& f) {
+  Features result{Tensor::empty({set->size(), width}, DType::f32, options.device), {}};
+  int64_t rows = 0;
+  for_each_view(set, options, 0, [&](const ViewBatch& batch) {
+    const auto count = static_cast<int64_t>(batch.samples.size());
+    if (count == 0) return true;
+    result.features.slice(rows, rows + count).copy_from(f(batch.images));
+    for (int32_t i : batch.samples)
+      if (!set->labels().empty()) result.labels.push_back(set->labels()[static_cast<size_t>(i)]);
+    rows += count;
+    return true;
+  });
+  check(rows > 0, "[features] no image of {} can be read", set->name());
+  if (rows < set->size()) result.features = result.features.slice(0, rows);
+  return result;
+}
+
+}  // namespace
+
 Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options,
                           const std::string& what) {
   NoGrad no_grad;
-  Features result{Tensor::empty({set->size(), encoder.features()}, DType::f32, options.device), {}};
-  result.labels = for_each_view(set, options, [&](const Tensor& images, int64_t first, int64_t count) {
-    result.features.slice(first, first + count).copy_from(encoder.forward(images, false));
-  });
+  Features result =
+      collect(set, options, encoder.features(), [&](const Tensor& images) { return encoder.forward(images, false); });
   check_finite_features(result.features, what);
   return result;
 }
@@ -100,11 +158,7 @@ Features raw_pixels(const std::shared_ptr<ImageSet>& set, const ViewOptions& opt
   plain.dtype = DType::f32;
   // Of pixels from 0 to 1 the cosine says mostly that both images are bright: on CIFAR-10's, kNN loses 8 to 14 points.
   plain.normalisation = "imagenet";
-  Features result{Tensor::empty({set->size(), options.size * options.size * 3}), {}};
-  result.labels = for_each_view(set, plain, [&](const Tensor& images, int64_t first, int64_t count) {
-    result.features.slice(first, first + count).copy_from(images.flatten());
-  });
-  return result;
+  return collect(set, plain, plain.size * plain.size * 3, [](const Tensor& images) { return images.flatten(); });
 }
 
 }  // namespace gestalt

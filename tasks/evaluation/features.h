@@ -1,6 +1,7 @@
 // Features: what an encoder says of every image of a set.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,8 +19,22 @@ struct ViewOptions {
   int64_t batch = 256;
   Device device = Device::cpu;
   DType dtype = DType::f32;
+  int threads = 0;  // that decode; 0 is one a core
 };
 ViewOptions view_options(const ImageMethod& method);
+
+// Centre views of some images, in order.
+struct ViewBatch {
+  Tensor images;                            // (B, size, size, 3), normalised
+  std::vector<int32_t> samples;             // which they are
+  int64_t end;                              // the image after the last one that was looked at
+  Tensor pixels = {};                       // u8 (bytes): what the views were made from
+  std::vector<kernels::Frame> frames = {};  // where in it each image lies
+};
+// Calls f on the images of `set` from number `first` on, a batch at a time, until it returns false. Damaged images are
+// left out, and noted in the set.
+void for_each_view(const std::shared_ptr<ImageSet>& set, const ViewOptions& options, int64_t first,
+                   const std::function<bool(const ViewBatch&)>& f);
 
 struct Features {
   Tensor features;              // (N, D) f32, on the device that made them
@@ -39,8 +54,8 @@ std::vector<int32_t> largest_columns(const Tensor& rows);
 void check_finite_features(const Tensor& rows, const std::string& what);
 double percent_right(const std::vector<int32_t>& predicted, const std::vector<int32_t>& labels);
 
-// Features of every image of `set` in evaluation mode (running statistics, no gradient). Throws Error, saying that
-// `what` is not finite, for one that is not.
+// Features of every image of `set` that is not damaged, in evaluation mode (running statistics, no gradient). Throws
+// Error, saying that `what` is not finite, for one that is not.
 Features extract_features(Encoder& encoder, const std::shared_ptr<ImageSet>& set, const ViewOptions& options,
                           const std::string& what = "the encoder's features; was it trained with too high an --lr?");
 // The pixels themselves, normalised by the means and deviations of ImageNet and flattened: what a representation must

@@ -1,0 +1,51 @@
+// Appending to results.jsonl.
+#include "tools/results.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "engine/run/files.h"
+#include "engine/run/run_folder.h"
+
+namespace gestalt::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The folder of the run that a model belongs to, or empty.
+std::string run_of(const std::string& model) {
+  fs::path at(expand_home(model));
+  std::error_code ignored;
+  for (int up = 0; up < 3 && !at.empty(); ++up, at = at.parent_path())
+    if (fs::exists(at / RunFolder::config, ignored) && fs::exists(at / RunFolder::checkpoint, ignored))
+      return at.string();
+  return "";
+}
+
+}  // namespace
+
+void record_result(const std::string& model, nlohmann::ordered_json result, bool json) {
+  result["time"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  result["version"] = GESTALT_VERSION;
+  const std::string line = result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (json) fmt::print("{}", line);
+  const std::string folder = run_of(model);
+  if (folder.empty()) return;
+  const std::string path = folder + "/results.jsonl";
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const bool written = file >= 0 && write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  const int reason = errno;
+  if (file >= 0) close(file);
+  if (!written) fmt::print(stderr, "gestalt: warning: cannot add to '{}': {}\n", path, std::strerror(reason));
+}
+
+void json_field(Fields& f, bool& json) { f("json", json, "print the result as one line of JSON, and nothing else"); }
+
+}  // namespace gestalt::tools
