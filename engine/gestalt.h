@@ -30,6 +30,7 @@
 #include "engine/ops/sigreg.h"
 #include "engine/ops/soft_cross_entropy.h"
 #include "engine/ops/tokens.h"
+#include "engine/ops/whitening.h"
 #include "engine/run/fields.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/random.h"

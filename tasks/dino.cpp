@@ -43,12 +43,10 @@ class Dino : public ImageMethod {
     f("teacher-temperature", warm_temperature_, "that of the teacher at the beginning", above(0));
     f("teacher-temperature-end", teacher_temperature_end_, "the same after its warm-up, which is linear", above(0));
     f("teacher-temperature-epochs", warm_epochs_, "epochs of that warm-up", between(0, 1e9));
-    f("teacher-momentum", momentum_, "share of itself that the teacher keeps in a step, at the beginning",
-      between(0, 1));
+    f("teacher-momentum", momentum_, "share of itself that the teacher keeps in a step, at first", between(0, 1));
     f("teacher-momentum-end", momentum_end_, "the same at the end; a cosine leads there", between(0, 1));
     f("centre", centred_, "take the mean of the teacher's logits off them; without this DINO collapses");
-    f("freeze-last-epochs", freeze_epochs_, "epochs at the beginning in which the head's last layer stays as it is",
-      between(0, 1e9));
+    f("freeze-last-epochs", freeze_epochs_, "epochs before the head's last layer begins to learn", between(0, 1e9));
   }
 
   std::vector<ViewGroup> views() const override {
@@ -91,11 +89,8 @@ class Dino : public ImageMethod {
 
   std::vector<CollapseSign> collapse_signs() const override {
     std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    const double most = std::log(static_cast<double>(head_.out));
-    signs.push_back({"teacher_entropy", CollapseSign::Side::above, 0.99 * most,
-                     "the teacher gives all images all prototypes alike",
-                     "try a lower --teacher-temperature, which sharpens, or a lower --lr"});
-    signs.push_back({"teacher_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all images"});
+    signs.push_back({"teacher_entropy", CollapseSign::Side::above, 0.99 * std::log(head_.out), "prototypes are alike",
+                     "try a lower --teacher-temperature and --teacher-temperature-end, which sharpen"});
     return signs;
   }
   std::string collapse_cure() const override {
@@ -106,8 +101,7 @@ class Dino : public ImageMethod {
 
   void visit(Visitor& v) override {
     v("student", student_);
-    v.state("teacher", teacher_);
-    v.state("centre", centre_);
+    v.state("teacher", teacher_), v.state("centre", centre_);
   }
 
  private:
