@@ -39,6 +39,7 @@
 #include "engine/ops/sinkhorn.h"
 #include "engine/ops/soft_cross_entropy.h"
 #include "engine/ops/tokens.h"
+#include "engine/ops/whitening.h"
 #include "engine/run/event_file.h"
 #include "engine/run/fields.h"
 #include "engine/tensor/autograd.h"

@@ -50,7 +50,7 @@ std::function<void(int64_t)> progress_on_stderr(int64_t total) {
   };
 }
 
-void run(EmbedCommand o) {
+int run(EmbedCommand o) {
   o.data = expand_home(o.data), o.to.out = expand_home(o.to.out);
   check(!o.data.empty() && !o.to.out.empty(), "[embed] got no {}; see 'gestalt embed --help'",
         o.data.empty() ? "--data" : "--out");

@@ -76,7 +76,7 @@ std::vector<CollapseSign> SelfDistillation::collapse_signs() const {
   const double most = std::log(static_cast<double>(head_.out));
   signs.push_back({"teacher_entropy", CollapseSign::Side::above, 0.99 * most,
                    "the teacher gives all images all prototypes alike",
-                   "try a lower --teacher-temperature, which sharpens, or a lower --lr"});
+                   "try a lower --teacher-temperature and --teacher-temperature-end, which sharpen"});
   signs.push_back({"teacher_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all images"});
   return signs;
 }

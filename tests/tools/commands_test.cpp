@@ -201,7 +201,7 @@ TEST_CASE("list collapse: each method's signs, with what they mean and the cure"
   const std::string said = gestalt_prints("list collapse");
   for (const MethodEntry& entry : list_methods())
     CHECK(contains(said, "\n" + entry.name) != said.starts_with(entry.name));
-  for (const char* part : {"feature_std below 0.15", "redundancy above 0.5", "teacher_entropy below", "--lambda"})
+  for (const char* part : {"feature_std below 0.15", "redundancy above 0.5", "which sharpen", "--lambda"})
     CHECK_MESSAGE(contains(said, part), part);
   CHECK(contains(said, "gpt: its loss is not won"));
 }

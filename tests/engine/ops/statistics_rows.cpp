@@ -3,6 +3,7 @@
 #include "engine/ops/rows.h"
 #include "engine/ops/sigreg.h"
 #include "engine/ops/soft_cross_entropy.h"
+#include "engine/ops/whitening.h"
 #include "tests/engine/ops/op_table.h"
 
 namespace gestalt::test {
@@ -114,6 +115,35 @@ const AddRows normality([](std::vector<OpRow>& t) {
   t.push_back({.name = "epps_pulley of views, some rows too many for one sum",
                .inputs = {activation({3 * 67, 33})},
                .f = [](In x) -> Out { return {epps_pulley(x[0], 3)}; }});
+});
+
+const AddRows whitening([](std::vector<OpRow>& t) {
+  t.push_back({.name = "whiten",
+               .inputs = {activation({20, 4})},
+               .f = [](In x) -> Out { return {whiten(x[0], 10)}; },
+               .bf16_tolerance = 0,
+               .bad = {[] {
+                         whiten(zeros({20, 4}), 8);
+                       },
+                       [] {
+                         whiten(zeros({20, 6}), 10);
+                       },
+                       [] {
+                         whiten(zeros({300, 129}), 300);
+                       },
+                       [] {
+                         whiten(zeros({20, 4}), 10, 2);
+                       },
+                       [] {
+                         whiten(Tensor::zeros({20, 4}, DType::bf16), 10);
+                       }},
+               .bench_inputs = {activation({256, 64})},
+               .bench_bytes = 8.0 * 256 * 64 * 4,
+               .bench_flops = 3 * 256.0 * 64 * 64 * 2});
+  t.push_back({.name = "whiten one wide group, shrunk",
+               .inputs = {activation({150, 70})},
+               .f = [](In x) -> Out { return {whiten(x[0], 150, 0.1)}; },
+               .bf16_tolerance = 0});
 });
 
 // DINO's: three student views of two images, the first two of them the teacher's.
