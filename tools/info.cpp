@@ -109,9 +109,9 @@ std::string onednn_isa() {
   return fmt::format("{:#x}", isa);
 }
 
-void row(const char* name, const std::string& value) { fmt::print("{:<18}{}\n", name, value); }
-
-void info() {
+void info(bool json) {
+  nlohmann::ordered_json rows;
+  const auto row = [&](const char* name, const std::string& value) { rows[name] = value; };
   const dnnl_version_t* dnnl = dnnl_version();
   row("gestalt", GESTALT_VERSION);
   row("build", GESTALT_BUILD);
@@ -134,12 +134,16 @@ void info() {
       fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH));
   row("CLI11", CLI11_VERSION);
   row("zlib", zlibVersion());
+  if (json) return fmt::print("{}\n", rows.dump());
+  for (const auto& [name, value] : rows.items()) fmt::print("{:<18}{}\n", name, value.get<std::string>());
 }
 
 }  // namespace
 
 void add_info(CLI::App& app) {
-  app.add_subcommand("info", "show devices, instruction sets and libraries")->callback(info);
+  CLI::App* command = app.add_subcommand("info", "show devices, instruction sets and libraries");
+  const CLI::Option* json = command->add_flag("--json")->description("as one line of JSON");
+  command->callback([json] { info(json->count() > 0); });
 }
 
 }  // namespace gestalt::tools

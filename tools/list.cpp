@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "engine/data/images/image_set.h"
 #include "engine/data/text/token_sets.h"
@@ -13,36 +14,71 @@
 namespace gestalt::tools {
 namespace {
 
-void row(const std::string& name, const std::string& text) { fmt::print("{:<32} {}\n", name, text); }
+using Json = nlohmann::ordered_json;
 
-void list_data() {
-  fmt::print("images\n");
-  for (const ImageSource& source : image_sources()) row(source.usage, source.help);
-  fmt::print("\ntext\n");
-  for (const TextSource& source : text_sources()) row(source.usage, source.help);
+Json data() {
+  Json rows = Json::array();
+  for (const ImageSource& source : image_sources())
+    rows.push_back({{"modality", "images"}, {"name", source.usage}, {"summary", source.help}});
+  for (const TextSource& source : text_sources())
+    rows.push_back({{"modality", "text"}, {"name", source.usage}, {"summary", source.help}});
+  return rows;
 }
 
-void list_methods_and_recipes() {
+Json methods() {
+  Json rows = Json::array();
   for (const MethodEntry& method : list_methods()) {
-    row(method.name, method.summary);
-    for (const Recipe& recipe : list_recipes())
-      if (recipe.method == method.name)
-        row("  --preset " + recipe.name,
-            fmt::format("{} (reports {}; costs {})", recipe.source, recipe.reports, recipe.costs));
+    Json presets = Json::array();
+    for (const Recipe& r : list_recipes())
+      if (r.method == method.name)
+        presets.push_back({{"name", r.name}, {"source", r.source}, {"reports", r.reports}, {"costs", r.costs}});
+    rows.push_back({{"name", method.name}, {"summary", method.summary}, {"presets", presets}});
+  }
+  return rows;
+}
+
+Json models() {
+  Json rows = Json::array();
+  for (const EncoderEntry& encoder : list_encoders())
+    rows.push_back({{"name", encoder.name}, {"summary", encoder.summary}});
+  return rows;
+}
+
+std::string text(const Json& row, const char* key) { return row[key]; }
+
+void print(const Json& rows) {
+  std::string modality;
+  for (const Json& row : rows) {
+    if (const std::string of = row.value("modality", ""); of != modality) {
+      fmt::print("{}{}\n", modality.empty() ? "" : "\n", of);
+      modality = of;
+    }
+    fmt::print("{:<32} {}\n", text(row, "name"), text(row, "summary"));
+    for (const Json& p : row.value("presets", Json::array()))
+      fmt::print("{:<32} {} (reports {}; costs {})\n", "  --preset " + text(p, "name"), text(p, "source"),
+                 text(p, "reports"), text(p, "costs"));
   }
 }
 
-void list_models() {
-  for (const EncoderEntry& encoder : list_encoders()) row(encoder.name, encoder.summary);
+CLI::App* add_table(CLI::App& list, const char* name, const char* help, Json (*rows)()) {
+  CLI::App* command = list.add_subcommand(name, help);
+  const CLI::Option* json = command->add_flag("--json")->description("as one line of JSON");
+  command->callback([rows, json] {
+    if (json->count() > 0)
+      fmt::print("{}\n", rows().dump());
+    else
+      print(rows());
+  });
+  return command;
 }
 
 }  // namespace
 
 void add_list(CLI::App& app) {
   CLI::App* list = app.add_subcommand("list", "list methods, models or sources of data")->require_subcommand(1);
-  list->add_subcommand("methods", "methods and their presets")->alias("tasks")->callback(list_methods_and_recipes);
-  list->add_subcommand("models", "encoders")->callback(list_models);
-  list->add_subcommand("data", "what --data accepts")->callback(list_data);
+  add_table(*list, "methods", "methods and their presets", methods)->alias("tasks");
+  add_table(*list, "models", "encoders", models);
+  add_table(*list, "data", "what --data accepts", data);
 }
 
 }  // namespace gestalt::tools
