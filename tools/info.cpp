@@ -110,9 +110,9 @@ std::string onednn_isa() {
   return fmt::format("{:#x}", isa);
 }
 
-void row(const char* name, const std::string& value) { fmt::print("{:<18}{}\n", name, value); }
-
-void info() {
+void info(bool json) {
+  nlohmann::ordered_json rows;
+  const auto row = [&](const char* name, const std::string& value) { rows[name] = value; };
   const dnnl_version_t* dnnl = dnnl_version();
   row("gestalt", GESTALT_VERSION);
   row("build", GESTALT_BUILD);
@@ -136,10 +136,17 @@ void info() {
   row("CLI11", CLI11_VERSION);
   row("zlib", zlibVersion());
   row("images", fmt::format("{} are read", fmt::join(image_formats(), ", ")));
+  if (json) return fmt::print("{}\n", rows.dump());
+  for (const auto& [name, value] : rows.items()) fmt::print("{:<18}{}\n", name, value.get<std::string>());
 }
 
 }  // namespace
 
-void add_info(Command program) { program.add("info", "show devices, instruction sets and libraries").on_run(info); }
+void add_info(Command program) {
+  const Command command = program.add("info", "show devices, instruction sets and libraries");
+  const auto json = std::make_shared<bool>(false);
+  command.flag("json", *json, "as one line of JSON");
+  command.on_run([json] { info(*json); });
+}
 
 }  // namespace gestalt::tools

@@ -1,6 +1,9 @@
 // `gestalt list`: what can be trained, with what, on what.
 #include <fmt/format.h>
 
+#include <memory>
+#include <nlohmann/json.hpp>
+
 #include "engine/data/images/image_set.h"
 #include "engine/data/text/token_sets.h"
 #include "models/encoder.h"
@@ -11,52 +14,97 @@
 namespace gestalt::tools {
 namespace {
 
-void row(const std::string& name, const std::string& text) { fmt::print("{:<32} {}\n", name, text); }
+using Json = nlohmann::ordered_json;
 
-void list_data() {
-  fmt::print("images\n");
-  for (const ImageSource& source : image_sources()) row(source.usage, source.help);
-  fmt::print("\ntext\n");
-  for (const TextSource& source : text_sources()) row(source.usage, source.help);
+Json data() {
+  Json rows = Json::array();
+  for (const ImageSource& source : image_sources())
+    rows.push_back({{"modality", "images"}, {"name", source.usage}, {"summary", source.help}});
+  for (const TextSource& source : text_sources())
+    rows.push_back({{"modality", "text"}, {"name", source.usage}, {"summary", source.help}});
+  return rows;
 }
 
-void list_methods_and_recipes() {
+Json methods() {
+  Json rows = Json::array();
   for (const MethodEntry& method : list_methods()) {
-    row(method.name, method.summary);
-    for (const Recipe& recipe : list_recipes())
-      if (recipe.method == method.name)
-        row("  --preset " + recipe.name,
-            fmt::format("{} (reports {}; costs {})", recipe.source, recipe.reports, recipe.costs));
+    Json presets = Json::array();
+    for (const Recipe& r : list_recipes())
+      if (r.method == method.name)
+        presets.push_back({{"name", r.name}, {"source", r.source}, {"reports", r.reports}, {"costs", r.costs}});
+    rows.push_back({{"name", method.name}, {"summary", method.summary}, {"presets", presets}});
   }
+  return rows;
 }
 
-void list_models() {
-  for (const EncoderEntry& encoder : list_encoders()) row(encoder.name, encoder.summary);
+Json models() {
+  Json rows = Json::array();
+  for (const EncoderEntry& encoder : list_encoders())
+    rows.push_back({{"name", encoder.name}, {"summary", encoder.summary}});
+  return rows;
 }
 
 // Of each method, with its defaults, the columns of metrics.csv that tell a collapse.
-void list_collapse_signs() {
+Json collapse_signs() {
+  Json rows = Json::array();
   for (const MethodEntry& entry : list_methods()) {
     const std::unique_ptr<Method> method = entry.make();
-    const std::vector<CollapseSign> signs = method->collapse_signs();
-    fmt::print("{}{}\n", entry.name, signs.empty() ? ": its loss is not won by features that are alike" : "");
-    for (const CollapseSign& sign : signs)
-      row(fmt::format("  {} {} {:.4g}", sign.column, sign.side == CollapseSign::Side::above ? "above" : "below",
-                      sign.limit),
-          fmt::format("{}; {}", sign.means, sign.cure.empty() ? method->collapse_cure() : sign.cure));
+    Json signs = Json::array();
+    for (const CollapseSign& sign : method->collapse_signs())
+      signs.push_back({{"column", sign.column},
+                       {"side", sign.side == CollapseSign::Side::above ? "above" : "below"},
+                       {"limit", sign.limit},
+                       {"means", sign.means},
+                       {"cure", sign.cure.empty() ? method->collapse_cure() : sign.cure}});
+    rows.push_back({{"name", entry.name},
+                    {"summary", signs.empty() ? "its loss is not won by features that are alike" : ""},
+                    {"signs", signs}});
   }
+  return rows;
+}
+
+std::string text(const Json& row, const char* key) { return row[key]; }
+
+void print(const Json& rows) {
+  std::string modality;
+  for (const Json& row : rows) {
+    if (const std::string of = row.value("modality", ""); of != modality) {
+      fmt::print("{}{}\n", modality.empty() ? "" : "\n", of);
+      modality = of;
+    }
+    fmt::print("{:<32} {}\n", text(row, "name"), text(row, "summary"));
+    for (const Json& p : row.value("presets", Json::array()))
+      fmt::print("{:<32} {} (reports {}; costs {})\n", "  --preset " + text(p, "name"), text(p, "source"),
+                 text(p, "reports"), text(p, "costs"));
+    for (const Json& s : row.value("signs", Json::array()))
+      fmt::print("{:<32} {}; {}\n",
+                 fmt::format("  {} {} {:.4g}", text(s, "column"), text(s, "side"), s["limit"].get<double>()),
+                 text(s, "means"), text(s, "cure"));
+  }
+}
+
+// A command that prints `rows`, as JSON where that is asked for.
+Command add_table(Command list, const char* name, const char* help, Json (*rows)()) {
+  const Command command = list.add(name, help);
+  const auto json = std::make_shared<bool>(false);
+  command.flag("json", *json, "as one line of JSON");
+  command.on_run([rows, json] {
+    if (*json)
+      fmt::print("{}\n", rows().dump());
+    else
+      print(rows());
+  });
+  return command;
 }
 
 }  // namespace
 
 void add_list(Command program) {
   const Command list = program.add("list", "list methods, models, sources of data or signs of a collapse");
-  const Command methods = list.add("methods", "methods and their presets");
-  methods.alias("tasks");
-  methods.on_run(list_methods_and_recipes);
-  list.add("models", "encoders").on_run(list_models);
-  list.add("collapse", "what tells that a run has collapsed, and what to change then").on_run(list_collapse_signs);
-  list.add("data", "what --data accepts").on_run(list_data);
+  add_table(list, "methods", "methods and their presets", methods).alias("tasks");
+  add_table(list, "models", "encoders", models);
+  add_table(list, "collapse", "what tells that a run has collapsed, and what to change then", collapse_signs);
+  add_table(list, "data", "what --data accepts", data);
 }
 
 }  // namespace gestalt::tools

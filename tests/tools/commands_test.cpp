@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
@@ -87,6 +88,49 @@ TEST_CASE("evaluate: each protocol prints itself and a row for a table") {
       gestalt_prints("evaluate finetune " + runs().mae + "/encoder.safetensors" + data + " --epochs 1 --untrained");
   CHECK(contains(scratch, "from scratch & vit-nano/8 & - & finetune & 100 \\% & "));
   CHECK(contains(scratch, "protocol: fine-tuning of all layers"));
+}
+
+TEST_CASE("evaluate: each result is a line of JSON in the run's folder, and on stdout where it is asked for") {
+  const std::string data = " --data shapes:192 --dtype f32 --json";
+  const std::string said = gestalt_prints("evaluate knn " + runs().simclr + "/encoder.safetensors" + data);
+  const auto result = nlohmann::json::parse(said);
+  CHECK(result["evaluation"] == "knn");
+  CHECK(result["method"] == "simclr");
+  CHECK(result["accuracy"].is_number());
+  CHECK(result["labels_used"] == 192);
+  CHECK(result["test_images"] == 48);
+  CHECK(read_text(runs().simclr + "/results.jsonl").ends_with(said));
+  const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32 --json");
+  CHECK(nlohmann::json::parse(text)["bits_per_byte"].is_number());
+  CHECK(read_text(runs().gpt + "/results.jsonl").ends_with(text));
+}
+
+TEST_CASE("list and info: the same as JSON") {
+  const auto methods = nlohmann::json::parse(gestalt_prints("list methods --json"));
+  const bool simclr = std::any_of(methods.begin(), methods.end(), [](const auto& m) { return m["name"] == "simclr"; });
+  CHECK(simclr);
+  CHECK(contains(gestalt_prints("list tasks"), "\n  --preset simclr-cifar10 "));
+  CHECK(nlohmann::json::parse(gestalt_prints("list models --json"))[0]["name"].is_string());
+  CHECK(nlohmann::json::parse(gestalt_prints("list data --json"))[0]["modality"] == "images");
+  CHECK(contains(gestalt_prints("list data"), "\n\ntext\n"));
+  CHECK(nlohmann::json::parse(gestalt_prints("info --json"))["gestalt"].is_string());
+  CHECK(contains(gestalt_prints("info"), "\nbuild             "));
+}
+
+TEST_CASE("embed and look: tables of a source that needs no folder") {
+  const TemporaryFolder folder;
+  const std::string common = runs().simclr + " --data shapes:96 --dtype f32 --out " + folder.path();
+  const std::string said = gestalt_prints("embed " + common + "/e.npy");
+  CHECK(contains(said, "features (120, "));
+  CHECK(read_text(folder / "e.files.csv").starts_with("file,split,label\ntrain/0,train,plain disc\n"));
+  CHECK(contains(gestalt_prints("embed " + common + "/e.npy"), "--overwrite"));
+  CHECK(contains(gestalt_prints("embed " + common + "/t.csv --split test"), "features (24, "));
+  CHECK(contains(gestalt_prints("embed " + common + "/p.npy --layer patch --size 16"), "features (120, 2, 2, "));
+  CHECK(contains(gestalt_prints("embed " + runs().gpt + " --data shapes:96 --out x.npy"), "holds a GPT"));
+  const std::string look = gestalt_prints("look " + common + "/look --choose 10");
+  CHECK(contains(look, "120 images, in "));
+  CHECK(contains(look, "chosen.csv: 10 images"));
+  CHECK(image_in(folder / "look/neighbours.png").width == 9 * 100 + 4);
 }
 
 TEST_CASE("evaluate text: the validation loss that training printed") {
