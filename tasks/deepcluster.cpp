@@ -98,7 +98,7 @@ class DeepCluster : public ImageMethod {
   std::optional<CollapseSign> collapse_sign() const override {
     return CollapseSign{"empty_clusters", 0.5, "most clusters hold no image"};
   }
-  std::string collapse_cure() const override { return "try --balance 1, fewer --clusters or a lower --lr"; }
+  std::string collapse_cure() const override { return "try --balance 1, fewer --clusters, or a lower --weight-decay or --lr"; }
 
   void visit(Visitor& v) override {
     ImageMethod::visit(v);

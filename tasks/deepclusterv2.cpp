@@ -94,7 +94,7 @@ class DeepClusterV2 : public ImageMethod {
   std::optional<CollapseSign> collapse_sign() const override {
     return CollapseSign{"empty_clusters", 0.5, "most clusters hold no image"};
   }
-  std::string collapse_cure() const override { return "try a lower --lr, fewer --clusters or a larger --batch"; }
+  std::string collapse_cure() const override { return "try a lower --weight-decay or --lr, or fewer --clusters"; }
 
   void visit(Visitor& v) override {
     ImageMethod::visit(v);
