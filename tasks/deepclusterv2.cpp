@@ -96,7 +96,7 @@ class DeepClusterV2 : public ImageMethod {
     signs.push_back({"empty_clusters", CollapseSign::Side::above, 0.5, "most clusters hold no image"});
     return signs;
   }
-  std::string collapse_cure() const override { return "try a lower --lr, fewer --clusters or a larger --batch"; }
+  std::string collapse_cure() const override { return "try a lower --weight-decay or --lr, or fewer --clusters"; }
 
   void visit(Visitor& v) override {
     ImageMethod::visit(v);

@@ -1,6 +1,9 @@
 // Keeping clusters as labels, and comparing them with those before.
 #include "engine/nn/pseudo_labels.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "engine/nn/bank.h"
 #include "engine/nn/partitions.h"
 
@@ -34,6 +37,21 @@ void PseudoLabels::renew(const std::vector<Clusters>& found, std::span<const int
 
 Tensor PseudoLabels::of(int64_t clustering, const Tensor& samples, int64_t repeats) const {
   return numbers_of(labels_.slice(clustering, clustering + 1).reshape({labels_.dim(1)}), samples, repeats);
+}
+
+Tensor PseudoLabels::balance(int64_t clustering, double power) const {
+  const Tensor row = labels_.slice(clustering, clustering + 1).to(Device::cpu);
+  const std::span<const int32_t> labels = numbers_in(row);
+  std::vector<int64_t> sizes(*std::max_element(labels.begin(), labels.end()) + 1, 0);
+  for (int32_t label : labels) ++sizes[label];
+  std::vector<double> weights;
+  double sum = 0;
+  for (int32_t label : labels) {
+    weights.push_back(std::pow(static_cast<double>(sizes[label]), -power));
+    sum += weights.back();
+  }
+  for (double& w : weights) w *= static_cast<double>(labels.size()) / sum;
+  return Tensor::from(weights, {static_cast<int64_t>(labels.size())}).to(DType::f32);
 }
 
 std::vector<std::pair<std::string, Tensor>> PseudoLabels::figures(bool classes) const {

@@ -23,6 +23,9 @@ class PseudoLabels : public Module {
   void renew(const std::vector<Clusters>& found, std::span<const int32_t> classes);
   // (repeats · N) i32: the labels of samples, i32 (N), over and over.
   Tensor of(int64_t clustering, const Tensor& samples, int64_t repeats = 1) const;
+  // (samples) f32 on the host: (1 / size of a sample's cluster)^power in a clustering, scaled to a mean of 1. With
+  // power 1 clusters weigh alike.
+  Tensor balance(int64_t clustering, double power) const;
   // nmi_before: mutual information with the labels before these, 0 at first; nmi_classes: with the classes, where
   // `classes` says that there are some; empty_clusters: the share that holds no sample. Each a (1) tensor.
   std::vector<std::pair<std::string, Tensor>> figures(bool classes) const;

@@ -56,7 +56,8 @@ std::vector<ViewGroup> ImageMethod::views() const {
   return {{{augment.parameters(), augment.parameters()}, image_size}};
 }
 
-void ImageMethod::for_each_batch(uint64_t step, const std::function<void(const Tensor&, const Tensor&)>& f) const {
+void ImageMethod::for_each_batch(std::optional<uint64_t> drawn_at,
+                                 const std::function<void(const Tensor&, const Tensor&)>& f) const {
   const int64_t count = learned_images(), batches = (count + run.batch - 1) / run.batch;
   std::vector<int32_t> order(static_cast<size_t>(batches * run.batch));
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(static_cast<int64_t>(i) % count);
@@ -68,9 +69,12 @@ void ImageMethod::for_each_batch(uint64_t step, const std::function<void(const T
   for (int64_t b = 0; b < batches; ++b) {
     ImageBatch batch = loader.next();
     for (int32_t& sample : batch.samples) sample = order[static_cast<size_t>(sample)];
-    f(gestalt::augment(resident ? resident : batch.pixels.to(device), batch.frames, batch.samples, group.views,
-                       group.size, static_cast<uint64_t>(run.seed), step, view_dtype()),
-      Tensor::from(batch.samples, {run.batch}).to(device));
+    const Tensor pixels = resident ? resident : batch.pixels.to(device);
+    const Tensor views =
+        drawn_at ? gestalt::augment(pixels, batch.frames, batch.samples, group.views, group.size,
+                                    static_cast<uint64_t>(run.seed), *drawn_at, view_dtype())
+                 : evaluation_view(pixels, batch.frames, image_size, normalisation(augment.normalise), view_dtype());
+    f(views, Tensor::from(batch.samples, {run.batch}).to(device));
   }
 }
 

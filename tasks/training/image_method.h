@@ -48,9 +48,11 @@ class ImageMethod : public Method {
   virtual DType view_dtype() const { return run.resolved_dtype(); }
   // How many images are learned from; 0 where the data are not open, as in load_run().
   int64_t learned_images() const { return images_.pretrain ? images_.pretrain->size() : 0; }
-  // Calls f(views, samples) on whole batches of the images that are learned from, in order, with the first group's
-  // views as they are drawn at `step`, apart from training's own. The first images come again to fill the last batch.
-  void for_each_batch(uint64_t step, const std::function<void(const Tensor& views, const Tensor& samples)>& f) const;
+  // Calls f(views, samples) on whole batches of the images that are learned from, in order. The views are the first
+  // group's, as they are drawn at step `drawn_at`, or without one the evaluation's. The first images come again to fill
+  // the last batch.
+  void for_each_batch(std::optional<uint64_t> drawn_at,
+                      const std::function<void(const Tensor& views, const Tensor& samples)>& f) const;
   virtual void build_heads(Random& random) = 0;
   void modality_fields(Fields& f) override;
 

@@ -23,7 +23,4 @@ struct Spread {
 // Throws Error unless features are (N, D) with N, D of 1 or more.
 Spread spread(const Tensor& features, int64_t rank_rows = 1024);
 
-// Eigenvalues, in no order, of a symmetric n × n matrix given whole: Householder tridiagonalisation and QL steps.
-std::vector<double> symmetric_eigenvalues(std::vector<double> matrix, int64_t n);
-
 }  // namespace gestalt

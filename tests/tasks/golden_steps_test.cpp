@@ -35,8 +35,8 @@ std::vector<std::string> records_of(const std::string& method) {
   return files;
 }
 
-// States that do not begin as the method makes them: a number is the scale of hash_uniform; a text is how the name of
-// the trained part begins that a part beginning with the key has the shape and the formula of.
+// States that do not begin as the method makes them: a number is the scale of hash_uniform; a list is its values; a
+// text is how the name of the trained part begins that a part beginning with the key has the shape and the formula of.
 void fill_states(Method& method, const json& states) {
   const std::vector<NamedPart> all = parts(method);
   const auto trained = [&](const std::string& name) {
@@ -48,6 +48,11 @@ void fill_states(Method& method, const json& states) {
         std::vector<double> values = hash_uniform(p.name, p.tensor.count());
         for (double& v : values) v *= how.get<double>();
         Tensor(p.tensor).copy_from(Tensor::from(values, p.tensor.shape()));
+      } else if (how.is_array() && p.name == key) {
+        const Shape& shape = p.tensor.shape();
+        Tensor(p.tensor).copy_from(p.tensor.dtype() == DType::i32
+                                       ? Tensor::from(how.get<std::vector<int32_t>>(), shape)
+                                       : Tensor::from(how.get<std::vector<double>>(), shape));
       } else if (how.is_string() && p.name.starts_with(key)) {
         if (trained(how.get<std::string>() + p.name.substr(key.size()))) fill_by_formula(p.name, p.tensor);
       }
@@ -112,7 +117,7 @@ struct GoldenStep {
     method->build(random);
     fill_by_formula(*method);
     fill_states(*method, record.value("states", json::object()));
-    FixedFeed feed(golden_batch(*method, record, device));
+    FixedFeed feed(golden_batch(*method, record, device), record.value("steps_per_epoch", int64_t{1}));
     PhaseClock clock;
     Training training(*method, feed, clock);
     training.restored(first);

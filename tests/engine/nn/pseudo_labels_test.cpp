@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "tests/devices.h"
 
 namespace gestalt::test {
@@ -46,6 +48,18 @@ TEST_CASE("pseudo-labels on every device: read by sample, compared with those be
     CHECK(before[0].second.item() == 0);                        // what was read stays
     CHECK_THROWS_AS(labels.renew({}, {}), Error);
   }
+}
+
+TEST_CASE("pseudo-labels: weights that make up for the sizes of clusters") {
+  PseudoLabels labels(1, 6);
+  labels.renew({clusters_of({0, 2, 2, 2, 2, 0}, 3, 1)}, {});
+  const std::vector<float> even = labels.balance(0, 0).values(), whole = labels.balance(0, 1).values(),
+                           half = labels.balance(0, 0.5).values();
+  for (float w : even) CHECK(w == 1);
+  CHECK(whole[0] == doctest::Approx(1.5));  // both clusters weigh 3
+  CHECK(whole[1] == doctest::Approx(0.75));
+  CHECK(half[0] / half[1] == doctest::Approx(std::sqrt(2)));
+  CHECK(2 * half[0] + 4 * half[1] == doctest::Approx(6));
 }
 
 TEST_CASE("pseudo-labels: too many clusters are refused, with the cure") {

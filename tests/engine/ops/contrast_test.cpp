@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/nn/eigen.h"
 #include "engine/ops/contrast.h"
 #include "engine/ops/knn.h"
 #include "engine/ops/pointwise.h"
