@@ -2,6 +2,7 @@
 #include "engine/nn/k_means.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
