@@ -85,7 +85,7 @@ class Swav : public ImageMethod {
   }
 
   std::optional<CollapseSign> collapse_sign() const override {
-    return CollapseSign{"row_entropy", 0.99 * std::log(static_cast<double>(prototype_count_)),
+    return CollapseSign{"row_entropy", 0.995 * std::log(static_cast<double>(prototype_count_)),
                         "every image is assigned to all prototypes alike"};
   }
   std::string collapse_cure() const override {
