@@ -86,7 +86,7 @@ class Swav : public ImageMethod {
 
   std::vector<CollapseSign> collapse_signs() const override {
     std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"row_entropy", CollapseSign::Side::above, 0.99 * std::log(static_cast<double>(prototype_count_)),
+    signs.push_back({"row_entropy", CollapseSign::Side::above, 0.995 * std::log(static_cast<double>(prototype_count_)),
                      "every image is assigned to all prototypes alike"});
     return signs;
   }

@@ -32,8 +32,9 @@ std::unique_ptr<Method> tiniest_method(const std::string& method_name, Device de
   std::unique_ptr<Method> method = tiny_method(method_name, dtype);
   std::string fields = "layers = 1\ncontext = 16\nbatch = 4\nsteps = 8\n";
   if (const auto* images = dynamic_cast<ImageMethod*>(method.get()))
-    fields = std::string("data = shapes:192\nsize = 16\nbatch = 8\nsteps = 8\n") +
-             (images->model.model.starts_with("vit") ? "patch = 4" : "width = 4");
+    // Prototypes ask for 15 images each.
+    fields = std::string(method_name == "swav" ? "data = shapes:192\n" : "data = shapes:32\n") +
+             "size = 16\nbatch = 8\nsteps = 8\n" + (images->model.model.starts_with("vit") ? "patch = 4" : "width = 4");
   set_fields(*method, "tiniest", fields);
   if (method_name.starts_with("deepcluster")) set_fields(*method, "tiniest", "clusters = 2");
   method->run.device = name(device);
