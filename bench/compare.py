@@ -57,6 +57,8 @@ CASES = [
     Case("barlow", "Barlow Twins ResNet-18 (CIFAR stem), projector 2048³, step, batch 64", {"f32": 1.3, "bf16": 1.3}),
     Case("swav", "SwAV ResNet-18 (CIFAR stem), 512 prototypes, queues of 1,024, step, batch 64", {"f32": 1.3, "bf16": 1.5}),
     Case("mae", "MAE ViT-Ti/4 at 32², step, batch 128", {"f32": 1.5, "bf16": 2}),
+    Case("ijepa", "I-JEPA ViT-Ti/4 at 32², step, batch 128", {"f32": 1.3, "bf16": 1.5}),
+    Case("dino", "DINO ViT-Ti/4, two views of 32² and four of 16², step, batch 32", {"f32": 1.3, "bf16": 1.5}),
     Case("gpt-4x128", "GPT 4 × 128, context 64, step, batch 12", {"f32": 3, "bf16": None}, quick_batch=4),
     Case("gpt-6x384", "GPT 6 × 384, context 256, step, batch 16", {"f32": 1.3, "bf16": 1.5}, quick_batch=2),
     Case("nt_xent", "NT-Xent forward + backward, 4,096 × 128", {"f32": 4}, quick_batch=512),
