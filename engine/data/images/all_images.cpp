@@ -30,7 +30,7 @@ class JoinedSet : public ImageSet {
 
   std::string describe() const override {
     std::string text = sets_[0]->describe();
-    for (size_t i = 1; i < sets_.size(); ++i) text += "\n" + sets_[i]->describe();
+    for (size_t i = 1; i < sets_.size(); ++i) text.append("\n").append(sets_[i]->describe());
     return text;
   }
   bool resident() const override { return false; }

@@ -1,0 +1,99 @@
+// Facts from the processor, the kernel and oneDNN.
+#include "tools/machine.h"
+
+#include <dnnl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+#include "kernels/cpu/bf16.h"
+
+namespace gestalt::tools {
+
+std::string line_value(const char* file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const size_t colon = line.find(':');
+    if (!line.starts_with(key) || colon == std::string::npos) continue;
+    const size_t begin = line.find_first_not_of(" \t", colon + 1);
+    return begin == std::string::npos ? "" : line.substr(begin);
+  }
+  return "unknown";
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+std::string memory(const char* key) {
+  const std::string kib = line_value("/proc/meminfo", key);
+  return kib == "unknown" ? kib : fmt::format("{:.1f} GiB", std::stod(kib) / (1 << 20));
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> found;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#define GESTALT_PROBE(name) \
+  if (__builtin_cpu_supports(name)) found.push_back(name)
+  GESTALT_PROBE("sse4.2");
+  GESTALT_PROBE("avx");
+  GESTALT_PROBE("avx2");
+  GESTALT_PROBE("fma");
+  GESTALT_PROBE("avx512f");
+  GESTALT_PROBE("avx512bw");
+  GESTALT_PROBE("avx512vl");
+  GESTALT_PROBE("avx512vnni");
+  GESTALT_PROBE("avx512bf16");
+#undef GESTALT_PROBE
+  // Neither compiler that is supported knows this name in __builtin_cpu_supports.
+  if (line_value("/proc/cpuinfo", "flags").find(" amx_bf16") != std::string::npos) found.push_back("amx-bf16");
+#endif
+  return found;
+}
+
+const char* built_for() {
+#if defined(__AVX512BF16__)
+  return "AVX-512 with bf16";
+#elif defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__AVX__)
+  return "AVX";
+#else
+  return "the architecture's least";
+#endif
+}
+
+std::string bf16() {
+  if (kernels::cpu::multiplies_bf16()) return "multiplied by the processor; --dtype auto is bf16";
+  const std::vector<std::string> found = instruction_sets();
+  const bool lowered = std::find(found.begin(), found.end(), "avx512bf16") != found.end();
+  return fmt::format(
+      "multiplied in f32, as {}; --dtype auto is f32",
+      lowered ? "oneDNN is kept from the processor's instructions for it" : "the processor has no instructions for it");
+}
+
+std::string onednn_isa() {
+  const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
+  const std::pair<unsigned, const char*> names[] = {{dnnl_cpu_isa_avx512_core_amx, "AVX-512 with AMX"},
+                                                    {dnnl_cpu_isa_avx512_core_bf16, "AVX-512 with bf16"},
+                                                    {dnnl_cpu_isa_avx512_core_vnni, "AVX-512 with VNNI"},
+                                                    {dnnl_cpu_isa_avx512_core, "AVX-512"},
+                                                    {dnnl_cpu_isa_avx2_vnni, "AVX2 with VNNI"},
+                                                    {dnnl_cpu_isa_avx2, "AVX2"},
+                                                    {dnnl_cpu_isa_avx, "AVX"},
+                                                    {dnnl_cpu_isa_sse41, "SSE4.1"}};
+  for (const auto& [bits, name] : names)
+    if ((isa & bits) == bits) return name;
+  return fmt::format("{:#x}", isa);
+}
+
+}  // namespace gestalt::tools
