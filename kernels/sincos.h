@@ -10,7 +10,7 @@ struct SinCos {
   S sine, cosine;
 };
 
-// Both within 1e-7 for |x| up to 1000; an x beyond 65536 counts as that.
+// Both within 1.2e-7 for |x| up to 1000; an x beyond 65536 counts as that.
 GESTALT_HOST_DEVICE SinCos<float> fast_sincos(float x) {
   x = clamp(x, 65536.0f);
   const float n = std::nearbyint(x * 0.636619772367581343f);

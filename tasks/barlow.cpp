@@ -54,9 +54,8 @@ class Barlow : public ImageMethod {
   }
 
   std::vector<CollapseSign> collapse_signs() const override {
-    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"redundancy", CollapseSign::Side::above, 0.5, "the numbers of the embedding repeat each other"});
-    return signs;
+    return usual_signs_and(
+        {{"redundancy", CollapseSign::Side::above, 0.5, "the numbers of the embedding repeat each other"}});
   }
   std::string collapse_cure() const override {
     return off_diagonal_ > 0 ? "try a larger --off-diagonal, a lower --lr or a larger --batch"

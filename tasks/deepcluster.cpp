@@ -2,8 +2,8 @@
 // Caron et al. 2018, "Deep clustering for unsupervised learning of visual features".
 #include "engine/nn/bank.h"
 #include "engine/nn/layers.h"
-#include "engine/nn/pseudo_labels.h"
 #include "engine/nn/pca.h"
+#include "engine/nn/pseudo_labels.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/rows.h"
 #include "engine/ops/tokens.h"
@@ -96,11 +96,11 @@ class DeepCluster : public ImageMethod {
   }
 
   std::vector<CollapseSign> collapse_signs() const override {
-    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"empty_clusters", CollapseSign::Side::above, 0.5, "most clusters hold no image"});
-    return signs;
+    return usual_signs_and({{"empty_clusters", CollapseSign::Side::above, 0.5, "most clusters hold no image"}});
   }
-  std::string collapse_cure() const override { return "try --balance 1, fewer --clusters, or a lower --weight-decay or --lr"; }
+  std::string collapse_cure() const override {
+    return "try --balance 1, fewer --clusters, or a lower --weight-decay or --lr";
+  }
 
   void visit(Visitor& v) override {
     ImageMethod::visit(v);

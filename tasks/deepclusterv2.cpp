@@ -92,9 +92,7 @@ class DeepClusterV2 : public ImageMethod {
   }
 
   std::vector<CollapseSign> collapse_signs() const override {
-    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"empty_clusters", CollapseSign::Side::above, 0.5, "most clusters hold no image"});
-    return signs;
+    return usual_signs_and({{"empty_clusters", CollapseSign::Side::above, 0.5, "most clusters hold no image"}});
   }
   std::string collapse_cure() const override { return "try a lower --weight-decay or --lr, or fewer --clusters"; }
 

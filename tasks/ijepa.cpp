@@ -35,19 +35,7 @@ class Ijepa : public ImageMethod {
     f.title("I-JEPA");
     f("target-blocks", targets_, "blocks of patches that are predicted in each image",
       between(1, kernels::BlockSampling::most_blocks));
-    f("target-scale-min", blocks_.target.scale_low, "smallest share of the patches in a target block",
-      above_up_to(0, 1));
-    f("target-scale-max", blocks_.target.scale_high, "largest share of the patches in a target block",
-      above_up_to(0, 1));
-    f("target-aspect-min", blocks_.target.aspect_low, "smallest height over width of a target block", above(0));
-    f("target-aspect-max", blocks_.target.aspect_high, "largest height over width of a target block", above(0));
-    f("context-scale-min", blocks_.context.scale_low, "smallest share of the patches in the context's block",
-      above_up_to(0, 1));
-    f("context-scale-max", blocks_.context.scale_high, "largest share of the patches in the context's block",
-      above_up_to(0, 1));
-    f("original-blocks", blocks_.original,
-      "draw blocks as the published code does: one number for scale and aspect, none at the last row and column, the "
-      "first patches kept");
+    block_fields(f, blocks_);
     predictor_options_.fields(f);
     f("teacher-momentum", momentum_, "share of itself that the target encoder keeps in a step, at the beginning",
       between(0, 1));

@@ -66,9 +66,7 @@ class Lejepa : public ImageMethod {
   }
 
   std::vector<CollapseSign> collapse_signs() const override {
-    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"std", CollapseSign::Side::below, 0.1, "the numbers of the embedding hardly vary"});
-    return signs;
+    return usual_signs_and({{"std", CollapseSign::Side::below, 0.1, "the numbers of the embedding hardly vary"}});
   }
   std::string collapse_cure() const override {
     return lambda_ > 0 ? "try a larger --lambda, a larger --batch or a lower --lr"

@@ -36,8 +36,7 @@ class Swav : public ImageMethod {
     f("sinkhorn-epsilon", epsilon_, "that of the assignments: the smaller, the nearer to one prototype each", above(0));
     f("sinkhorn-rounds", rounds_, "rounds that share prototypes out evenly; 0 collapses", between(0, 1000));
     f("prototypes", prototype_count_, "prototypes; ten times the classes that one expects, say", between(2, 1 << 20));
-    f("freeze-prototypes-epochs", freeze_epochs_, "epochs at the beginning in which they stay as they are",
-      between(0, 1e9));
+    f("freeze-prototypes-epochs", freeze_epochs_, "epochs before they begin to learn", between(0, 1e9));
     f("queue", queue_length_, "embeddings of batches before that are assigned too; a multiple of the batch, or 0",
       between(0, int64_t{1} << 31));
     f("queue-epochs", queue_epochs_, "epochs at the beginning that do without the queue", between(0, 1e9));
@@ -85,10 +84,9 @@ class Swav : public ImageMethod {
   }
 
   std::vector<CollapseSign> collapse_signs() const override {
-    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"row_entropy", CollapseSign::Side::above, 0.995 * std::log(static_cast<double>(prototype_count_)),
-                     "every image is assigned to all prototypes alike"});
-    return signs;
+    return usual_signs_and(
+        {{"row_entropy", CollapseSign::Side::above, 0.995 * std::log(static_cast<double>(prototype_count_)),
+          "every image is assigned to all prototypes alike"}});
   }
   std::string collapse_cure() const override {
     return rounds_ == 0 ? "SwAV needs its even shares: run with --sinkhorn-rounds 3"

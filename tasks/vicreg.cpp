@@ -50,9 +50,7 @@ class Vicreg : public ImageMethod {
   }
 
   std::vector<CollapseSign> collapse_signs() const override {
-    std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
-    signs.push_back({"variance", CollapseSign::Side::above, 0.95, "the numbers of the embedding hardly vary"});
-    return signs;
+    return usual_signs_and({{"variance", CollapseSign::Side::above, 0.95, "the numbers of the embedding hardly vary"}});
   }
   std::string collapse_cure() const override {
     return variance_ > 0 ? "try a larger --variance or a lower --lr"

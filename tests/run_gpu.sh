@@ -14,7 +14,7 @@
 # Ends with a summary of at most 40 lines, also in OUT/summary.txt; the status says whether all passed.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-seconds=330 out=gpu-results build= only=device,smoke,cases,trainings,benchmarks,profile,sanitizers images= text=
+seconds=330 out=gpu-results build='' only=device,smoke,cases,trainings,benchmarks,profile,sanitizers images='' text=''
 while (($#)); do
   case $1 in
     --seconds) seconds=$2 ;; --out) out=$2 ;; --build) build=$2 ;; --only) only=device,$2 ;; --images) images=$2 ;; --text) text=$2 ;;
@@ -62,11 +62,12 @@ device() {
   return $said
 }
 
-# One process for each line of input, `jobs` at once: $1 is called with the line; counts what failed in $2.
-each() {
-  local function=$1 folder=$2 jobs=$3
-  export -f "$function"
-  xargs -d '\n' -P "$jobs" -I {} bash -c "$function \"\$1\"" _ {}
+# One process for each line of input, `jobs` at once, for at most `most` seconds in all: the function is called with the
+# line; counts in `folder` what failed and what did not end.
+each() { # FUNCTION FOLDER JOBS MOST
+  local function=$1 folder=$2 jobs=$3 most=$4
+  export -f "${function?}"
+  timeout "$(share "$most")" xargs -d '\n' -P "$jobs" -I {} bash -c "$function \"\$1\"" _ {}
   bad=$(grep -L '^status 0$' "$folder"/*.txt 2>/dev/null | wc -l) all=$(find "$folder" -name '*.txt' | wc -l)
 }
 name_of() { tr -c 'a-zA-Z0-9\n' _ <<<"$1" | cut -c1-80; }
@@ -80,8 +81,7 @@ smoke_one() {
 smoke() {
   "$bench" --benchmark_list_tests 2>/dev/null | cut -d/ -f1 | cut -d' ' -f1 | sort -u >"$out/ops.txt"
   ((rehearse)) && sed -i '4,$d' "$out/ops.txt"
-  timeout "$(share 60)" bash -c : # at least once
-  each smoke_one "$out/smoke" 8 <"$out/ops.txt"
+  each smoke_one "$out/smoke" 8 60 <"$out/ops.txt"
   result smoke $((bad > 0)) "$((all - bad)) of $all ops"
   failures smoke
 }
@@ -92,7 +92,7 @@ case_one() {
 cases() {
   "$tests" -nc -ltc -tc="*cuda*,*every device*" 2>/dev/null | grep -v '^\[doctest\]\|^===' | grep -v '^op table' >"$out/cases.txt"
   ((rehearse)) && sed -i '4,$d' "$out/cases.txt"
-  each case_one "$out/cases" 6 <"$out/cases.txt"
+  each case_one "$out/cases" 6 120 <"$out/cases.txt"
   result cases $((bad > 0)) "$((all - bad)) of $all test cases"
   failures cases
 }
@@ -137,7 +137,7 @@ trainings() {
 bench_one() { # NAME FLAGS…
   local line
   line=$(timeout "$(share 60)" "$bench" run "$@" --device cuda 2>"$out/bench.err" | tail -n 1)
-  if [[ $line == {* ]]; then
+  if [[ $line == "{"* ]]; then
     printf '{"case": "%s", "result": %s}\n' "$*" "$line" >>"$out/bench.jsonl"
     rows=$((rows + 1))
   else

@@ -112,4 +112,18 @@ BlockMasks mask_blocks(const Tensor& samples, int64_t views, const kernels::Mask
   return masks;
 }
 
+void block_fields(Fields& f, BlockSampling& blocks) {
+  f("target-scale-min", blocks.target.scale_low, "smallest share of the patches in a target block", above_up_to(0, 1));
+  f("target-scale-max", blocks.target.scale_high, "largest share of the patches in a target block", above_up_to(0, 1));
+  f("target-aspect-min", blocks.target.aspect_low, "smallest height over width of a target block", above(0));
+  f("target-aspect-max", blocks.target.aspect_high, "largest height over width of a target block", above(0));
+  f("context-scale-min", blocks.context.scale_low, "smallest share of the patches in the context's block",
+    above_up_to(0, 1));
+  f("context-scale-max", blocks.context.scale_high, "largest share of the patches in the context's block",
+    above_up_to(0, 1));
+  f("original-blocks", blocks.original,
+    "draw blocks as the published code does: one number for scale and aspect, none at the last row and column, the "
+    "first patches kept");
+}
+
 }  // namespace gestalt

@@ -1,6 +1,7 @@
 // Patches chosen by blocks: what is predicted from what.
 #pragma once
 
+#include "engine/run/fields.h"
 #include "engine/tensor/tensor.h"
 #include "kernels/block_mask.h"
 
@@ -39,5 +40,8 @@ struct BlockMasks {
 // than how.most() patches. Throws Error where that is none.
 BlockMasks mask_blocks(const Tensor& samples, int64_t views, const kernels::MaskSampling& how, uint64_t seed,
                        kernels::Varying<uint64_t> step);
+
+// The sampling's shares and shapes as hyper-parameters.
+void block_fields(Fields& f, kernels::BlockSampling& blocks);
 
 }  // namespace gestalt

@@ -28,9 +28,12 @@ void Method::fields(Fields& f) {
 
 // A spread of 0.15 is a mean cosine of 0.98 between different images; healthy projections have 0.4 and more, and an
 // effective rank of 5 and more.
-std::vector<CollapseSign> Method::collapse_signs() const {
-  return {{"feature_std", CollapseSign::Side::below, 0.15, "different images get nearly the same features"},
-          {"effective_rank", CollapseSign::Side::below, 1.5, "the features of all images lie on one line"}};
+std::vector<CollapseSign> Method::usual_signs_and(std::vector<CollapseSign> own) {
+  std::vector<CollapseSign> signs{
+      {"feature_std", CollapseSign::Side::below, 0.15, "different images get nearly the same features"},
+      {"effective_rank", CollapseSign::Side::below, 1.5, "the features of all images lie on one line"}};
+  signs.insert(signs.end(), own.begin(), own.end());
+  return signs;
 }
 
 std::unique_ptr<Method> MethodEntry::make() const {

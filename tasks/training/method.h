@@ -93,7 +93,7 @@ class Method : public Module {
 
   // By what a row of metrics.csv shows that nothing is learned any more. Unless overridden: different images get nearly
   // the same features. None for a method whose loss that cannot win.
-  virtual std::vector<CollapseSign> collapse_signs() const;
+  virtual std::vector<CollapseSign> collapse_signs() const { return usual_signs_and({}); }
   // What to change then; said by the loop.
   virtual std::string collapse_cure() const { return "try a lower --lr, a larger --batch or a longer --warmup-epochs"; }
 
@@ -106,6 +106,7 @@ class Method : public Module {
   virtual std::string export_to(const std::string& folder) = 0;
 
  protected:
+  static std::vector<CollapseSign> usual_signs_and(std::vector<CollapseSign> own);
   virtual void modality_fields(Fields&) {}  // of data and model
   virtual void own_fields(Fields&) {}       // the method's
 

@@ -72,13 +72,11 @@ void SelfDistillation::move(Tensor& centre, const Tensor& logits) const {
 }
 
 std::vector<CollapseSign> SelfDistillation::collapse_signs() const {
-  std::vector<CollapseSign> signs = ImageMethod::collapse_signs();
   const double most = std::log(static_cast<double>(head_.out));
-  signs.push_back({"teacher_entropy", CollapseSign::Side::above, 0.99 * most,
-                   "the teacher gives all images all prototypes alike",
-                   "try a lower --teacher-temperature and --teacher-temperature-end, which sharpen"});
-  signs.push_back({"teacher_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all images"});
-  return signs;
+  return usual_signs_and(
+      {{"teacher_entropy", CollapseSign::Side::above, 0.99 * most, "the teacher gives all images all prototypes alike",
+        "try a lower --teacher-temperature and --teacher-temperature-end, which sharpen"},
+       {"teacher_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all images"}});
 }
 
 std::string SelfDistillation::collapse_cure() const {
