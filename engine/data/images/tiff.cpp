@@ -48,7 +48,10 @@ int note(TIFF*, void* source, const char*, const char* format, va_list arguments
   std::vsnprintf(static_cast<Source*>(source)->said, sizeof Source::said, format, arguments);
   return 1;
 }
-int overhear(TIFF*, void*, const char*, const char*, va_list) { return 1; }  // warnings are no damage
+// Warnings are no damage, but for a tag whose bytes are missing, which libtiff passes over.
+int overhear(TIFF* tiff, void* source, const char* module, const char* format, va_list arguments) {
+  return std::strstr(format, "IO error") ? note(tiff, source, module, format, arguments) : 1;
+}
 
 using Opened = std::unique_ptr<TIFF, void (*)(TIFF*)>;
 
@@ -56,7 +59,7 @@ Opened open(Source& source) {
   const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(),
                                                                              TIFFOpenOptionsFree);
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), note, &source);
-  TIFFOpenOptionsSetWarningHandlerExtR(options.get(), overhear, nullptr);
+  TIFFOpenOptionsSetWarningHandlerExtR(options.get(), overhear, &source);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 30);
   Opened tiff(TIFFClientOpenExt("image", "rm", &source, read, refuse_write, seek, keep_open, size_of, nullptr, nullptr,
                                 options.get()),
@@ -86,7 +89,8 @@ Image decode_tiff(Bytes bytes, ImageSize size) {
   const int read =
       TIFFReadRGBAImageOriented(tiff.get(), static_cast<uint32_t>(size.width), static_cast<uint32_t>(size.height),
                                 pixels.data(), ORIENTATION_TOPLEFT, stop_at_damage);
-  check(read == 1, "is damaged: libtiff says '{}'", source.said);
+  // An error that libtiff goes on from, such as a palette that is cut off, is damage too.
+  check(read == 1 && !source.said[0], "is damaged: libtiff says '{}'", source.said);
   Image image{std::vector<uint8_t>(3 * count), size.height, size.width};
   for (size_t i = 0; i < count; ++i) {
     image.pixels[3 * i] = static_cast<uint8_t>(TIFFGetR(pixels[i]));

@@ -113,7 +113,7 @@ TEST_CASE("data: GIF, and where their libraries are WebP, TIFF and AVIF, decode 
                         {"AVIF", avif, avif_pixels, 16, 24, 10}};
   const std::vector<std::string> read = image_formats();
   for (const Case& c : cases) {
-    CAPTURE(c.format);
+    INFO(std::string(c.format), " of ", c.file.size(), " bytes");
     if (std::find(read.begin(), read.end(), c.format) == read.end()) {
       CHECK(refusal(c.file).find("which this build does not read: install lib") != std::string::npos);
       continue;
