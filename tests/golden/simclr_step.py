@@ -87,6 +87,6 @@ print(json_text({
     "margin": best[0],
     "loss": loss.item(),
     "gradients": gradients,
-    "trajectory": descend(0.001, [(model.parameters(), lambda step: {"loss": nt_xent(model(views(best[1])))})],
+    "trajectory": descend(2e-4, [(model.parameters(), lambda step: {"loss": nt_xent(model(views(best[1])))})],
                           states=lambda: statistics(model)),
 }))

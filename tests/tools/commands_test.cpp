@@ -247,7 +247,7 @@ TEST_CASE("list collapse: each method's signs, with what they mean and the cure"
     CHECK(contains(said, "\n" + entry.name) != said.starts_with(entry.name));
   for (const char* part : {"feature_std below 0.15", "redundancy above 0.5", "which sharpen", "--lambda"})
     CHECK_MESSAGE(contains(said, part), part);
-  CHECK(contains(said, "gpt: its loss is not won"));
+  CHECK(contains(said, "its loss is not won by features"));
 }
 
 TEST_CASE("commands say what is wrong with what they are given, and what to do") {
