@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from clusters import sample_rows, spherical
 from formula import hash_uniform, json_text, summary
+from trajectory import descend, statistics
 from narrow_step import BATCH, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
 WIDTH, HIDDEN, OUT = 8, 48, 32
@@ -56,21 +57,42 @@ model.load_state_dict(start)  # the running statistics moved
 z = model(*views(best[1]))
 loss = sum(F.cross_entropy(z @ p.t() / TEMPERATURE, l[:BATCH].repeat(2)) for p, l in zip(prototypes, labels)) / CLUSTERINGS
 loss.backward()
-for crop in range(2):
-    memory[crop][:BATCH] = z.detach().chunk(2)[crop].numpy()
-print(json_text({
+model.load_state_dict(start)
+
+
+def columns(step):
+    z = model(*views(best[1]))
+    for crop in range(2):
+        memory[crop][:BATCH] = z.detach().chunk(2)[crop].numpy()
+    return {"loss": sum(F.cross_entropy(z @ p.t() / TEMPERATURE, l[:BATCH].repeat(2))
+                        for p, l in zip(prototypes, labels)) / CLUSTERINGS}
+
+
+def memories():
+    return {f"memory.{crop}.rows": torch.tensor(memory[crop]) for crop in range(2)}
+
+
+columns(EPOCH)
+after = {name: summary(name, rows.numpy()) for name, rows in memories().items()}
+model.load_state_dict(start)
+record = {
     "torch": torch.__version__,
     "fields": "\n".join(fields_of(WIDTH, HIDDEN, OUT) + [
         "local-views = 0", f"clusters = {CLUSTERS}", f"clusterings = {CLUSTERINGS}", f"kmeans-iterations = {ITERATIONS}",
         f"temperature = {TEMPERATURE}", f"seed = {SEED}"]),
     "views": [best[1]],
     "margin": best[0],
-    "step": EPOCH,
+    "steps_per_epoch": 8,
+    "step": 8 * EPOCH,
     "states": {f"memory.{crop}.rows": 1.0 for crop in range(2)},
     "loss": loss.item(),
     "terms": {"nmi_before": 0.0, "empty_clusters": empty},
-    "after": {f"memory.{crop}.rows": summary(f"memory.{crop}.rows", memory[crop]) for crop in range(2)} | {
+    "after": after | {
         "prototypes": summary("prototypes", torch.stack(prototypes).numpy()),
         "clusters.labels": torch.stack(labels).ravel().tolist()},
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
-}))
+    "trajectory": descend(0.001, [(model.parameters(), columns)], first=8 * EPOCH, states=lambda: statistics(model) | memories() | {
+        "prototypes": torch.stack(prototypes), "clusters.labels": torch.stack(labels).double()}),
+}
+record["trajectory"]["states"]["clusters.figures"] = None  # with the classes of the data, unknown here; the terms are in it
+print(json_text(record))

@@ -11,6 +11,7 @@ import functools
 
 from block_mask import hidden
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from timm.models.vision_transformer import Block, PatchEmbed
 torch.set_default_dtype(torch.float64)
 BATCH, GLOBAL, LOCAL, PATCH, SEED, STEP = 4, 24, 12, 4, 5, 9
 WIDTH, DEPTH, HEADS = 128, 6, 4  # vit-nano
-HIDDEN, BOTTLENECK, OUT, WEIGHT = 32, 16, 24, 0.75
+HIDDEN, BOTTLENECK, OUT, WEIGHT, MOMENTUM = 32, 16, 24, 0.75, 0.9
 SIDE = GLOBAL // PATCH
 norm = functools.partial(torch.nn.LayerNorm, eps=1e-6)
 
@@ -100,48 +101,68 @@ with torch.no_grad():
 centre, patch_centre = [torch.from_numpy((hash_uniform(name, OUT) * 0.1).astype(np.float32).astype(np.float64))
                         for name in ("centre", "patch_centre")]
 wide, small = views("global views", GLOBAL), views("local views", LOCAL)
-mask = torch.zeros(2 * BATCH, SIDE * SIDE, dtype=torch.bool)
-for view in range(2):
-    for sample in range(BATCH):
-        mask[view * BATCH + sample, hidden(SIDE, SEED, STEP, sample, view)] = True
-assert 0 < mask.any(dim=1).sum() < 2 * BATCH
-
-with torch.no_grad():
-    taught = model.teacher.head(model.teacher.encoder(wide))
-    targets = F.softmax((taught[:, 0] - centre) / 0.04, dim=-1)
-    patch_targets = F.softmax((taught[:, 1:] - patch_centre) / 0.04, dim=-1)
-seen = model.student.encoder(wide, mask, model.mask_token)
-classes = torch.cat([seen[:, 0], model.student.encoder(small)[:, 0]])
-log_p = F.log_softmax(model.student.head(classes) / 0.1, dim=-1).chunk(4)
-pairs = [(i, v) for i in range(2) for v in range(4) if i != v]
-class_loss = sum(-(targets.chunk(2)[i] * log_p[v]).sum(dim=1).mean() for i, v in pairs) / len(pairs)
-patch_log_p = F.log_softmax(model.student.head(seen[:, 1:]) / 0.1, dim=-1)
 
 
-def mean_hidden(of_patch):
-    return ((of_patch * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()
+def columns(step):
+    """The loss and its terms; both centres move."""
+    mask = torch.zeros(2 * BATCH, SIDE * SIDE, dtype=torch.bool)
+    for view in range(2):
+        for sample in range(BATCH):
+            mask[view * BATCH + sample, hidden(SIDE, SEED, step, sample, view)] = True
+    assert 0 < mask.any(dim=1).sum() < 2 * BATCH
+
+    def mean_hidden(of_patch):
+        return ((of_patch * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()
+
+    with torch.no_grad():
+        taught = model.teacher.head(model.teacher.encoder(wide))
+        targets = F.softmax((taught[:, 0] - centre) / 0.04, dim=-1)
+        patch_targets = F.softmax((taught[:, 1:] - patch_centre) / 0.04, dim=-1)
+        centre.copy_(0.9 * centre + 0.1 * taught[:, 0].mean(dim=0))
+        patch_centre.copy_(0.9 * patch_centre + 0.1 * taught[:, 1:].reshape(-1, OUT).mean(dim=0))
+    seen = model.student.encoder(wide, mask, model.mask_token)
+    classes = torch.cat([seen[:, 0], model.student.encoder(small)[:, 0]])
+    log_p = F.log_softmax(model.student.head(classes) / 0.1, dim=-1).chunk(4)
+    pairs = [(i, v) for i in range(2) for v in range(4) if i != v]
+    class_loss = sum(-(targets.chunk(2)[i] * log_p[v]).sum(dim=1).mean() for i, v in pairs) / len(pairs)
+    patch_log_p = F.log_softmax(model.student.head(seen[:, 1:]) / 0.1, dim=-1)
+    patch_loss = mean_hidden(-(patch_targets * patch_log_p).sum(dim=-1))
+    entropy = entropy_of(targets).mean()
+    return {"loss": class_loss + WEIGHT * patch_loss, "class_loss": class_loss, "patch_loss": patch_loss,
+            "teacher_entropy": entropy,
+            "kl": class_loss - entropy + WEIGHT * (patch_loss - mean_hidden(entropy_of(patch_targets)))}
 
 
-patch_loss = mean_hidden(-(patch_targets * patch_log_p).sum(dim=-1))
-loss = class_loss + WEIGHT * patch_loss
+def move_teacher(step):
+    for mine, student in zip(model.teacher.parameters(), model.student.parameters()):
+        mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * student)
+
+
+first = [centre.clone(), patch_centre.clone()]
+terms = columns(STEP)
+loss = terms.pop("loss")
 loss.backward()
-entropy = entropy_of(targets).mean()
-kl = class_loss - entropy + WEIGHT * (patch_loss - mean_hidden(entropy_of(patch_targets)))
+after = {"centre": centre.tolist(), "patch_centre": patch_centre.tolist()}
+centre.copy_(first[0]), patch_centre.copy_(first[1])
+learned = [p for name, p in model.named_parameters() if not name.startswith("teacher.")]
+gradients = {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters() if not name.startswith("teacher.")}
+model.teacher.requires_grad_(False)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {GLOBAL}", "model = vit-nano", f"patch = {PATCH}",
                          "local-views = 2", f"local-size = {LOCAL}", f"head-hidden = {HIDDEN}",
                          f"head-bottleneck = {BOTTLENECK}", f"prototypes = {OUT}", "student-temperature = 0.1",
                          "teacher-temperature-end = 0.04", "teacher-temperature-epochs = 0", "freeze-last-epochs = 0",
-                         f"patch-weight = {WEIGHT}", f"seed = {SEED}"]),
+                         f"patch-weight = {WEIGHT}", f"teacher-momentum = {MOMENTUM}",
+                         f"teacher-momentum-end = {MOMENTUM}", f"seed = {SEED}"]),
     "step": STEP,
     "views": ["global views", "local views"],
     "states": {"teacher.": "student.", "centre": 0.1, "patch_centre": 0.1},
     "loss": loss.item(),
-    "terms": {"class_loss": class_loss.item(), "patch_loss": patch_loss.item(), "teacher_entropy": entropy.item(),
-              "kl": kl.item()},
-    "after": {"centre": (0.9 * centre + 0.1 * taught[:, 0].mean(dim=0)).tolist(),
-              "patch_centre": (0.9 * patch_centre + 0.1 * taught[:, 1:].reshape(-1, OUT).mean(dim=0)).tolist()},
-    "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()
-                  if not name.startswith("teacher.")},
+    "terms": {name: t.item() for name, t in terms.items()},
+    "after": after,
+    "gradients": gradients,
+    "trajectory": descend(0.002, [(learned, columns)], move_teacher, first=STEP,
+                          states=lambda: {"centre": centre, "patch_centre": patch_centre} |
+                          {"teacher." + name: p for name, p in model.teacher.named_parameters()}),
 }))

@@ -10,6 +10,7 @@ import functools
 
 from block_mask import COUNT, lengths, lists
 from formula import hash_uniform, json_text, parameter, summary
+from trajectory import descend
 
 import numpy as np
 import torch
@@ -92,21 +93,37 @@ def record_of(original):
     drawn = [lists(SIDE, original, SEED, STEP, sample, kept, picked) for sample in range(BATCH)]
     context, *targets = [torch.tensor([d[i] for d in drawn]) for i in range(COUNT + 1)]
 
+    def columns(step):
+        drawn = [lists(SIDE, original, SEED, step, sample, kept, picked) for sample in range(BATCH)]
+        context, *targets = [torch.tensor([d[i] for d in drawn]) for i in range(COUNT + 1)]
+        normalised = F.layer_norm(model.teacher(images), (WIDTH,))
+        seen = model.encoder(images, context)
+        losses = [F.smooth_l1_loss(model.predictor(seen, context, t), pick(normalised, t)) for t in targets]
+        return {"loss": torch.stack(losses).mean()}
+
+    def move_teacher(step):
+        for mine, student in zip(model.teacher.parameters(), model.encoder.parameters()):
+            mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * student)
+
     features = model.teacher(images)
     normalised = F.layer_norm(features, (WIDTH,))
-    seen = model.encoder(images, context)
-    loss = torch.stack([F.smooth_l1_loss(model.predictor(seen, context, t), pick(normalised, t)) for t in targets]).mean()
+    loss = columns(STEP)["loss"]
     loss.backward()
     wanted = torch.cat([pick(normalised, t) for t in targets]).reshape(-1, WIDTH)
     mean_target = F.smooth_l1_loss(wanted.mean(dim=0, keepdim=True).expand_as(wanted), wanted)
     target_std = torch.cat([pick(features, t) for t in targets]).reshape(-1, WIDTH).std(dim=0).mean()
     gradients = {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters() if p.grad is not None}
+    start = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         for p in model.parameters():
             if p.grad is not None:
                 p -= RATE * p.grad
-        for mine, student in zip(model.teacher.parameters(), model.encoder.parameters()):
-            mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * student)
+        move_teacher(STEP)
+    after = {name: summary(name, p.numpy()) for name, p in model.state_dict().items()}
+    model.load_state_dict(start)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    trajectory = descend(0.05, [(learned, columns)], move_teacher, first=STEP,
+                         states=lambda: {"teacher." + name: p for name, p in model.teacher.named_parameters()})
     return {
         "torch": torch.__version__,
         "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = vit-nano", f"patch = {PATCH}",
@@ -121,7 +138,8 @@ def record_of(original):
         "loss": loss.item(),
         "terms": {"mean_target": mean_target.item(), "target_std": target_std.item()},
         "gradients": gradients,
-        "after": {name: summary(name, p.numpy()) for name, p in model.state_dict().items()},
+        "after": after,
+        "trajectory": trajectory,
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from formula import hash_uniform, json_text, summary
+from trajectory import descend, statistics
 from narrow_step import BATCH, clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 from philox import direction
 
@@ -36,12 +37,13 @@ class Lejepa(torch.nn.Module):
         self.encoder = narrow_resnet(WIDTH)
         self.projector = Head()
 
-    def terms(self, first, second, small):
+    def terms(self, first, second, small, step=0):
         h = torch.cat([self.encoder(torch.cat([first, second])), self.encoder(small)])
         z = torch.stack(self.projector(h).chunk(4))
         t = torch.linspace(0, 3, 17)
         phi = torch.exp(-t ** 2 / 2)
-        angles = (z @ A)[..., None] * t  # (4, B, M, 17)
+        slices = torch.from_numpy(np.array([direction(SEED, step, m, OUT) for m in range(SLICES)]).T)
+        angles = (z @ slices)[..., None] * t  # (4, B, M, 17)
         error = (angles.cos().mean(dim=1) - phi) ** 2 + angles.sin().mean(dim=1) ** 2
         sigreg = (2 * BATCH * torch.trapezoid(error * phi, t, dim=-1)).mean()
         std = (z[0].var(dim=0) + 1e-4).sqrt().mean()
@@ -55,11 +57,19 @@ def make(name):
 
 model = Lejepa().train()
 set_parameters(model)
-A = torch.from_numpy(np.array([direction(SEED, 0, m, OUT) for m in range(SLICES)]).T)
+start = {name: value.clone() for name, value in model.state_dict().items()}
 best = clearest_views(relus_of(model), model.terms, draw=make)
-terms = model.terms(*make(best[1]))
-loss = (1 - LAMBDA) * terms[0] + LAMBDA * terms[1]
+
+
+def columns(step):
+    prediction, sigreg, std = model.terms(*make(best[1]), step)
+    return {"loss": (1 - LAMBDA) * prediction + LAMBDA * sigreg, "prediction": prediction, "sigreg": sigreg, "std": std}
+
+
+terms = columns(0)
+loss = terms.pop("loss")
 loss.backward()
+model.load_state_dict(start)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(fields_of(WIDTH, HIDDEN, OUT) + [f"lambda = {LAMBDA}", f"slices = {SLICES}", f"seed = {SEED}",
@@ -67,6 +77,7 @@ print(json_text({
     "views": [best[1], "small " + best[1]],
     "margin": best[0],
     "loss": loss.item(),
-    "terms": {name: t.item() for name, t in zip(("prediction", "sigreg", "std"), terms)},
+    "terms": {name: t.item() for name, t in terms.items()},
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+    "trajectory": descend(0.001, [(model.parameters(), columns)], states=lambda: statistics(model)),
 }))

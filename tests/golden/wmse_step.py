@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from formula import json_text, summary
+from trajectory import descend, statistics
 from narrow_step import clearest_views, fields_of, narrow_resnet, relus_of, set_parameters, views
 
 WIDTH, HIDDEN, OUT, ROWS, SHRINK = 8, 32, 2, 4, 0.3
@@ -44,9 +45,11 @@ class Wmse(torch.nn.Module):
 
 model = Wmse().train()
 set_parameters(model)
+start = {name: value.clone() for name, value in model.state_dict().items()}
 best = clearest_views(relus_of(model), model.loss)
 loss = model.loss(*views(best[1]))
 loss.backward()
+model.load_state_dict(start)
 print(json_text({
     "torch": torch.__version__,
     "fields": "\n".join(fields_of(WIDTH, HIDDEN, OUT) + [f"whiten-rows = {ROWS}", f"shrink = {SHRINK}"]),
@@ -54,4 +57,6 @@ print(json_text({
     "margin": best[0],
     "loss": loss.item(),
     "gradients": {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()},
+    "trajectory": descend(1e-4, [(model.parameters(), lambda step: {"loss": model.loss(*views(best[1]))})],
+                          states=lambda: statistics(model)),
 }))
