@@ -79,7 +79,7 @@ std::unique_ptr<Method> configured(const TrainingCase& which, const WorkloadOpti
   TextReader reader(std::move(values));
   method->fields(reader);
   reader.finish();
-  method->run.steps = int64_t{1} << 40;  // rates stay where they begin
+  method->run.steps = 1'000'000'000'000;  // rates stay where they begin
   return method;
 }
 

@@ -53,12 +53,14 @@ result() { # NAME STATUS TEXT
 : >"$out/summary.txt"
 
 device() {
-  { nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit --format=csv,noheader
+  { if command -v nvidia-smi >/dev/null; then
+      nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit --format=csv,noheader
+    fi
     lscpu | grep -E '^Model name|^CPU\(s\)'
     "$gestalt" info; } >"$out/device.txt" 2>&1
   local said=0
   grep -q '^devices *cpu cuda' "$out/device.txt" || said=1
-  result device $said "$(head -n 1 "$out/device.txt")"
+  result device $said "$(grep -m1 '^cuda' "$out/device.txt" | cut -c1-90)"
   return $said
 }
 
@@ -113,19 +115,23 @@ train_one() { # NAME FLAGS…
 last_measure() { awk -F, 'NR > 1 && $NF != "" {v = $NF} END {print v}' "$out/runs/$1/metrics.csv" 2>/dev/null; }
 trainings() {
   limit=$(share 110)
-  local names=(shapes gpt images) least=(43 0.6 20) fewer=(0 1 0) jobs=() i status text_data=${text:+text:$text} flags=()
-  ((rehearse)) && flags=(--steps 2) least=(0 99 0)
+  local names=(shapes gpt images) least=(43 0.6 20) fewer=(0 1 0) jobs=() i status value
+  local shapes=(simclr --preset quickstart)
+  local gpt=(gpt --preset shakespeare-char --data "${text:+text:}${text:-sums:200000}" --steps 2000)
+  local images_run=(vicreg --data shapes:4096 --model resnet18 --width 32 --batch 256 --epochs 10 --head-hidden 512 --head-out 512
+                    --optimizer adamw --lr 2e-3)
   [[ -n $text ]] && least[1]=1.65
-  train_one shapes simclr --preset quickstart "${flags[@]}" & jobs+=($!)
-  train_one gpt gpt --preset shakespeare-char --data "${text_data:-sums:200000}" --steps "$( ((rehearse)) && echo 2 || echo 2000)" & jobs+=($!)
   if [[ -n $images ]]; then
     least[2]=60
-    train_one images simclr --data "images:$images" --model resnet18 --stem cifar --width 64 --batch 512 --epochs 12 --lr 0.06 \
-      --temperature 0.5 --crop-min 0.2 "${flags[@]}" & jobs+=($!)
-  else
-    train_one images vicreg --data shapes:4096 --model resnet18 --width 32 --batch 256 --epochs 10 --head-hidden 512 --head-out 512 \
-      --optimizer adamw --lr 2e-3 "${flags[@]}" & jobs+=($!)
+    images_run=(simclr --data "images:$images" --model resnet18 --stem cifar --width 64 --batch 512 --epochs 12 --lr 0.06
+                --temperature 0.5 --crop-min 0.2)
   fi
+  if ((rehearse)); then
+    least=(0 99 0) shapes=(simclr --preset tiny --steps 1) gpt=(gpt --preset tiny --steps 1) images_run=(vicreg --preset tiny --steps 1)
+  fi
+  train_one shapes "${shapes[@]}" & jobs+=($!)
+  train_one gpt "${gpt[@]}" & jobs+=($!)
+  train_one images "${images_run[@]}" & jobs+=($!)
   for job in "${jobs[@]}"; do wait "$job"; done
   for i in 0 1 2; do
     value=$(last_measure "${names[i]}") status=0

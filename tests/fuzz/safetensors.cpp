@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const NamedTensor& t : first.tensors) {
       const Tensor& again = second.at(t.name);
       fuzz::expect(again.shape() == t.tensor.shape() && again.dtype() == t.tensor.dtype());
-      fuzz::expect(t.tensor.numel() == 0 || std::memcmp(again.data(), t.tensor.data(), t.tensor.bytes()) == 0);
+      fuzz::expect(t.tensor.count() == 0 ||
+                   std::memcmp(again.in().data, t.tensor.in().data, static_cast<size_t>(t.tensor.bytes())) == 0);
     }
   });
   return 0;
