@@ -32,6 +32,7 @@ else
   bench_scripts=$here/../bench
 fi
 out=$(realpath -m "$out")
+rm -rf "$out"/{smoke,cases,runs}
 mkdir -p "$out/smoke" "$out/cases" "$out/runs"
 export GESTALT_VARIANT=${GESTALT_VARIANT:-}
 tests=$programs/gestalt_tests bench=$programs/gestalt_bench gestalt=$programs/gestalt
