@@ -104,7 +104,7 @@ if method == "byol":
                        if not name.endswith("num_batches_tracked")}
 model.load_state_dict(start)
 record["trajectory"] = descend(
-    RATE, [(online.values(), lambda step: {"loss": model.loss(*views(best[1]))})], move_target,
+    0.1 * RATE, [(online.values(), lambda step: {"loss": model.loss(*views(best[1]))})], move_target,
     lambda: statistics(model) | {name: p for name, p in model.named_parameters() if name not in online},
     record.get("step", 0))
 print(json_text(record))

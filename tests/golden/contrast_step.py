@@ -209,7 +209,7 @@ def move_average(step):
 
 
 record["trajectory"] = descend(
-    RATE, [(online.values(), columns)], move_average,
+    0.1 * RATE, [(online.values(), columns)], move_average,
     lambda: (statistics(model) | {part: p for part, p in model.named_parameters() if part not in online}
              | ({} if pushed is None else {"queue.rows": queue,
                                            "queue.place": torch.tensor([place % QUEUE, min(place, QUEUE)])})))

@@ -130,6 +130,6 @@ print(json_text({
     "terms": {name: t.item() for name, t in terms.items()},
     "after": after,
     "gradients": gradients,
-    "trajectory": descend(0.02, [(model.parameters(), columns)], states=lambda: statistics(model) | ring(),
+    "trajectory": descend(0.005, [(model.parameters(), columns)], states=lambda: statistics(model) | ring(),
                           first=STEP - 1),
 }))
