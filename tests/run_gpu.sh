@@ -106,8 +106,8 @@ failures() {
   done
 }
 
-# NAME LEAST VALUE: whether the last value of the run's `probe` column is as good as it must be (≥, or ≤ for a loss).
-reached() { awk -v have="$2" -v want="$3" -v less="$4" 'BEGIN { exit !(have != "" && (less ? have <= want : have >= want)) }'; }
+# VALUE LIMIT IS_LOSS: whether what a run reached is as good as it must be (≥, or ≤ for a loss).
+reached() { awk -v have="$1" -v want="$2" -v less="$3" 'BEGIN { exit !(have != "" && (less ? have <= want : have >= want)) }'; }
 train_one() { # NAME FLAGS…
   local name=$1
   shift
@@ -136,7 +136,7 @@ trainings() {
   for job in "${jobs[@]}"; do wait "$job"; done
   for i in 0 1 2; do
     value=$(last_measure "${names[i]}") status=0
-    reached x "$value" "${least[i]}" "${fewer[i]}" || status=1
+    reached "$value" "${least[i]}" "${fewer[i]}" || status=1
     result "train ${names[i]}" $status "${value:-nothing} where $( ((fewer[i])) && echo "at most" || echo "at least") ${least[i]} is right"
   done
 }

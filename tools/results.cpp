@@ -40,7 +40,7 @@ void record_result(const std::string& model, nlohmann::ordered_json result, bool
   if (folder.empty()) return;
   const std::string path = folder + "/results.jsonl";
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  const bool written = file >= 0 && write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  const bool written = file >= 0 && write_all(file, line);
   const int reason = errno;
   if (file >= 0) close(file);
   if (!written) fmt::print(stderr, "gestalt: warning: cannot add to '{}': {}\n", path, std::strerror(reason));

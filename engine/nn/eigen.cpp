@@ -5,22 +5,13 @@
 #include <cmath>
 
 #include "kernels/check.h"
+#include "kernels/cpu/vectors.h"
 
 namespace gestalt {
 namespace {
 
-double dot(const double* a, const double* b, int64_t n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// y += f · x
-void add_scaled(double f, const double* x, double* y, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] += f * x[i];
-}
+using kernels::cpu::add_scaled;
+using kernels::cpu::dot;
 
 // Reduces a (n, n) to a tridiagonal matrix with the same eigenvalues by Householder reflections from the last row up
 // (Golub & Van Loan, Matrix Computations, algorithm 8.3.1). Only the lower triangle is read. Row i then begins with the

@@ -15,6 +15,7 @@
 #include <limits>
 #include <vector>
 
+#include "engine/run/files.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -145,13 +146,8 @@ void EventFile::write(const std::string& event) {
   append(record, masked(record));
   record += event;
   append(record, masked(event));
-  for (size_t done = 0; done < record.size();) {
-    const ssize_t written = ::write(descriptor_, record.data() + done, record.size() - done);
-    const int reason = errno;
-    if (written < 0 && reason == EINTR) continue;
-    check(written > 0, "[events] cannot write '{}': {}", path_, std::strerror(reason));
-    done += static_cast<size_t>(written);
-  }
+  const bool written = write_all(descriptor_, record);
+  check(written, "[events] cannot write '{}': {}", path_, std::strerror(errno));
 }
 
 void EventFile::summary(int64_t step, const std::string& value) {

@@ -63,14 +63,7 @@ void AtomicFile::give_up(const char* what) {
 }
 
 void AtomicFile::write(const void* bytes, size_t count) {
-  const char* next = static_cast<const char*>(bytes);
-  while (count > 0) {
-    const ssize_t written = ::write(descriptor_, next, count);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) give_up("write");
-    next += written;
-    count -= static_cast<size_t>(written);
-  }
+  if (!write_all(descriptor_, {static_cast<const char*>(bytes), count})) give_up("write");
 }
 
 void AtomicFile::seek(int64_t offset) {
@@ -95,16 +88,15 @@ void rename_durably(const std::string& from, const std::string& path) {
 }
 
 void replace_keeping(const std::string& from, const std::string& path, const std::string& previous) {
-  const std::string second_name = unfinished_name(previous);
-  const auto rename_to = [&](const std::string& a, const std::string& b) {
-    if (rename(a.c_str(), b.c_str()) == 0) return;
-    const int reason = errno;
-    unlink(second_name.c_str());
-    fail("[file] cannot rename '{}' to '{}': {}", a, b, std::strerror(reason));
-  };
   if (std::filesystem::exists(path)) {
+    const std::string second_name = unfinished_name(previous);
     const bool linked = link(path.c_str(), second_name.c_str()) == 0;
-    rename_to(linked ? second_name : path, previous);
+    try {
+      rename_to(linked ? second_name : path, previous);
+    } catch (...) {
+      if (linked) unlink(second_name.c_str());
+      throw;
+    }
   }
   rename_durably(from, path);
 }
@@ -117,6 +109,19 @@ std::string expand_home(const std::string& path) {
   std::error_code ignored;
   if (!home || !(rest == "~" || rest.starts_with("~/")) || std::filesystem::exists(rest, ignored)) return path;
   return path.substr(0, at) + home + path.substr(at + 1);
+}
+
+bool write_all(int descriptor, std::string_view bytes, std::optional<int64_t> offset) {
+  for (size_t done = 0; done < bytes.size();) {
+    const char* next = bytes.data() + done;
+    const size_t left = bytes.size() - done;
+    const ssize_t written =
+        offset ? pwrite(descriptor, next, left, *offset + static_cast<int64_t>(done)) : write(descriptor, next, left);
+    if (written == 0) errno = ENOSPC;
+    if (written == 0 || (written < 0 && errno != EINTR)) return false;
+    if (written > 0) done += static_cast<size_t>(written);
+  }
+  return true;
 }
 
 void write_file_atomically(const std::string& path, std::string_view bytes) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,10 @@ class AtomicFile {
   std::string path_, temporary_;
   int descriptor_ = -1;
 };
+
+// Writes all of it to an open file: here, or at `offset` without moving there. False, with errno, where the system
+// refuses; it may then have taken a part.
+bool write_all(int descriptor, std::string_view bytes, std::optional<int64_t> offset = {});
 
 void write_file_atomically(const std::string& path, std::string_view bytes);
 

@@ -36,21 +36,15 @@ int64_t GrowingFile::partial_bytes(const std::string& path) {
 }
 
 void GrowingFile::write(const void* bytes, size_t count) {
-  const char* next = static_cast<const char*>(bytes);
-  for (size_t left = count; left > 0;) {
-    const ssize_t written = ::write(descriptor_, next, left);
-    if (written < 0 && errno == EINTR) continue;
-    check(written >= 0, "[file] cannot write '{}': {}", partial_name(path_), std::strerror(errno));
-    next += written;
-    left -= static_cast<size_t>(written);
-  }
+  put({static_cast<const char*>(bytes), count}, {});
   bytes_ += static_cast<int64_t>(count);
 }
 
-void GrowingFile::overwrite(int64_t offset, std::string_view bytes) {
-  const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(), offset);
-  check(written == static_cast<ssize_t>(bytes.size()), "[file] cannot write '{}': {}", partial_name(path_),
-        written < 0 ? std::strerror(errno) : "the disk is full");
+void GrowingFile::overwrite(int64_t offset, std::string_view bytes) { put(bytes, offset); }
+
+void GrowingFile::put(std::string_view bytes, std::optional<int64_t> offset) {
+  const bool written = write_all(descriptor_, bytes, offset);
+  check(written, "[file] cannot write '{}': {}", partial_name(path_), std::strerror(errno));
 }
 
 int64_t GrowingFile::bytes() const {

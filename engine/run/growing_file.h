@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,8 @@ class GrowingFile {
   static int64_t partial_bytes(const std::string& path);  // of what an earlier sitting left, 0 for none
 
  private:
+  void put(std::string_view bytes, std::optional<int64_t> offset);
+
   std::string path_;
   int descriptor_ = -1;
   int64_t bytes_ = 0;

@@ -197,13 +197,8 @@ MetricsFile::~MetricsFile() {
 }
 
 void MetricsFile::write(const std::string& line) {
-  for (size_t done = 0; done < line.size();) {  // a write may take less than it is given, and the next says why
-    const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
-    const int reason = errno;
-    if (written < 0 && reason == EINTR) continue;
-    check(written > 0, "[metrics] cannot write '{}': {}", path_, std::strerror(reason));
-    done += static_cast<size_t>(written);
-  }
+  const bool written = write_all(descriptor_, line);
+  check(written, "[metrics] cannot write '{}': {}", path_, std::strerror(errno));
   bytes_ += static_cast<int64_t>(line.size());
 }
 

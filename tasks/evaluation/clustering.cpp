@@ -10,6 +10,7 @@
 #include "engine/data/images/loader.h"
 #include "engine/data/images/subset.h"
 #include "engine/nn/partitions.h"
+#include "engine/run/csv.h"
 
 namespace gestalt {
 namespace {
@@ -35,14 +36,6 @@ std::string most_of(const std::vector<int32_t>& images, const Features& features
   const auto most = std::max_element(counts.begin(), counts.end());
   return fmt::format("{} {:.0f} %", set.class_names()[most - counts.begin()],
                      100.0 * static_cast<double>(*most) / static_cast<double>(images.size()));
-}
-
-// As RFC 4180 has it.
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
 }
 
 }  // namespace

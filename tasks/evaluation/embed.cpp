@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/run/checksum.h"
+#include "engine/run/csv.h"
 #include "engine/run/files.h"
 #include "engine/run/growing_file.h"
 #include "engine/run/utf8.h"
@@ -218,13 +219,6 @@ EmbedResult Embedding::run() {
 }
 
 }  // namespace
-
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
 
 EmbedResult embed(Encoder& encoder, const AllImages& images, const ViewOptions& view, const EmbedOptions& options) {
   return Embedding(encoder, images, view, options).run();

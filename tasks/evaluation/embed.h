@@ -34,7 +34,4 @@ struct EmbedResult {
 // batches. Throws Error where files stand there already, or are unfinished ones of other images, weights or options.
 EmbedResult embed(Encoder& encoder, const AllImages& images, const ViewOptions& view, const EmbedOptions& options);
 
-// A cell of a CSV table, in quotes where it needs them (RFC 4180).
-std::string csv_cell(const std::string& text);
-
 }  // namespace gestalt

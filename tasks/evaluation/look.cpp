@@ -11,9 +11,9 @@
 #include "engine/data/images/augment.h"
 #include "engine/data/images/picture.h"
 #include "engine/data/images/sources.h"
+#include "engine/run/csv.h"
 #include "engine/run/files.h"
 #include "engine/tensor/autograd.h"
-#include "tasks/evaluation/embed.h"
 #include "tasks/evaluation/likeness.h"
 #include "tasks/evaluation/neighbours.h"
 

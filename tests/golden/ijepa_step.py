@@ -90,12 +90,13 @@ def record_of(original):
     pixels = hash_uniform("images", BATCH * SIZE * SIZE * 3).reshape(BATCH, SIZE, SIZE, 3) + 0.5
     images = torch.from_numpy(pixels).float().double().permute(0, 3, 1, 2)
     kept, picked = lengths(SIDE, original)
-    drawn = [lists(SIDE, original, SEED, STEP, sample, kept, picked) for sample in range(BATCH)]
-    context, *targets = [torch.tensor([d[i] for d in drawn]) for i in range(COUNT + 1)]
+
+    def blocks(step):
+        drawn = [lists(SIDE, original, SEED, step, sample, kept, picked) for sample in range(BATCH)]
+        return [torch.tensor([d[i] for d in drawn]) for i in range(COUNT + 1)]
 
     def columns(step):
-        drawn = [lists(SIDE, original, SEED, step, sample, kept, picked) for sample in range(BATCH)]
-        context, *targets = [torch.tensor([d[i] for d in drawn]) for i in range(COUNT + 1)]
+        context, *targets = blocks(step)
         normalised = F.layer_norm(model.teacher(images), (WIDTH,))
         seen = model.encoder(images, context)
         losses = [F.smooth_l1_loss(model.predictor(seen, context, t), pick(normalised, t)) for t in targets]
@@ -105,6 +106,7 @@ def record_of(original):
         for mine, student in zip(model.teacher.parameters(), model.encoder.parameters()):
             mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * student)
 
+    targets = blocks(STEP)[1:]
     features = model.teacher(images)
     normalised = F.layer_norm(features, (WIDTH,))
     loss = columns(STEP)["loss"]

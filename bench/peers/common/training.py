@@ -47,6 +47,20 @@ def two_views(options):
     return torch.rand(shape, device=options.device).to(memory_format=torch.channels_last)
 
 
+def two_view_case(options, model, loss):
+    """A step of SGD on loss(model(both views of a batch, one after the other))."""
+    model = model.to(options.device, memory_format=torch.channels_last)
+    views = two_views(options)
+
+    @compiled(options)
+    def loss_of(x):
+        with amp(options):
+            z = model(x)
+        return loss(z)
+
+    return Case(trainer(lambda: loss_of(views), sgd([model])), [model])
+
+
 def gradient_of(function, x):
     def step():
         x.grad = None
