@@ -11,7 +11,6 @@
 #include "bench/machine.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/check.h"
-#include "kernels/cpu/team.h"
 
 namespace gestalt::bench {
 namespace {
@@ -81,7 +80,6 @@ int commands(int argc, char** argv) {
 }  // namespace gestalt::bench
 
 int main(int argc, char** argv) {
-  gestalt::kernels::cpu::wait_without_spinning(argv);
   const bool google = argc == 1 || std::string(argv[1]).starts_with("--benchmark_");
   return google ? gestalt::bench::google_benchmark(argc, argv) : gestalt::bench::commands(argc, argv);
 }

@@ -87,6 +87,10 @@ struct In {
       fail("[kernel] got an operand of {}, expected {}", name(dtype), name(dtype_of<T>));
     return static_cast<const T*>(data);
   }
+  // What begins at element i; nothing, of nothing.
+  In from(int64_t i) const {
+    return {data ? static_cast<const std::byte*>(data) + i * size_of(dtype) : nullptr, dtype};
+  }
 };
 
 // Memory that a kernel writes, whole, unless its struct says that it accumulates.
@@ -101,6 +105,7 @@ struct Out {
       fail("[kernel] got a result of {}, expected {}", name(dtype), name(dtype_of<T>));
     return static_cast<T*>(data);
   }
+  Out from(int64_t i) const { return {data ? static_cast<std::byte*>(data) + i * size_of(dtype) : nullptr, dtype}; }
 };
 
 // Where a kernel runs. `handle` is the cudaStream_t on CUDA and null on the CPU, where a launch returns when it is

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "engine/run/files.h"
 #include "kernels/check.h"
@@ -60,8 +61,11 @@ void fill_by_formula(Module& module) {
     if (p.trained) fill_by_formula(p.name, p.tensor);
 }
 
-nlohmann::json golden_record(const std::string& file) {
-  return nlohmann::json::parse(read_text(source_path("tests/golden/" + file)));
+const nlohmann::json& golden_record(const std::string& file) {
+  static std::map<std::string, nlohmann::json> records;
+  const auto found = records.find(file);
+  if (found != records.end()) return found->second;
+  return records.emplace(file, nlohmann::json::parse(read_text(source_path("tests/golden/" + file)))).first->second;
 }
 
 std::vector<double> golden_values(const std::string& file, const std::string& key) {

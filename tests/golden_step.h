@@ -18,8 +18,8 @@ std::vector<double> hash_uniform(const std::string& name, int64_t count);
 void fill_by_formula(const std::string& name, Tensor part);
 void fill_by_formula(Module& module);  // every trained part
 
-// The record tests/golden/FILE.
-nlohmann::json golden_record(const std::string& file);
+// The record tests/golden/FILE, kept for good: a range over a part of it outlives the call.
+const nlohmann::json& golden_record(const std::string& file);
 // A list of numbers of the record.
 std::vector<double> golden_values(const std::string& file, const std::string& key);
 

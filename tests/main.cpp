@@ -3,10 +3,8 @@
 #include <doctest/doctest.h>
 
 #include "engine/tensor/allocator.h"
-#include "kernels/cpu/team.h"
 
 int main(int argc, char** argv) {
-  gestalt::kernels::cpu::wait_without_spinning(argv);
   gestalt::set_allocator_debug(true);
   doctest::Context context(argc, argv);
   return context.run();

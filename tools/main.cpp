@@ -7,7 +7,6 @@
 #include <system_error>
 
 #include "kernels/check.h"
-#include "kernels/cpu/team.h"
 #include "tools/commands.h"
 #include "tools/output.h"
 
@@ -46,7 +45,6 @@ int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  gestalt::kernels::cpu::wait_without_spinning(argv);
   gestalt::tools::CommandLine line("gestalt", "Gestalt pretrains encoders without labels, and says how good they are.",
                                    GESTALT_VERSION);
   line.root().footer(gestalt::tools::exit_statuses);

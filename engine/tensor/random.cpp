@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "kernels/check.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/philox.h"
 
 namespace gestalt {
@@ -24,8 +25,9 @@ Tensor generate(const Shape& shape, F&& value) {
   float* out = t.data<float>();
   const int64_t count = t.count();
   check(count <= int64_t{1} << 32, "[random] got {}, expected up to 2^32 elements", shape.text());
-#pragma omp parallel for if (count > 16384)
-  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(value(static_cast<uint32_t>(i)));
+  kernels::cpu::parallel_ranges(count, 8192, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = static_cast<float>(value(static_cast<uint32_t>(i)));
+  });
   return t;
 }
 

@@ -1,11 +1,12 @@
-// Convolution on the CPU: Winograd or a product of patches or pixels where they serve, else oneDNN, for f32 and bf16
-// (in f32, where the processor has no bf16); a plain loop for f64.
+// Convolution on the CPU: Winograd or a product of patches or pixels where they serve, else groups of images by oneDNN,
+// for f32 and bf16 (in f32, where the processor has no bf16); a plain loop for f64.
 #include "kernels/conv.h"
 
 #include <algorithm>
 
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/patch_product.h"
 #include "kernels/cpu/pixel_product.h"
 #include "kernels/cpu/winograd.h"
@@ -50,14 +51,37 @@ struct Widened {
 
 bool is_widened(const ConvShape& s, DType dtype) { return cpu::is_widened(dtype) && !winograd::serves(s, dtype); }
 
-int64_t pixel_bytes(const ConvShape& s, DType dtype) {
-  return pixel_product::serves(s, dtype) ? pixel_product::scratch_bytes(s, dtype) : 0;
+// The groups of images that oneDNN works on, one thread each: of so many outputs that laying out the filters anew is
+// little beside multiplying them, and no more than `most`.
+int64_t image_groups(const ConvShape& s, int64_t most) {
+  const int64_t outputs = s.batch * s.out_height() * s.out_width();
+  return std::clamp<int64_t>(outputs / 256, 1, std::min(most, s.batch));
 }
 
-// Of a convolution with two operands of these sizes, and a result that is rounded at the end (or 0).
+// Calls f(group's number, its first image, its shape) for each, by the team.
+template <class F>
+void for_each_group(const ConvShape& s, int64_t groups, F&& f) {
+  parallel_pieces(groups, [&](int64_t g) {
+    const int64_t first = s.batch * g / groups;
+    ConvShape part = s;
+    part.batch = s.batch * (g + 1) / groups - first;
+    f(g, first, part);
+  });
+}
+
+constexpr int64_t forward_groups = 64, weight_groups = 16;  // each of the latter has filters of its own
+
+// Working memory of a convolution in a dtype that the processor multiplies; `filters`: of their gradient.
+int64_t rest_bytes(const ConvShape& s, DType dtype, bool filters) {
+  if (pixel_product::serves(s, dtype)) return pixel_product::scratch_bytes(s, dtype);
+  const int64_t groups = filters && dtype != DType::f64 ? image_groups(s, weight_groups) : 1;
+  return groups > 1 ? groups * filters_of(s) * size_of(DType::f32) : 0;
+}
+
+// Of a convolution with two operands of these sizes, and a result that is rounded at the end (or 0: filters' gradient).
 int64_t scratch_bytes(const ConvShape& s, DType dtype, int64_t first, int64_t second, int64_t result) {
-  if (!is_widened(s, dtype)) return pixel_bytes(s, dtype);
-  return bytes_of<Widened>(first, second, result, pixel_bytes(s, DType::f32));
+  if (!is_widened(s, dtype)) return rest_bytes(s, dtype, result == 0);
+  return bytes_of<Widened>(first, second, result, rest_bytes(s, DType::f32, result == 0));
 }
 
 // Runs `k`, whose operands are `first` and `second`, on copies of them in f32. `result` is rounded, or f32 (count 0).
@@ -65,7 +89,8 @@ template <class Args>
 void run_widened(Args k, In Args::*first, int64_t first_count, In Args::*second, int64_t second_count,
                  Out Args::*result, int64_t result_count, Stream stream) {
   Scratch scratch(stream.scratch);
-  const Widened wide(scratch, first_count, second_count, result_count, pixel_bytes(k.shape, DType::f32));
+  const Widened wide(scratch, first_count, second_count, result_count,
+                     rest_bytes(k.shape, DType::f32, result_count == 0));
   const Out rounded = k.*result;
   k.*first = widen(k.*first, first_count, wide.first);
   k.*second = widen(k.*second, second_count, wide.second);
@@ -73,6 +98,52 @@ void run_widened(Args k, In Args::*first, int64_t first_count, In Args::*second,
   stream.scratch = wide.rest;
   run(k, stream);
   if (wide.result) narrow(wide.result, result_count, rounded);
+}
+
+void convolve_groups(const Conv& k) {
+  const ConvShape& s = k.shape;
+  for_each_group(s, image_groups(s, forward_groups), [&](int64_t, int64_t image, const ConvShape& part) {
+    Conv of = k;
+    of.shape = part;
+    of.x = k.x.from(inputs_of(s) / s.batch * image);
+    of.y = k.y.from(outputs_of(s) / s.batch * image);
+    onednn::conv_forward(of);
+  });
+}
+
+void convolve_groups(const ConvBackwardInput& k) {
+  const ConvShape& s = k.shape;
+  for_each_group(s, image_groups(s, forward_groups), [&](int64_t, int64_t image, const ConvShape& part) {
+    ConvBackwardInput of = k;
+    of.shape = part;
+    of.dy = k.dy.from(outputs_of(s) / s.batch * image);
+    of.dx = k.dx.from(inputs_of(s) / s.batch * image);
+    onednn::conv_backward_input(of);
+  });
+}
+
+// Each group's filters, and then their sum, in the groups' order.
+void convolve_groups(const ConvBackwardWeights& k, float* partial) {
+  const ConvShape& s = k.shape;
+  const int64_t groups = image_groups(s, weight_groups), count = filters_of(s);
+  for_each_group(s, groups, [&](int64_t group, int64_t image, const ConvShape& part) {
+    ConvBackwardWeights of = k;
+    of.shape = part;
+    of.x = k.x.from(inputs_of(s) / s.batch * image);
+    of.dy = k.dy.from(outputs_of(s) / s.batch * image);
+    if (groups > 1) of.dw = {partial + group * count, DType::f32};
+    onednn::conv_backward_weights(of);
+  });
+  if (groups == 1) return;
+  float* dw = k.dw.as<float>();
+  parallel_ranges(count, 1 << 13, [&](int64_t begin, int64_t end) {
+    std::copy(partial + begin, partial + end, dw + begin);
+    for (int64_t group = 1; group < groups; ++group) {
+      const float* more = partial + group * count;
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) dw[i] += more[i];
+    }
+  });
 }
 
 }  // namespace
@@ -93,7 +164,7 @@ void run(const Conv& k, Stream stream) {
                        stream);
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::forward(k);
   if (pixel_product::serves(k.shape, k.x.dtype)) return pixel_product::forward(k, stream);
-  if (k.x.dtype != DType::f64) return onednn::conv_forward(k);
+  if (k.x.dtype != DType::f64) return convolve_groups(k);
   const double *x = k.x.as<double>(), *w = k.w.as<double>();
   double* y = k.y.as<double>();
   const ConvShape& s = k.shape;
@@ -108,7 +179,7 @@ void run(const ConvBackwardInput& k, Stream stream) {
                        stream);
   if (winograd::serves(k.shape, k.dy.dtype)) return winograd::backward_input(k);
   if (pixel_product::serves(k.shape, k.dy.dtype)) return pixel_product::backward_input(k, stream);
-  if (k.dy.dtype != DType::f64) return onednn::conv_backward_input(k);
+  if (k.dy.dtype != DType::f64) return convolve_groups(k);
   const double *dy = k.dy.as<double>(), *w = k.w.as<double>();
   double* dx = k.dx.as<double>();
   const ConvShape& s = k.shape;
@@ -123,7 +194,7 @@ void run(const ConvBackwardWeights& k, Stream stream) {
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::backward_weights(k);
   if (patch_product::serves(k.shape, k.x.dtype)) return patch_product::backward_weights(k);
   if (pixel_product::serves(k.shape, k.x.dtype)) return pixel_product::backward_weights(k, stream);
-  if (k.x.dtype != DType::f64) return onednn::conv_backward_weights(k);
+  if (k.x.dtype != DType::f64) return convolve_groups(k, static_cast<float*>(stream.scratch));
   const double *x = k.x.as<double>(), *dy = k.dy.as<double>();
   double* dw = k.dw.as<double>();
   const ConvShape& s = k.shape;

@@ -1,12 +1,14 @@
 // Products and convolutions through oneDNN, each primitive built once per shape and kept.
 #include "kernels/cpu/onednn.h"
 
+#include <omp.h>
+
 #include <array>
 #include <map>
 #include <mutex>
 #include <unordered_map>
 
-#include "kernels/cpu/team.h"
+#include "kernels/cpu/parallel.h"
 
 namespace gestalt::kernels::cpu::onednn {
 namespace {
@@ -33,9 +35,26 @@ void* address(const Operand& operand) {
   return const_cast<void*>(static_cast<const void*>(operand.data));
 }
 
+// While it lives, oneDNN plans for the calling thread alone and works in it: our team shares out pieces, and how they
+// are cut does not depend on its size.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
+  }
+  ~OneThread() {
+    if (before_ != 1) omp_set_num_threads(before_);
+  }
+  OneThread(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
 // Runs f, turning oneDNN's error into ours.
 template <class F>
 auto guarded(const char* what, F&& f) {
+  const OneThread one_thread;
   try {
     return f();
   } catch (const dnnl::error& e) { fail("[onednn {}] {} (status {})", what, e.what(), static_cast<int>(e.status)); }
@@ -142,7 +161,7 @@ Key key_of(int kind, const ConvShape& s, DType dtype) {
           s.width,        s.in_channels,
           s.out_channels, s.kernel_height,
           s.kernel_width, s.stride,
-          s.padding,      team_size()};
+          s.padding};
 }
 
 using dnnl::algorithm;
@@ -215,25 +234,31 @@ void convolve(const char* what, const Key& key, const std::array<void*, 3>& oper
 
 }  // namespace
 
-void product(const Product& k) {
+void product(const ProductBlock& k) {
   const Key key{1,
                 static_cast<int64_t>(k.a.dtype) * 16 + static_cast<int64_t>(k.c.dtype),
                 k.m,
                 k.n,
                 k.k,
                 k.batch,
+                k.lda,
+                k.ldb,
+                k.ldc,
                 k.transpose_a,
                 k.transpose_b,
                 static_cast<bool>(k.bias),
-                team_size()};
-  Planned& plan = cache().get(key, [&] {
-    return guarded("product", [&] {
+                k.a_stride,
+                k.b_stride};
+  guarded("product", [&] {
+    Planned& plan = cache().get(key, [&] {
       const memory::dims a{k.batch, k.m, k.k}, b{k.batch, k.k, k.n}, c{k.batch, k.m, k.n};
-      const memory::dims a_strides = k.transpose_a ? memory::dims{k.m * k.k, 1, k.m} : memory::dims{k.m * k.k, k.k, 1};
-      const memory::dims b_strides = k.transpose_b ? memory::dims{k.n * k.k, 1, k.k} : memory::dims{k.n * k.k, k.n, 1};
+      const auto strides = [](int64_t matrix, int64_t leading, bool transposed) {
+        return transposed ? memory::dims{matrix, 1, leading} : memory::dims{matrix, leading, 1};
+      };
       Planned p;
-      p.user = {memory::desc(a, type(k.a.dtype), a_strides), memory::desc(b, type(k.b.dtype), b_strides),
-                memory::desc(c, type(k.c.dtype), memory::dims{k.m * k.n, k.n, 1})};
+      p.user = {memory::desc(a, type(k.a.dtype), strides(k.a_stride, k.lda, k.transpose_a)),
+                memory::desc(b, type(k.b.dtype), strides(k.b_stride, k.ldb, k.transpose_b)),
+                memory::desc(c, type(k.c.dtype), strides(k.m * k.ldc, k.ldc, false))};
       p.wanted = p.user;
       p.bias = static_cast<bool>(k.bias);
       p.bias_desc = p.bias ? memory::desc({1, 1, k.n}, memory::data_type::f32, Tag::abc) : memory::desc();
@@ -248,8 +273,6 @@ void product(const Product& k) {
       add_scratch(p, desc);
       return p;
     });
-  });
-  guarded("product", [&] {
     execute(plan, {address(k.a), address(k.b), address(k.c)}, {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 2,
             address(k.bias));
   });

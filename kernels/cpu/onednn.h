@@ -8,8 +8,19 @@
 
 namespace gestalt::kernels::cpu::onednn {
 
-// These take f32 and, where has_bf16_instructions(), bf16; all else is the caller's business.
-void product(const Product&);
+// A product whose operands may be parts of larger matrices. ld*: numbers from one row to the next as the matrix lies in
+// memory; *_stride: from one matrix to the next. Several matrices of c lie one after another.
+struct ProductBlock {
+  In a, b, bias;
+  Out c;
+  int64_t m, n, k, batch;
+  int64_t lda, ldb, ldc, a_stride, b_stride;
+  bool transpose_a, transpose_b;
+};
+
+// These work in the calling thread alone. They take f32 and, where has_bf16_instructions(), bf16; all else is the
+// caller's business.
+void product(const ProductBlock&);
 void conv_forward(const Conv&);
 void conv_backward_input(const ConvBackwardInput&);
 void conv_backward_weights(const ConvBackwardWeights&);

@@ -1,7 +1,5 @@
-// Splitting a loop over the cores.
+// Splitting a loop into pieces that do not depend on who runs them, so that results do not either.
 #pragma once
-
-#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -10,22 +8,20 @@
 
 namespace gestalt::kernels::cpu {
 
-// Calls f(begin, end) on disjoint ranges that cover [0, count), at most one per thread and none shorter than `grain`
-// but the last. The split depends on the number of threads only, so sums per range are repeatable.
+// Calls f(i) for each i in [0, count), by the team.
+template <class F>
+void parallel_pieces(int64_t count, F&& f) {
+  const auto run = [](const void* what, int64_t piece) { (*static_cast<const std::remove_cvref_t<F>*>(what))(piece); };
+  if (count == 1) return run(&f, 0);
+  run_pieces(count, run, &f);
+}
+
+// Calls f(begin, end) on disjoint ranges that cover [0, count), none shorter than `grain` but where the count is, and
+// at most 64: enough for the cores of a large machine, few enough that what f does once a range costs little.
 template <class F>
 void parallel_ranges(int64_t count, int64_t grain, F&& f) {
-  const int64_t most = std::max<int64_t>(1, count / std::max<int64_t>(1, grain));
-  const int threads = static_cast<int>(most > 1 ? std::min<int64_t>(most, team_size()) : 1);
-  if (threads <= 1) {
-    if (count > 0) f(int64_t{0}, count);
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
-    const int64_t begin = count * part / parts, end = count * (part + 1) / parts;
-    if (begin < end) f(begin, end);
-  }
+  const int64_t ranges = std::clamp<int64_t>(count / std::max<int64_t>(1, grain), 1, 64);
+  if (count > 0) parallel_pieces(ranges, [&](int64_t i) { f(count * i / ranges, count * (i + 1) / ranges); });
 }
 
 }  // namespace gestalt::kernels::cpu

@@ -75,8 +75,10 @@ void backward_weights(const ConvBackwardWeights& k) {
   const int64_t out = s.out_channels, outputs = s.batch * s.out_height() * s.out_width();
   const int64_t columns = s.kernel_height * s.kernel_width * s.in_channels, panels = out / width;
   const ConvShape identity{s.batch, s.out_height(), s.out_width(), out, out, 1, 1, 1, 0};  // its patches are dy itself
-  // Tiles of width × width numbers of dw, those of the same patches one after another.
-  parallel_ranges(columns / width * panels, 1, [&](int64_t begin, int64_t end) {
+  // Tiles of width × width numbers of dw, those of the same patches one after another. Each range lays out all of dy,
+  // so there are few.
+  const int64_t tiles = columns / width * panels;
+  parallel_ranges(tiles, std::max(panels, (tiles + 15) / 16), [&](int64_t begin, int64_t end) {
     std::vector<Packed<T>> d(static_cast<size_t>(rows * out));
     alignas(vector_bytes) Packed<T> patches[rows * width];
     for (int64_t first = 0; first < outputs; first += depth<T>) {

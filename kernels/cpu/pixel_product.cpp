@@ -1,6 +1,7 @@
 // y = pixels · wᵀ and its gradients, where pixels (outputs, I) are those of x that outputs see.
 #include "kernels/cpu/pixel_product.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/cpu/parallel.h"
@@ -54,53 +55,80 @@ void scatter(const ConvShape& s, const void* pixels, Out dx) {
   });
 }
 
+// Outputs from pixels and filters, pixels' gradient from the outputs' and filters, filters' gradient from the outputs'
+// and pixels.
+Product output_product(const ConvShape& s, In pixels, In w, Out y) {
+  return {.a = pixels,
+          .b = w,
+          .bias = {},
+          .c = y,
+          .m = outputs_of(s),
+          .n = s.out_channels,
+          .k = s.in_channels,
+          .transpose_b = true};
+}
+Product input_product(const ConvShape& s, In dy, In w, Out pixels) {
+  return {.a = dy, .b = w, .bias = {}, .c = pixels, .m = outputs_of(s), .n = s.in_channels, .k = s.out_channels};
+}
+Product filter_product(const ConvShape& s, In dy, In pixels, Out dw) {
+  return {.a = dy,
+          .b = pixels,
+          .bias = {},
+          .c = dw,
+          .m = s.out_channels,
+          .n = s.in_channels,
+          .k = outputs_of(s),
+          .transpose_a = true};
+}
+
+// The gathered pixels, and what the product takes.
+struct Memory {
+  std::byte *pixels, *product;
+
+  Memory(Scratch& scratch, const ConvShape& s, DType dtype, int64_t product_bytes)
+      : pixels(scratch.take<std::byte>(outputs_of(s) * s.in_channels * size_of(dtype))),
+        product(scratch.take<std::byte>(product_bytes)) {}
+  Memory(Stream stream, const ConvShape& s, DType dtype) {
+    Scratch scratch(stream.scratch);
+    *this = Memory(scratch, s, dtype, 0);
+  }
+
+  Stream of(Stream stream) const {
+    stream.scratch = product;
+    return stream;
+  }
+};
+
 }  // namespace
 
 bool serves(const ConvShape& s, DType dtype) {
   return s.kernel_height == 1 && s.kernel_width == 1 && s.stride > 1 && dtype != DType::f64;
 }
 
-int64_t scratch_bytes(const ConvShape& s, DType dtype) { return outputs_of(s) * s.in_channels * size_of(dtype); }
+int64_t scratch_bytes(const ConvShape& s, DType dtype) {
+  const In none{nullptr, dtype};
+  const int64_t product = std::max({cpu::scratch_bytes(output_product(s, none, none, {nullptr, dtype})),
+                                    cpu::scratch_bytes(input_product(s, none, none, {nullptr, dtype})),
+                                    cpu::scratch_bytes(filter_product(s, none, none, {}))});
+  return bytes_of<Memory>(s, dtype, product);
+}
 
 void forward(const Conv& k, Stream stream) {
-  const ConvShape& s = k.shape;
-  gather(s, k.x, stream.scratch);
-  run(Product{.a = {stream.scratch, k.x.dtype},
-              .b = k.w,
-              .bias = {},
-              .c = k.y,
-              .m = outputs_of(s),
-              .n = s.out_channels,
-              .k = s.in_channels,
-              .transpose_b = true},
-      stream);
+  const Memory memory(stream, k.shape, k.x.dtype);
+  gather(k.shape, k.x, memory.pixels);
+  run(output_product(k.shape, {memory.pixels, k.x.dtype}, k.w, k.y), memory.of(stream));
 }
 
 void backward_input(const ConvBackwardInput& k, Stream stream) {
-  const ConvShape& s = k.shape;
-  run(Product{.a = k.dy,
-              .b = k.w,
-              .bias = {},
-              .c = {stream.scratch, k.dx.dtype},
-              .m = outputs_of(s),
-              .n = s.in_channels,
-              .k = s.out_channels},
-      stream);
-  scatter(s, stream.scratch, k.dx);
+  const Memory memory(stream, k.shape, k.dx.dtype);
+  run(input_product(k.shape, k.dy, k.w, {memory.pixels, k.dx.dtype}), memory.of(stream));
+  scatter(k.shape, memory.pixels, k.dx);
 }
 
 void backward_weights(const ConvBackwardWeights& k, Stream stream) {
-  const ConvShape& s = k.shape;
-  gather(s, k.x, stream.scratch);
-  run(Product{.a = k.dy,
-              .b = {stream.scratch, k.x.dtype},
-              .bias = {},
-              .c = k.dw,
-              .m = s.out_channels,
-              .n = s.in_channels,
-              .k = outputs_of(s),
-              .transpose_a = true},
-      stream);
+  const Memory memory(stream, k.shape, k.x.dtype);
+  gather(k.shape, k.x, memory.pixels);
+  run(filter_product(k.shape, k.dy, {memory.pixels, k.x.dtype}, k.dw), memory.of(stream));
 }
 
 }  // namespace gestalt::kernels::cpu::pixel_product

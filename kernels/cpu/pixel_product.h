@@ -9,7 +9,7 @@ namespace gestalt::kernels::cpu::pixel_product {
 // channels than 16, its gradient of the filters writes past its working memory and is wrong on several threads.
 bool serves(const ConvShape&, DType);
 
-// Working memory, at stream.scratch: the gathered pixels.
+// Working memory, at stream.scratch, of each of the three.
 int64_t scratch_bytes(const ConvShape&, DType);
 
 void forward(const Conv&, Stream);

@@ -1,9 +1,13 @@
-// Matrix products on the CPU: oneDNN for f32 and bf16 (in f32, where the processor has no bf16), a plain loop for f64.
+// Matrix products on the CPU: blocks by oneDNN for f32 and bf16 (in f32, where the processor has no bf16), a plain loop
+// for f64.
 #include "kernels/product.h"
+
+#include <algorithm>
 
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/write.h"
 #include "kernels/elementwise.h"
 
 namespace gestalt::kernels::cpu {
@@ -26,10 +30,97 @@ void plain_product(const Product& k) {
   });
 }
 
-// The operands of a bf16 product in f32, where the processor multiplies only that.
+// How a product is cut into blocks that threads take, by its sizes alone: how many groups of matrices, and of each
+// matrix how many parts of its rows, columns and depth.
+struct Cut {
+  int64_t matrices = 1, rows = 1, columns = 1, depth = 1;
+
+  explicit Cut(const Product& k) {
+    // Blocks are worth a thread's while, and wide enough that laying out operands is little beside multiplying them.
+    constexpr double least_flops = 8e6;
+    constexpr int64_t least_side = 96, least_depth = 512, most = 64;
+    const double flops = 2 * real(k.batch) * real(k.m) * real(k.n) * real(k.k);
+    int64_t wanted = std::clamp<int64_t>(static_cast<int64_t>(flops / least_flops), 1, most);
+    matrices = std::min(k.batch, wanted);
+    for (wanted /= matrices; wanted > 1; wanted = (wanted + 1) / 2) {
+      const bool by_rows = k.m / rows >= k.n / columns;
+      if ((by_rows ? k.m / rows : k.n / columns) < 2 * least_side) break;
+      (by_rows ? rows : columns) *= 2;
+    }
+    if (k.batch == 1) depth = std::clamp<int64_t>(k.k / least_depth, 1, wanted);
+  }
+
+  int64_t blocks() const { return matrices * rows * columns * depth; }
+};
+
+// Where part i of `parts` of a side begins: at whole registers and lines of the cache.
+int64_t part_begin(int64_t side, int64_t i, int64_t parts) { return i == parts ? side : side * i / parts / 16 * 16; }
+
+// Sums of a cut depth, which meet at the end in their order.
+int64_t partial_count(const Product& k) {
+  const Cut cut(k);
+  return cut.depth > 1 ? cut.depth * k.m * k.n : 0;
+}
+
+void join(const Product& k, const float* partial, int64_t parts) {
+  const int64_t count = k.m * k.n;
+  const float* bias = k.bias.as<float>();
+  dispatch_float(k.c.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    T* c = k.c.as<T>();
+    parallel_ranges(k.m, std::max<int64_t>(1, 16384 / k.n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        write_range(c + row * k.n, 0, k.n, [=, from = partial + row * k.n](int64_t j) {
+          float sum = bias ? bias[j] : 0.0f;
+          for (int64_t part = 0; part < parts; ++part) sum += from[part * count + j];
+          return sum;
+        });
+    });
+  });
+}
+
+void product_in_blocks(const Product& k, float* partial) {
+  if (k.batch * k.m * k.n == 0) return;
+  const Cut cut(k);
+  parallel_pieces(cut.blocks(), [&](int64_t block) {
+    const auto part = [](int64_t side, int64_t i, int64_t parts) {
+      const int64_t begin = part_begin(side, i, parts);
+      return std::pair(begin, part_begin(side, i + 1, parts) - begin);
+    };
+    const int64_t z = block % cut.depth, x = block / cut.depth % cut.columns,
+                  y = block / cut.depth / cut.columns % cut.rows, g = block / cut.depth / cut.columns / cut.rows;
+    const auto [row, rows] = part(k.m, y, cut.rows);
+    const auto [column, columns] = part(k.n, x, cut.columns);
+    const auto [level, depth] = part(k.k, z, cut.depth);
+    const int64_t first = k.batch * g / cut.matrices, matrices = k.batch * (g + 1) / cut.matrices - first;
+    const int64_t lda = k.transpose_a ? k.m : k.k, ldb = k.transpose_b ? k.k : k.n;
+    const int64_t a = first * k.m * k.k + (k.transpose_a ? level * lda + row : row * lda + level);
+    const int64_t b = first * k.k * k.n + (k.transpose_b ? column * ldb + level : level * ldb + column);
+    const int64_t c = first * k.m * k.n + row * k.n + column;
+    onednn::product({.a = k.a.from(a),
+                     .b = k.b.from(b),
+                     .bias = cut.depth == 1 ? k.bias.from(column) : In{},
+                     .c = cut.depth == 1 ? k.c.from(c) : Out{partial + z * k.m * k.n + c, DType::f32},
+                     .m = rows,
+                     .n = columns,
+                     .k = depth,
+                     .batch = matrices,
+                     .lda = lda,
+                     .ldb = ldb,
+                     .ldc = k.n,
+                     .a_stride = k.m * k.k,
+                     .b_stride = k.k * k.n,
+                     .transpose_a = k.transpose_a,
+                     .transpose_b = k.transpose_b});
+  });
+  if (cut.depth > 1) join(k, partial, cut.depth);
+}
+
+// The operands of a bf16 product in f32, where the processor multiplies only that, and the sums of a cut depth.
 struct Widened {
   int64_t a_count, b_count, c_count;
   float *a, *b, *c = nullptr;  // c only where the result is to be rounded
+  float* partial;
 
   Widened(Scratch& scratch, const Product& k)
       : a_count(k.batch * k.m * k.k),
@@ -38,6 +129,7 @@ struct Widened {
         a(scratch.take<float>(a_count)),
         b(scratch.take<float>(b_count)) {
     if (k.c.dtype == DType::bf16) c = scratch.take<float>(c_count);
+    partial = scratch.take<float>(partial_count(k));
   }
 };
 
@@ -48,13 +140,16 @@ void widened_product(Product k, void* memory) {
   k.a = widen(k.a, wide.a_count, wide.a);
   k.b = widen(k.b, wide.b_count, wide.b);
   if (wide.c) k.c = {wide.c, DType::f32};
-  onednn::product(k);
+  product_in_blocks(k, wide.partial);
   if (wide.c) narrow(wide.c, wide.c_count, c);
 }
 
 }  // namespace
 
-int64_t scratch_bytes(const Product& k) { return is_widened(k.a.dtype) ? bytes_of<Widened>(k) : 0; }
+int64_t scratch_bytes(const Product& k) {
+  if (k.a.dtype == DType::f64) return 0;
+  return is_widened(k.a.dtype) ? bytes_of<Widened>(k) : partial_count(k) * size_of(DType::f32);
+}
 
 void run(const Product& k, Stream stream) {
   if (k.a.dtype == DType::f64)
@@ -62,7 +157,7 @@ void run(const Product& k, Stream stream) {
   else if (is_widened(k.a.dtype))
     widened_product(k, stream.scratch);
   else
-    onednn::product(k);
+    product_in_blocks(k, static_cast<float*>(stream.scratch));
   if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
 }
 

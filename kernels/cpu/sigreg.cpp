@@ -87,8 +87,7 @@ void slope_row(const T* p, const S (&slopes)[2 * slice_nodes][width_most], int64
 void run(const RandomSlices& k, Stream) {
   const uint64_t step = k.step.now();
   float* y = k.y.as<float>();
-#pragma omp parallel for
-  for (int64_t m = 0; m < k.slices; ++m) {
+  parallel_pieces(k.slices, [&](int64_t m) {
     float* row = y + m * k.dim;
     double squares = 0;
     for (int64_t d = 0; d < k.dim; d += 2) {
@@ -102,7 +101,7 @@ void run(const RandomSlices& k, Stream) {
     }
     const auto inverse = static_cast<float>(1 / std::sqrt(squares));
     for (int64_t d = 0; d < k.dim; ++d) row[d] *= inverse;
-  }
+  });
 }
 
 void run(const EppsPulley& k, Stream stream) {

@@ -1,38 +1,181 @@
-// Counting the threads of a team, and reading the limits of control groups.
+// A team of threads that take numbered pieces of work, and the limits of control groups.
 #include "kernels/cpu/team.h"
 
-#include <omp.h>
-#include <unistd.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "kernels/check.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
 
-thread_local int counted = 0;  // what OpenMP was set to after the last count
+constexpr int most_threads = 1024;
+constexpr int64_t most_pieces = 0xffff;
 
-// Sets OpenMP to the size of the team that it gives if asked for so many.
-void settle(int wanted) {
-  omp_set_dynamic(0);
-  omp_set_num_threads(wanted);
-  int real = 1;
-#pragma omp parallel
-#pragma omp master
-  real = omp_get_num_threads();
-  omp_set_num_threads(real);
-  counted = real;
+// How long a thread looks for work before it sleeps: about what waking it costs.
+constexpr std::chrono::microseconds patience{20};
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
 }
 
-// OpenMP's own default knows affinity and not control groups. libgomp and libomp take OMP_NUM_THREADS as the user's
-// word.
-int wanted_at_first() {
-  const int set = omp_get_max_threads();
-  if (std::getenv("OMP_NUM_THREADS") != nullptr || set != omp_get_num_procs()) return set;
-  static const int quota = quota_of_cores();
-  return quota > 0 ? std::min(set, quota) : set;
+// Returns when value() is no longer `old`, or after some microseconds.
+template <class T>
+void look(const std::atomic<T>& value, T old) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+}
+
+// A share of a job's pieces: those that are left, and the job's number, in one word. A thread that was away while jobs
+// came and went finds another number there and takes nothing.
+class Share {
+ public:
+  void set(uint32_t job, int64_t begin, int64_t end) {
+    word_.store(uint64_t{job} << 32 | static_cast<uint64_t>(begin) << 16 | static_cast<uint64_t>(end),
+                std::memory_order_release);
+  }
+
+  // The next piece, or -1.
+  int64_t take(uint32_t job) {
+    uint64_t word = word_.load(std::memory_order_acquire);
+    for (;;) {
+      const auto next = static_cast<int64_t>(word >> 16 & 0xffff), end = static_cast<int64_t>(word & 0xffff);
+      if (word >> 32 != job || next >= end) return -1;
+      if (word_.compare_exchange_weak(word, word + 0x10000, std::memory_order_acq_rel)) return next;
+    }
+  }
+
+ private:
+  alignas(64) std::atomic<uint64_t> word_{0};
+};
+
+thread_local bool in_piece = false;
+
+// One a process, and never destroyed: its threads sleep until the process ends.
+class Team {
+ public:
+  int size() const { return size_.load(std::memory_order_relaxed); }
+
+  void resize(int threads) {
+    const std::lock_guard lock(busy_);
+    threads = std::clamp(threads, 1, most_threads);
+    try {
+      for (; started_ < threads; ++started_) std::thread([this, index = started_] { serve(index); }).detach();
+    } catch (const std::system_error&) { threads = started_; }  // the system's limit of threads
+    size_.store(threads, std::memory_order_relaxed);
+  }
+
+  bool try_run(int64_t count, void (*run)(const void*, int64_t), const void* what) {
+    const std::unique_lock lock(busy_, std::try_to_lock);
+    if (!lock) return false;
+    run_ = run;
+    what_ = what;
+    left_.store(count, std::memory_order_relaxed);
+    const uint32_t job = job_.load(std::memory_order_relaxed) + 1;
+    const int64_t shares = std::min<int64_t>(size(), count);
+    shares_in_use_.store(static_cast<int>(shares), std::memory_order_relaxed);
+    for (int64_t i = 0; i < shares; ++i) shares_[i].set(job, count * i / shares, count * (i + 1) / shares);
+    job_.store(job, std::memory_order_release);
+    job_.notify_all();
+    work(job, 0);
+    for (int64_t left = left_.load(std::memory_order_acquire); left > 0; left = left_.load(std::memory_order_acquire)) {
+      look(left_, left);
+      if (left_.load(std::memory_order_acquire) == left) left_.wait(left, std::memory_order_acquire);
+    }
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    return true;
+  }
+
+ private:
+  [[noreturn]] void serve(int index) {
+    for (uint32_t seen = 0;;) {
+      look(job_, seen);
+      job_.wait(seen, std::memory_order_acquire);
+      seen = job_.load(std::memory_order_acquire);
+      if (index < shares_in_use_.load(std::memory_order_relaxed)) work(seen, index);
+    }
+  }
+
+  // Takes pieces until none are left, its own share's first.
+  void work(uint32_t job, int index) {
+    const int shares = shares_in_use_.load(std::memory_order_relaxed);
+    for (int i = 0; i < shares; ++i) {
+      Share& share = shares_[static_cast<size_t>((index + i) % shares)];
+      for (int64_t piece; (piece = share.take(job)) >= 0;) do_piece(piece);
+    }
+  }
+
+  void do_piece(int64_t piece) {
+    in_piece = true;
+    try {
+      run_(what_, piece);
+    } catch (...) {
+      const std::lock_guard lock(failing_);
+      if (!failure_) failure_ = std::current_exception();
+    }
+    in_piece = false;
+    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_all();
+  }
+
+  std::mutex busy_;  // held for the time of a job
+  int started_ = 1;  // threads, the caller's among them
+  std::atomic<int> size_{1};
+
+  // Of the job. Written before its shares are, and read by those who hold a piece of it.
+  void (*run_)(const void*, int64_t) = nullptr;
+  const void* what_ = nullptr;
+  std::atomic<int64_t> left_{0};
+  std::atomic<int> shares_in_use_{0};
+  std::array<Share, most_threads> shares_;
+  std::mutex failing_;
+  std::exception_ptr failure_;
+
+  alignas(64) std::atomic<uint32_t> job_{0};  // the last one's number, which threads without work wait on
+};
+
+// A positive number that a variable begins with, or 0.
+int variable(const char* name) {
+  const char* text = std::getenv(name);
+  return text ? std::max(0, std::atoi(text)) : 0;
+}
+
+int size_at_first() {
+  cpu_set_t cores;
+  int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores)
+                                                              : static_cast<int>(std::thread::hardware_concurrency());
+  if (const int quota = quota_of_cores()) count = std::min(count, quota);
+  if (const int set = variable("OMP_NUM_THREADS")) count = set;
+  if (const int limit = variable("OMP_THREAD_LIMIT")) count = std::min(count, limit);
+  return count;
+}
+
+Team& team() {
+  static Team* const the_team = [] {
+    auto* made = new Team;
+    made->resize(size_at_first());
+    return made;
+  }();
+  return *the_team;
 }
 
 // Cores that a group's files allow, 0: as many as there are.
@@ -48,27 +191,14 @@ double cores_of_group(const std::string& folder) {
 
 }  // namespace
 
-int team_size() {
-  if (omp_in_parallel()) return 1;
-  if (counted == 0)
-    settle(wanted_at_first());
-  else if (omp_get_max_threads() != counted || omp_get_dynamic())
-    settle(omp_get_max_threads());
-  return counted;
-}
+int team_size() { return team().size(); }
 
-void set_team_size(int threads) { settle(threads); }
+void set_team_size(int threads) { team().resize(threads); }
 
-void wait_without_spinning(char** argv) {
-  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
-    if (std::getenv(name) != nullptr) return;
-  // Its own name, and not /proc/self/exe, is what the system then shows of the process.
-  char path[4096];
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-  if (length <= 0) return;
-  path[length] = 0;
-  setenv("OMP_WAIT_POLICY", "passive", 0);
-  execv(path, argv);
+void run_pieces(int64_t count, void (*run)(const void*, int64_t), const void* what) {
+  check(count <= most_pieces, "[team] got {} pieces, expected up to {}", count, most_pieces);
+  if (count > 1 && !in_piece && team().size() > 1 && team().try_run(count, run, what)) return;
+  for (int64_t i = 0; i < count; ++i) run(what, i);
 }
 
 int quota_of_cores(const std::string& root) {

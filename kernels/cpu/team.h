@@ -1,4 +1,4 @@
-// How many threads OpenMP really gives, which oneDNN's plans and our own loops are made for.
+// The threads that kernels share their work among, and how many there are.
 #pragma once
 
 #include <cstdint>
@@ -6,23 +6,19 @@
 
 namespace gestalt::kernels::cpu {
 
-// The size of the teams that the calling thread starts: what OpenMP is set to, or less where it gives less
-// (OMP_THREAD_LIMIT). Where nobody has set it, a core each of those that affinity and the control group leave. Kernels
-// ask this and not omp_get_max_threads(): oneDNN goes by that number, and what it planned for threads that are not
-// there it leaves unwritten, or waits for. So the first call in a thread, and each after omp_set_num_threads(), starts
-// a team to count it, sets OpenMP to what it found, and turns teams of varying size (OMP_DYNAMIC) off. In a team it
-// is 1.
+// How many threads take pieces, the caller's among them. Where nobody has set it: OMP_NUM_THREADS, else a core each of
+// those that affinity and the control group leave; OMP_THREAD_LIMIT bounds both.
 int team_size();
 
-// Asks for so many threads, 1 or more, in teams that the calling thread starts; team_size() says what came of it.
+// Asks for so many threads, at least 1; fewer where the system starts no more.
 void set_team_size(int threads);
 
-// Starts the program again, once, with OMP_WAIT_POLICY=passive, unless the environment says how threads wait or that
-// cannot be done; the first call of main(). By its default libgomp lets threads that wait for others spin for
-// milliseconds, on the core that those others need as soon as a second program runs: a small GPT's step of 45 ms took
-// 100 to 770 ms beside one busy process, and takes 46 to 50 so (by GOMP_SPINCOUNT=1000 52 to 92). The variable is
-// read when libgomp is loaded, before main().
-void wait_without_spinning(char** argv);
+// Calls run(what, i) once for each i in [0, count), in any order, on the team's threads, and returns when all are done;
+// then rethrows the first exception that a call threw. Each thread takes its own share of the pieces, the neighbours of
+// those it took in a launch of the same count before, and then what others have left. Nobody waits for a thread that
+// has no piece in hand, and threads without work sleep after some microseconds. A call from within a piece, or while
+// another thread's is running, does all pieces itself.
+void run_pieces(int64_t count, void (*run)(const void* what, int64_t piece), const void* what);
 
 // Cores' worth of time that control groups leave this process (cpu.max, or cpu.cfs_quota_us), at least 1, or 0 where
 // they set no limit. `root` is where /proc and /sys are.

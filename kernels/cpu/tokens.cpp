@@ -1,4 +1,4 @@
-// Moving rows on the CPU. Where rows meet, threads split columns, so that the order of a sum never changes.
+// Moving rows on the CPU. Where rows meet, pieces split columns, so that the order of a sum never changes.
 #include "kernels/tokens.h"
 
 #include <vector>
@@ -19,8 +19,7 @@ const int32_t* checked(const char* op, In index, const TokenPick& p) {
 // Calls f(batch element, first column, last column) in parallel over both.
 template <class F>
 void for_each_strip(const TokenPick& p, F&& f) {
-  const int64_t threads = team_size();
-  const int64_t strips = p.batch >= threads ? 1 : std::clamp<int64_t>(p.columns / 16, 1, threads);
+  const int64_t strips = std::clamp<int64_t>(std::min(p.columns / 16, 16 / std::max<int64_t>(1, p.batch)), 1, 16);
   parallel_ranges(p.batch * strips, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t s = i % strips;

@@ -281,19 +281,18 @@ Memory& own_memory() {
   return memory;
 }
 
-// y = x ⋆ w where there are more tiles than filters. Each thread takes tiles by the block, so that a block's planes
-// stay in its cache from the transform to the products to the inverse transform.
+// y = x ⋆ w where there are more tiles than filters. Threads take tiles by the block, so that a block's planes stay in
+// a core's cache from the transform to the products to the inverse transform.
 template <class F, class T>
 void convolve_by_tiles(const T* x, const T* w, T* y, const Tiles& tiles, int64_t ins, int64_t outs) {
-  constexpr int64_t most = 48;  // tiles in a block
   const Planes u(shared_memory().floats(points * Planes::size(ins, outs)), ins, outs);
   F::transform(w, ins, outs, 0, outs, u);
-  parallel_ranges(tiles.count, tile_rows, [&](int64_t begin, int64_t end) {
-    const int64_t block = whole_rows(std::min(end - begin, most));
+  const int64_t block = whole_rows(std::clamp<int64_t>(tiles.count / 16, 1, 48));
+  parallel_ranges((tiles.count + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
     const Planes v(own_memory().floats(points * (Planes::size(block, ins) + Planes::size(block, outs))), block, ins);
     const Planes m(v.end(), block, outs);
-    for (int64_t first = begin; first < end; first += block) {
-      const int64_t count = std::min(block, end - first);
+    for (int64_t first = begin * block; first < std::min(tiles.count, end * block); first += block) {
+      const int64_t count = std::min(block, tiles.count - first);
       read_tiles<Layout::rows>(x, tiles, first, 0, count, block, ins, v);
       multiply(v, u, count, ins, outs, m);
       write_tiles(m, tiles, first, count, 0, outs, outs, y);
@@ -395,13 +394,13 @@ void add_tiles(const ConvBackwardWeights& k, const Tiles& tiles, int64_t begin, 
   }
 }
 
-// dw = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G where there are more tiles than filters. Where there are many for each thread, it
-// sums its own share of them, and nothing goes from one core to the other but the sums; else all threads share a block
-// of tiles, and each takes some points.
+// dw = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G where there are more tiles than filters. Where there are many, they are cut into
+// parts with sums of their own, so that nothing goes from one core to the other but the sums; else all threads share a
+// block of tiles, and each takes some points.
 template <class T>
 void backward_weights_by_tiles(const ConvBackwardWeights& k, const Tiles& tiles) {
   const int64_t ins = k.shape.in_channels, outs = k.shape.out_channels;
-  const int64_t threads = team_size(), parts = tiles.count >= 512 * threads ? threads : 1;
+  const int64_t parts = std::clamp<int64_t>(tiles.count / std::max<int64_t>(512, outs * ins / 32), 1, 16);
   const int64_t most = parts > 1 ? 64 : std::clamp<int64_t>((ins + outs) / 2, 64, 256);
   const int64_t block = whole_rows(std::min(tiles.count, most)), size = points * Planes::size(outs, ins);
   const int64_t planes = points * (Planes::size(block, ins) + Planes::size(block, outs));

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/nn/eigen.h"
+#include "kernels/cpu/parallel.h"
 
 namespace gestalt {
 namespace {
@@ -23,8 +24,7 @@ std::vector<double> gram(const std::vector<double>& x, int64_t rows, int64_t dim
   std::vector<double> padded(x);
   const int64_t passes = (rows + depth - 1) / depth;
   padded.resize(passes * depth * dim, 0.0);
-#pragma omp parallel for schedule(static, 8)
-  for (int64_t i = 0; i < dim; ++i) {
+  kernels::cpu::parallel_pieces(dim, [&](int64_t i) {
     double* out = g.data() + i * dim;
     for (int64_t p = 0; p < passes; ++p) {
       const double* base = padded.data() + p * depth * dim;
@@ -35,7 +35,7 @@ std::vector<double> gram(const std::vector<double>& x, int64_t rows, int64_t dim
         out[j] += sum;
       }
     }
-  }
+  });
   return g;
 }
 

@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "engine/nn/points.h"
-#include "kernels/cpu/team.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -89,9 +89,8 @@ TEST_CASE("k-means begins with the rows that a second implementation draws") {
 
 TEST_CASE("k-means: the same bits on one and several threads, from any device and dtype that holds the rows") {
   const Tensor rows = grouped_rows("many", 9000, 33, 40, 3);
-  const int before = kernels::cpu::team_size();
   const auto run = [&](int threads, const Tensor& of) {
-    kernels::cpu::set_team_size(threads);
+    const Threads team(threads);
     return k_means(of, {.clusters = 50, .iterations = 20, .restarts = 2, .seed = 3});
   };
   const Clusters one = run(1, rows);
@@ -101,11 +100,9 @@ TEST_CASE("k-means: the same bits on one and several threads, from any device an
     CHECK(several.centres.values() == one.centres.values());
     CHECK(several.inertia == one.inertia);
   }
-  kernels::cpu::set_team_size(before);
   for (Device device : devices()) CHECK(run(1, rows.to(device)).centres.values() == one.centres.values());
   const Tensor rounded = rows.to(DType::bf16);
   CHECK(run(1, rounded).inertia == run(1, rounded.to(DType::f32)).inertia);
-  kernels::cpu::set_team_size(before);
 }
 
 TEST_CASE("k-means: more restarts give no higher inertia, other seeds and rounds begin elsewhere") {

@@ -2,11 +2,11 @@
 #include "engine/ops/attention.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 
 #include "tests/engine/ops/op_table.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -67,16 +67,14 @@ TEST_CASE("cached attention, a few positions at a time, equals causal attention 
 }
 
 TEST_CASE("attention does not depend on the number of threads") {
-  const int before = omp_get_max_threads();
   auto results = [](int threads) {
-    omp_set_num_threads(threads);
+    const Threads team(threads);
     const Tensor x = draw_inputs({activation({3, 70, 3, 2, 8})}, DType::f32, 4)[0];
     const Tensor y = attention(x, true);
     y.backward(Tensor::full(y.shape(), 0.3));
     return std::vector<std::vector<float>>{y.values(), x.grad().values()};
   };
   CHECK(results(1) == results(3));
-  omp_set_num_threads(before);
 }
 
 }  // namespace gestalt::test

@@ -1,6 +1,5 @@
 // Losses between views, nearest neighbours and the collapse meter against independent values and against themselves.
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +13,7 @@
 #include "tasks/training/spread.h"
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden/nt_xent.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -63,12 +63,6 @@ bool finite(const Tensor& t) {
   const std::vector<double> x = t.values64();
   return std::all_of(x.begin(), x.end(), [](double v) { return std::isfinite(v); });
 }
-
-struct Threads {
-  int before = omp_get_max_threads();
-  explicit Threads(int count) { omp_set_num_threads(count); }
-  ~Threads() { omp_set_num_threads(before); }
-};
 
 TEST_CASE("contrast: nt_xent agrees with PyTorch") {
   for (auto [type, tolerance] : {std::pair{DType::f64, 1e-9}, {DType::f32, 1e-4}}) {

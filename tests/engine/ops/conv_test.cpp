@@ -1,7 +1,6 @@
 // Convolution, where the op table's small shapes do not reach: tiles and filters that threads share out in several
 // ways.
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 #include "engine/ops/conv.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/random.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -44,7 +44,6 @@ TEST_CASE("conv2d: f32 equals the plain loop of f64, however threads share the w
   struct Shape {
     int64_t batch, side, ins, outs;
   };
-  const int before = omp_get_max_threads();
   // 1,280 tiles of 4 × 4, of which each thread sums its own; 36 tiles, fewer than filters, and a last panel half as
   // wide.
   for (const Shape& s : {Shape{20, 32, 16, 16}, Shape{9, 8, 48, 80}}) {
@@ -55,7 +54,7 @@ TEST_CASE("conv2d: f32 equals the plain loop of f64, however threads share the w
     const auto expected = convolve(x, w, dy, DType::f64);
     const int64_t products[] = {9 * s.ins, 9 * s.outs, s.batch * s.side * s.side};
     for (const int threads : {1, 2, 3}) {
-      omp_set_num_threads(threads);
+      const Threads team(threads);
       const auto got = convolve(x, w, dy, DType::f32);
       for (size_t i = 0; i < got.size(); ++i) {
         CAPTURE(s.outs);
@@ -65,14 +64,12 @@ TEST_CASE("conv2d: f32 equals the plain loop of f64, however threads share the w
       }
     }
   }
-  omp_set_num_threads(before);
 }
 
 TEST_CASE("conv2d: filters of 1 × 1 that skip pixels, narrow and on several threads") {
   struct Shape {
     int64_t height, width, ins, outs, stride, padding;
   };
-  const int before = omp_get_max_threads();
   std::vector<Shape> shapes{{9, 7, 5, 3, 3, 0}, {6, 5, 4, 4, 2, 1}, {16, 16, 32, 64, 2, 0}};
   for (int64_t width = 1; width <= 8; ++width) shapes.push_back({16, 16, width, 2 * width, 2, 0});  // of a ResNet
   for (const Shape& s : shapes) {
@@ -86,7 +83,7 @@ TEST_CASE("conv2d: filters of 1 × 1 that skip pixels, narrow and on several thr
       const auto kept = [&](const Tensor& t) { return t.to(dtype).to(DType::f64); };
       const auto expected = convolve(kept(x), kept(w), kept(dy), DType::f64, s.stride, s.padding);
       for (const int threads : {1, 2}) {
-        omp_set_num_threads(threads);
+        const Threads team(threads);
         const auto got = convolve(x, w, dy, dtype, s.stride, s.padding);
         for (size_t i = 0; i < got.size(); ++i) {
           CAPTURE(s.ins);
@@ -98,7 +95,6 @@ TEST_CASE("conv2d: filters of 1 × 1 that skip pixels, narrow and on several thr
       }
     }
   }
-  omp_set_num_threads(before);
 }
 
 }  // namespace gestalt::test

@@ -2,7 +2,6 @@
 #include "engine/ops/info_nce.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 
@@ -14,17 +13,12 @@
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden_step.h"
 #include "tests/method_goldens.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
 
 std::vector<double> golden(const std::string& key) { return golden_values("contrast.json", key); }
-
-struct Threads {
-  int before = omp_get_max_threads();
-  explicit Threads(int count) { omp_set_num_threads(count); }
-  ~Threads() { omp_set_num_threads(before); }
-};
 
 struct Records {
   Tensor a = S_leaf({4, 6}, 0.3), b = S_leaf({4, 6}, 1.1), bank = normalize(S({5, 6}, 2.3));

@@ -1,12 +1,12 @@
 // Batch normalisation and pooling, where the op table cannot reach: running statistics, evaluation, exact values.
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/pool.h"
 #include "tests/engine/ops/op_table.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -57,16 +57,14 @@ TEST_CASE("batch_norm keeps its precision under a large mean") {
 }
 
 TEST_CASE("batch_norm does not depend on the number of threads") {
-  const int before = omp_get_max_threads();
   auto results = [](int threads) {
-    omp_set_num_threads(threads);
+    const Threads team(threads);
     std::vector<Tensor> in = draw_inputs({activation({3000, 24}), weights({24}), weights({24})}, DType::f32, 5);
     const Tensor y = batch_norm(in[0], in[1], in[2], Tensor::zeros({24}), Tensor::zeros({24}), {.relu = true});
     y.backward(Tensor::full(y.shape(), 0.7));
     return std::vector<std::vector<float>>{y.values(), in[0].grad().values(), in[1].grad().values()};
   };
   CHECK(results(1) == results(3));
-  omp_set_num_threads(before);
 }
 
 TEST_CASE("max_pool2d takes the first of equal values, and NaN before all") {

@@ -1,6 +1,5 @@
 // Row ops, token ops and the cross-entropy, where the op table cannot reach: rates, exact values, memory reuse.
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 
@@ -9,6 +8,7 @@
 #include "engine/ops/tokens.h"
 #include "engine/tensor/autograd.h"
 #include "tests/engine/ops/op_table.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -35,10 +35,8 @@ TEST_CASE("dropout keeps the stated share, by its counters alone") {
   }
   CHECK(worst < 1e-6);
   CHECK(kept / 100003 == doctest::Approx(0.7).epsilon(0.01));  // six standard deviations
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(3);
+  const Threads team(3);
   CHECK(dropout(x, 0.3, 5, 6, 7).values() == y);
-  omp_set_num_threads(before);
   CHECK(dropout(x, 0.3, 5, 6, 8).values() != y);
   CHECK(dropout(x, 0.3, 5, 7, 7).values() != y);
   CHECK(dropout(x, 0.3, 4, 6, 7).values() != y);

@@ -2,7 +2,6 @@
 #include "engine/ops/sigreg.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <functional>
@@ -17,6 +16,7 @@
 #include "tests/devices.h"
 #include "tests/golden_step.h"
 #include "tests/method_goldens.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -93,13 +93,11 @@ TEST_CASE("sigreg: on every device the statistic tells normal embeddings from a 
 
 TEST_CASE("sigreg: the statistic is bitwise the same on one thread and on three") {
   const auto run = [](int count) {
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(count);
+    const Threads team(count);
     Tensor z = Random(5).normal({130, 70}, 0, 1).require_grad();
     const Tensor loss =
         add(epps_pulley(linear(z, random_slices(150, 70, 2, 3, Device::cpu)), 2), view_distance(z, 5, 2));
     loss.backward();
-    omp_set_num_threads(before);
     std::vector<float> all = z.grad().values();
     all.push_back(static_cast<float>(loss.item()));
     return all;

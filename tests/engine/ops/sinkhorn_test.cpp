@@ -1,7 +1,6 @@
 // Sinkhorn's assignments and SwAV's loss against the records, their shares, threads, extreme scores, and extra rows
 // that come in under a captured graph.
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <functional>
@@ -17,6 +16,7 @@
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden_step.h"
 #include "tests/method_goldens.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -77,15 +77,13 @@ TEST_CASE("sinkhorn: without a round it is a softmax; with many, every class get
 
 TEST_CASE("sinkhorn: bitwise the same on one thread and on three") {
   const Tensor scores = random({150, 700}, 3), queue = random({100, 700}, 4);
-  const int before = omp_get_max_threads();
   const auto run = [&](int count) {
-    omp_set_num_threads(count);
+    const Threads team(count);
     return sinkhorn(scores, {.epsilon = 0.2, .extra = queue}).rows.values();
   };
   const std::vector<float> one = run(1);
   CHECK(run(3) == one);
   CHECK(run(2) == one);
-  omp_set_num_threads(before);
 }
 
 TEST_CASE("sinkhorn on every device: rows sum to 1 where scores are far apart and classes get nothing") {

@@ -1,7 +1,6 @@
 // VICReg's terms, Barlow Twins' loss and soft cross-entropy against PyTorch, on one thread and on three, inside a
 // captured graph.
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <functional>
 
@@ -17,17 +16,12 @@
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden_step.h"
 #include "tests/method_goldens.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
 
 std::vector<double> golden(const std::string& key) { return golden_values("views.json", key); }
-
-struct Threads {
-  int before = omp_get_max_threads();
-  explicit Threads(int count) { omp_set_num_threads(count); }
-  ~Threads() { omp_set_num_threads(before); }
-};
 
 // The records' a, b and logits: three times the cosines with seven prototypes.
 struct Records {

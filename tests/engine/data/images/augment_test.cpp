@@ -2,7 +2,6 @@
 #include "engine/data/images/augment.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <numeric>
 
 #include "tests/golden/augment.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -281,12 +281,10 @@ TEST_CASE("augment: a view depends on its image, seed, step, sample and position
     CHECK(part(z, 3) == part(y, 6));
   }
   SUBCASE("with any number of threads") {
-    const int before = omp_get_max_threads();
     for (int threads : {1, 3, 7}) {
-      omp_set_num_threads(threads);
+      const Threads team(threads);
       CHECK(augment(all.pixels(), all.frames, all.samples, views, 19, 11, 5).values() == y.values());
     }
-    omp_set_num_threads(before);
   }
   SUBCASE("but changes with each of them") {
     CHECK(part(y, 0) != part(y, 5));
