@@ -38,7 +38,7 @@ struct Cut {
   explicit Cut(const Product& k) {
     // Blocks are worth a thread's while, and wide enough that laying out operands is little beside multiplying them.
     constexpr double least_flops = 8e6;
-    constexpr int64_t least_side = 96, least_depth = 512, most = 64;
+    constexpr int64_t least_side = 192, least_depth = 2048, most = 64;
     const double flops = 2 * real(k.batch) * real(k.m) * real(k.n) * real(k.k);
     int64_t wanted = std::clamp<int64_t>(static_cast<int64_t>(flops / least_flops), 1, most);
     matrices = std::min(k.batch, wanted);
