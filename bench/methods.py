@@ -5,8 +5,8 @@
     bench/methods.py --table rows.jsonl
 
 The time is one core's, as the system counts it for the program (user and system), so that it does not depend on what
-else runs: `--steps` short runs give the seconds of an epoch, and as many epochs are trained as fit. What is known to be
-right for few small images stands in COMMON and METHODS; all else is the method's default.
+else runs: runs of one and two epochs give the seconds of an epoch, and as many epochs are trained as fit. What is known
+to be right for few small images stands in COMMON and METHODS; all else is the method's default.
 """
 import argparse
 import json
@@ -33,16 +33,32 @@ METHODS = {
     "vicreg": f"{VIEWS} --head-hidden 512 --head-out 512",
     "dino": f"{VIEWS} {SECOND} --pool mean --weight-decay-end -1 --local-views 0 --head-norm --head-hidden 512 --head-bottleneck 64"
             " --prototypes 512 --teacher-momentum 0.99 --teacher-temperature-end 0.04 --teacher-temperature-epochs 0",
+    "swav": f"{VIEWS} --local-views 0 --head-hidden 512 --head-out 128 --prototypes 256 --queue 0 --freeze-prototypes-epochs 1"
+            " --final-lr 0",
+    "deepcluster": f"{VIEWS} --clusters 100 --directions 64 --optimizer sgd --lr 0.05 --warmup-epochs 0",
+    "deepclusterv2": f"{VIEWS} --local-views 0 --clusters 250 --clusterings 3 --head-hidden 512 --head-out 128",
+    "wmse": f"{VIEWS} --head-hidden 512 --head-out 64 --whiten-rows 128",
+    "lejepa": f"{VIEWS} --global-views 2 --local-views 0 --head-hidden 512 --head-out 64 --slices 512",
+    "ibot": "--model vit-nano --patch 4 --crop-min 0.2 --blur 0 --blur-second 0 --weight-decay-end -1 --local-views 0 --head-hidden 512"
+            " --head-bottleneck 64 --prototypes 512 --teacher-momentum 0.99 --teacher-temperature-end 0.04"
+            " --teacher-temperature-epochs 0",
+    "ijepa": "--model vit-nano --patch 4 --crop-min 0.3 --weight-decay-end -1 --lr 1e-3",
     "mae": "--model vit-nano --patch 4 --decoder-width 64 --decoder-depth 2 --decoder-heads 2",
     "supcon": f"{VIEWS} --temperature 0.2",
 }
+
+
+def by_flag(line):
+    """The flags of a line with what follows each, so that later ones can take the place of earlier ones."""
+    return dict((flag, values) for flag, *values in map(str.split, re.split(r" (?=--)", line)))
 
 
 def command(build, name, data, flags):
     method, own = name, METHODS[name]
     if not own.startswith("--"):
         method, own = own.split(" ", 1)
-    return [f"{build}/gestalt", "pretrain", method, "--data", data, *COMMON.split(), *own.split(), *flags]
+    both = by_flag(COMMON) | by_flag(own) | by_flag(flags)
+    return [f"{build}/gestalt", "pretrain", method, "--data", data, *(word for flag, v in both.items() for word in (flag, *v))]
 
 
 def cpu_seconds(arguments):
@@ -55,11 +71,11 @@ def cpu_seconds(arguments):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, run.stdout + run.stderr
 
 
-def seconds_of_a_step(build, name, data, folder):
-    """From two short runs, whose difference has no start in it."""
-    seconds = [cpu_seconds(command(build, name, data, ["--steps", str(steps), "--out", f"{folder}/{steps}"]))[0]
-               for steps in (4, 24)]
-    return (seconds[1] - seconds[0]) / 20
+def seconds_of_an_epoch(build, name, data, folder):
+    """From two short runs, whose difference has neither start nor evaluation in it."""
+    seconds = [cpu_seconds(command(build, name, data, f"--epochs {epochs} --warmup-epochs 0 --probe-every 0 "
+                                                      f"--out {folder}/{epochs}"))[0] for epochs in (1, 2)]
+    return seconds[1] - seconds[0]
 
 
 def columns(folder):
@@ -72,15 +88,13 @@ def columns(folder):
 
 def measure(options, name, seed):
     with tempfile.TemporaryDirectory() as folder:
-        step = options.step_seconds.get(name) or seconds_of_a_step(options.build, name, options.data, folder)
-        options.step_seconds[name] = step
-        epoch = step * (options.images // 256)
+        epoch = options.epoch_seconds.get(name) or seconds_of_an_epoch(options.build, name, options.data, folder)
+        options.epoch_seconds[name] = epoch
         epochs = max(1, round(options.minutes * 60 / epoch))
-        line = command(options.build, name, options.data, ["--epochs", str(epochs), "--seed", str(seed), "--probe-every", "0",
-                                                           "--report", "--out", f"{folder}/run"])
+        line = command(options.build, name, options.data, f"--epochs {epochs} --seed {seed} --probe-every 0 --report --out {folder}/run")
         seconds, printed = cpu_seconds(line)
         rows = re.findall(r"^(\S.*?) {2,}([\d.]+) +([\d.]+)$", printed, re.M)
-        return {"method": name, "seed": seed, "epochs": epochs, "step_ms": round(step * 1e3, 1), "cpu_minutes": round(seconds / 60, 2),
+        return {"method": name, "seed": seed, "epochs": epochs, "epoch_seconds": round(epoch, 2), "cpu_minutes": round(seconds / 60, 2),
                 "features": {what: [float(knn), float(linear)] for what, knn, linear in rows}, "columns": columns(f"{folder}/run"),
                 "command": " ".join(line[1:])}
 
@@ -108,7 +122,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", nargs="?")
     parser.add_argument("--data")
-    parser.add_argument("--images", type=int, default=10000, help="training images in it")
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="1")
@@ -121,7 +134,7 @@ def main():
         parser.error("BUILD_DIR, --data and --out are needed")
     rows = [json.loads(line) for line in open(options.out)] if os.path.exists(options.out) else []
     done = {(row["method"], row["seed"]) for row in rows}
-    options.step_seconds = {row["method"]: row["step_ms"] / 1e3 for row in rows}
+    options.epoch_seconds = {row["method"]: row["epoch_seconds"] for row in rows}
     for seed in map(int, options.seeds.split(",")):
         for name in options.methods.split(","):
             if (name, seed) not in done:

@@ -1,5 +1,5 @@
-// Convolution, where the op table's small shapes do not reach: tiles and filters that threads share out in several
-// ways.
+// Convolution, where the op table's small shapes do not reach: tiles, filters and groups of images that threads share
+// out in several ways.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -40,28 +40,30 @@ double f32_tolerance(int64_t count) {
 
 }  // namespace
 
-TEST_CASE("conv2d: f32 equals the plain loop of f64, however threads share the work") {
+TEST_CASE("conv2d: f32 equals the plain loop of f64, and the same bits on any number of threads") {
   struct Shape {
-    int64_t batch, side, ins, outs;
+    int64_t batch, side, ins, outs, kernel = 3, stride = 1;
   };
-  // 1,280 tiles of 4 × 4, of which each thread sums its own; 36 tiles, fewer than filters, and a last panel half as
-  // wide.
-  for (const Shape& s : {Shape{20, 32, 16, 16}, Shape{9, 8, 48, 80}}) {
+  // Of Winograd's 1,280 tiles in two parts; its 36 tiles, fewer than filters, and a last panel half as wide; groups of
+  // images and of their filters, which skip pixels; the same with few outputs.
+  for (const Shape& s : {Shape{20, 32, 16, 16}, Shape{9, 8, 48, 80}, Shape{21, 16, 12, 20, 3, 2},
+                         Shape{5, 24, 3, 16, 7, 2}, Shape{40, 8, 32, 64, 1, 2}}) {
     Random random(3);
+    const int64_t padding = s.kernel / 2, side = (s.side + 2 * padding - s.kernel) / s.stride + 1;
     const Tensor x = random.normal({s.batch, s.side, s.side, s.ins}, 0, 1);
-    const Tensor w = random.normal({s.outs, 3, 3, s.ins}, 0, 1);
-    const Tensor dy = random.normal({s.batch, s.side, s.side, s.outs}, 0, 1);
-    const auto expected = convolve(x, w, dy, DType::f64);
-    const int64_t products[] = {9 * s.ins, 9 * s.outs, s.batch * s.side * s.side};
-    for (const int threads : {1, 2, 3}) {
+    const Tensor w = random.normal({s.outs, s.kernel, s.kernel, s.ins}, 0, 1);
+    const Tensor dy = random.normal({s.batch, side, side, s.outs}, 0, 1);
+    const int64_t taps = s.kernel * s.kernel, products[] = {taps * s.ins, taps * s.outs, s.batch * side * side};
+    const auto on = [&](int threads, DType dtype) {
       const Threads team(threads);
-      const auto got = convolve(x, w, dy, DType::f32);
-      for (size_t i = 0; i < got.size(); ++i) {
-        CAPTURE(s.outs);
-        CAPTURE(threads);
-        CAPTURE(i);
-        CHECK(largest_error(got[i], expected[i]) < f32_tolerance(products[i]));
-      }
+      return convolve(x, w, dy, dtype, s.stride, padding);
+    };
+    const auto expected = on(1, DType::f64), one = on(1, DType::f32), rounded = on(1, DType::bf16);
+    CAPTURE(s.outs);
+    for (size_t i = 0; i < one.size(); ++i) CHECK(largest_error(one[i], expected[i]) < f32_tolerance(products[i]));
+    for (const int threads : {2, 3, 5}) {
+      CHECK(on(threads, DType::f32) == one);
+      CHECK(on(threads, DType::bf16) == rounded);
     }
   }
 }

@@ -14,6 +14,7 @@
 #include "tests/devices.h"
 #include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
+#include "tests/threads.h"
 
 namespace gestalt::test {
 namespace {
@@ -135,11 +136,12 @@ TEST_CASE("every method on cuda: an interrupted run resumes bit for bit" * docte
   }
 }
 
-TEST_CASE("every method: loader threads do not matter, seeds do") {
+TEST_CASE("every method: threads of the loader and of the kernels do not matter, seeds do") {
   const TemporaryFolder scratch;
   for (const MethodEntry& entry : list_methods()) {
     CAPTURE(entry.name);
-    const auto run = [&](const std::string& folder, int64_t seed, int64_t threads) {
+    const auto run = [&](const std::string& folder, int64_t seed, int threads) {
+      const Threads team(threads);
       std::unique_ptr<Method> method = tiny_method(entry.name);
       method->run.seed = seed;
       method->run.loader_threads = threads;
