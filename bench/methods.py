@@ -5,7 +5,7 @@
     bench/methods.py --table rows.jsonl
 
 The time is one core's, as the system counts it for the program (user and system), so that it does not depend on what
-else runs: runs of one and two epochs give the seconds of an epoch, and as many epochs are trained as fit. What is known
+else runs: short runs give the seconds of an epoch, and as many epochs are trained as fit. What is known
 to be right for few small images stands in COMMON and METHODS; all else is the method's default.
 """
 import argparse
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 
+IMAGES, BATCH = 10000, 256  # of the data, and a step
 COMMON = "--size 32 --batch 256 --optimizer adamw --lr 2e-3 --weight-decay 1e-4 --warmup-epochs 1 --normalise cifar10 --knn-k 20"
 VIEWS = "--model resnet18 --width 16 --crop-min 0.2 --blur 0"
 SECOND = "--blur-second 0"
@@ -72,10 +73,13 @@ def cpu_seconds(arguments):
 
 
 def seconds_of_an_epoch(build, name, data, folder):
-    """From two short runs, whose difference has neither start nor evaluation in it."""
-    seconds = [cpu_seconds(command(build, name, data, f"--epochs {epochs} --warmup-epochs 0 --probe-every 0 "
-                                                      f"--out {folder}/{epochs}"))[0] for epochs in (1, 2)]
-    return seconds[1] - seconds[0]
+    """From two short runs, whose difference has neither start nor evaluation in it: one and two epochs of a method that clusters
+    at the beginning of each, else some of an epoch's steps."""
+    steps = IMAGES // BATCH
+    short, long, share = (steps, 2 * steps, 1) if "cluster" in name else (3, 13, steps / 10)
+    seconds = [cpu_seconds(command(build, name, data, f"--steps {count} --warmup-epochs 0 --probe-every 0 --out {folder}/{count}"))[0]
+               for count in (short, long)]
+    return (seconds[1] - seconds[0]) * share
 
 
 def columns(folder):

@@ -79,6 +79,18 @@ void join(const Product& k, const float* partial, int64_t parts) {
   });
 }
 
+// GELU of rows of `columns` numbers from c on, while they are in a core's cache.
+void activate(const Product& k, int64_t at, int64_t rows, int64_t columns) {
+  dispatch_float(k.c.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T* c = k.c.as<T>() + at;
+    T* y = k.gelu.as<T>() + at;
+    for (int64_t row = 0; row < rows; ++row, c += k.n, y += k.n)
+      write_range(y, 0, columns, [c](int64_t j) { return GeluTanh::f(static_cast<Accumulator<T>>(c[j])); });
+  });
+}
+
+// Without the GELU where the depth is cut.
 void product_in_blocks(const Product& k, float* partial) {
   if (k.batch * k.m * k.n == 0) return;
   const Cut cut(k);
@@ -112,6 +124,8 @@ void product_in_blocks(const Product& k, float* partial) {
                      .b_stride = k.k * k.n,
                      .transpose_a = k.transpose_a,
                      .transpose_b = k.transpose_b});
+    if (k.gelu && cut.depth == 1)
+      for (int64_t i = 0; i < matrices; ++i) activate(k, c + i * k.m * k.n, rows, columns);
   });
   if (cut.depth > 1) join(k, partial, cut.depth);
 }
@@ -140,6 +154,7 @@ void widened_product(Product k, void* memory) {
   k.a = widen(k.a, wide.a_count, wide.a);
   k.b = widen(k.b, wide.b_count, wide.b);
   if (wide.c) k.c = {wide.c, DType::f32};
+  k.gelu = {};
   product_in_blocks(k, wide.partial);
   if (wide.c) narrow(wide.c, wide.c_count, c);
 }
@@ -152,13 +167,16 @@ int64_t scratch_bytes(const Product& k) {
 }
 
 void run(const Product& k, Stream stream) {
-  if (k.a.dtype == DType::f64)
+  bool activated = false;
+  if (k.a.dtype == DType::f64) {
     plain_product(k);
-  else if (is_widened(k.a.dtype))
+  } else if (is_widened(k.a.dtype)) {
     widened_product(k, stream.scratch);
-  else
+  } else {
     product_in_blocks(k, static_cast<float*>(stream.scratch));
-  if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
+    activated = Cut(k).depth == 1;
+  }
+  if (k.gelu && !activated) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
 }
 
 }  // namespace gestalt::kernels::cpu

@@ -17,7 +17,8 @@ void RunOptions::fields(Fields& f) {
   f("dtype", dtype, "what activations are computed in: auto, f32 or bf16; weights stay f32", {"auto", "f32", "bf16"});
   f("graph", graph, "on cuda, capture the training step once and replay it");
   f("threads", threads, "threads of the CPU backend; 0: one a core", between(0, 4096));
-  f("loader-threads", loader_threads, "threads that decode images ahead", between(0, 4096));
+  f("loader-threads", loader_threads, "threads that decode images ahead; 0: those of the CPU backend less one",
+    between(0, 4096));
   f("seed", seed, "of everything random: weights, order, augmentation", any_number());
   f("probe-every", probe_every, "epochs between evaluations; 0: only at the end", between(0, 1e9));
   f("checkpoint-minutes", checkpoint_minutes, "minutes between checkpoints; one is also written at the end",

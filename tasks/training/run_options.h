@@ -14,7 +14,7 @@ struct RunOptions {
   int64_t steps = 0;  // instead of epochs, unless 0
   std::string device = "auto", dtype = "auto";
   bool graph = true;
-  int64_t threads = 0, loader_threads = 2;
+  int64_t threads = 0, loader_threads = 0;
   int64_t seed = 1;
   int64_t probe_every = 10;
   double checkpoint_minutes = 5;

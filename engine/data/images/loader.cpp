@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "kernels/check.h"
+#include "kernels/cpu/team.h"
 #include "kernels/philox.h"
 
 namespace gestalt {
@@ -151,8 +152,8 @@ Loader::Loader(std::shared_ptr<ImageSet> set, const LoaderOptions& options) : se
         options_.batch);
   check(set_->size() <= INT32_MAX, "[loader] got {} images, expected at most {}", set_->size(), INT32_MAX);
   if (set_->resident()) return;
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  decoder_ = std::make_unique<Decoder>(*set_, options_.threads > 0 ? options_.threads : cores);
+  const int spare = std::max(1, kernels::cpu::team_size() - 1);
+  decoder_ = std::make_unique<Decoder>(*set_, options_.threads > 0 ? options_.threads : spare);
 }
 
 Loader::~Loader() = default;

@@ -18,7 +18,7 @@ struct ImageBatch {
 struct LoaderOptions {
   int64_t batch = 256;
   uint64_t seed = 0;
-  int threads = 0;        // that decode; 0 is one a core. Batches do not depend on it
+  int threads = 0;        // that decode; 0 is as many as the kernels have, less one. Batches do not depend on it
   int64_t prefetch = 2;   // batches decoded ahead of the one in use
   bool drop_last = true;  // leave out an epoch's last batch if it is not full
   bool shuffle = true;

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "kernels/check.h"
+#include "kernels/cpu/team.h"
 
 namespace gestalt {
 namespace {
@@ -89,7 +90,7 @@ std::vector<int64_t> held_out_split(int64_t count, const std::vector<int32_t>& l
 }
 
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& f) {
-  if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (threads <= 0) threads = kernels::cpu::team_size();
   threads = static_cast<int>(std::min<int64_t>(threads, count));
   std::atomic<int64_t> next = 0;
   std::mutex mutex;

@@ -224,7 +224,7 @@ TEST_CASE("a resume refuses an edited config.json, writes a lost one anew, and g
   edited("\"steps\": 6", "\"stepz\": 6", "unknown name 'stepz'");
   edited("\"simclr\"", "\"byol\"", "says method = byol");
   edited("{", "{{", "config.json");
-  edited("\"loader-threads\": 2", "\"loader-threads\": -2", "'loader-threads' -2, expected from 0");
+  edited("\"loader-threads\": 0", "\"loader-threads\": -2", "'loader-threads' -2, expected from 0");
   nlohmann::ordered_json json = parse_json("", written);
   json["checkpoint-minutes"] = 3;  // what may change is honoured
   write_file_atomically(config, json.dump());
