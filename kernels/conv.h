@@ -56,16 +56,14 @@ struct ConvBackwardWeights {
 GESTALT_KERNEL(ConvBackwardWeights)
 inline Cost cost(const ConvBackwardWeights& k) { return cost(k.shape, k.x.dtype, k.dw.dtype); }
 
-namespace cpu {
-int64_t scratch_bytes(const Conv&);
-int64_t scratch_bytes(const ConvBackwardInput&);
-int64_t scratch_bytes(const ConvBackwardWeights&);
-}  // namespace cpu
+GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const Conv&))
+GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const ConvBackwardInput&))
+GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const ConvBackwardWeights&))
 // CPU: bf16 operands in f32, where the processor multiplies only that; pixels that a stride picks.
 template <class Args>
 requires std::same_as<Args, Conv> || std::same_as<Args, ConvBackwardInput> || std::same_as<Args, ConvBackwardWeights>
     int64_t scratch_bytes(const Args& k, Device device) {
-  return device == Device::cpu ? cpu::scratch_bytes(k) : 0;
+  return device == Device::cpu ? GESTALT_ON_CPU(scratch_bytes(k)) : 0;
 }
 
 }  // namespace gestalt::kernels

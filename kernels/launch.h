@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/cost.h"
+#include "kernels/cpu/level.h"
 #include "kernels/memory.h"
 #include "kernels/scratch.h"
 
@@ -20,15 +21,13 @@
 #define GESTALT_RUN_CUDA(args, stream) no_cuda(kernel_name(args))
 #endif
 
-#define GESTALT_KERNEL(Args)                                          \
-  namespace cpu {                                                     \
-  void run(const Args&, Stream);                                      \
-  }                                                                   \
-  namespace cuda {                                                    \
-  void run(const Args&, Stream);                                      \
-  }                                                                   \
-  inline const char* kernel_name(const Args&) { return #Args; }       \
-  inline void run_on_cpu(const Args& k, Stream s) { cpu::run(k, s); } \
+#define GESTALT_KERNEL(Args)                                                     \
+  GESTALT_ON_CPU_DECLARE(void run(const Args&, Stream))                          \
+  namespace cuda {                                                               \
+  void run(const Args&, Stream);                                                 \
+  }                                                                              \
+  inline const char* kernel_name(const Args&) { return #Args; }                  \
+  inline void run_on_cpu(const Args& k, Stream s) { GESTALT_ON_CPU(run(k, s)); } \
   inline void run_on_cuda(const Args& k, [[maybe_unused]] Stream s) { GESTALT_RUN_CUDA(k, s); }
 
 namespace gestalt::kernels {

@@ -27,12 +27,11 @@ inline Cost cost(const Product& k) {
                            : k.transpose_b ? " (bᵀ)"
                                            : "")};
 }
-namespace cpu {
-int64_t scratch_bytes(const Product&);  // bf16 operands in f32, where the processor multiplies only that
-}
+// CPU: bf16 operands in f32, where the processor multiplies only that.
+GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const Product&))
 // CUDA: cuBLASLt wants a bias of the result's dtype.
 inline int64_t scratch_bytes(const Product& k, Device device) {
-  if (device == Device::cpu) return cpu::scratch_bytes(k);
+  if (device == Device::cpu) return GESTALT_ON_CPU(scratch_bytes(k));
   return k.bias && k.c.dtype != DType::f32 ? k.n * size_of(k.c.dtype) : 0;
 }
 

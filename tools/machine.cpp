@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "kernels/cpu/bf16.h"
+#include "kernels/cpu/level.h"
 
 namespace gestalt::tools {
 
@@ -58,7 +59,15 @@ std::vector<std::string> instruction_sets() {
   return found;
 }
 
-const char* built_for() {
+std::string built_for() {
+  namespace cpu = kernels::cpu;
+  if constexpr (cpu::built_with_levels) {
+    std::string there, lacking;
+    for (const cpu::Level level : cpu::levels)
+      (level <= cpu::highest_level() ? there : lacking) += fmt::format(" {}", name(level));
+    return fmt::format("x86-64-{}, of{}{}", name(cpu::level()), there,
+                       lacking.empty() ? "" : fmt::format("; the processor lacks{}", lacking));
+  }
 #if defined(__AVX512BF16__)
   return "AVX-512 with bf16";
 #elif defined(__AVX512F__)

@@ -14,8 +14,8 @@ int usable_cores();
 std::string memory(const char* key);
 // Those of the processor that matter here.
 std::vector<std::string> instruction_sets();
-// What this build's own kernels are compiled for.
-const char* built_for();
+// What the own kernels that run are compiled for, and what others of this build are.
+std::string built_for();
 // How bf16 is multiplied, and what --dtype auto makes of it on the CPU.
 std::string bf16();
 // What oneDNN may use; ONEDNN_MAX_CPU_ISA lowers it.

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "kernels/check.h"
+#include "kernels/cpu/level.h"
 #include "tools/commands.h"
 #include "tools/output.h"
 
@@ -15,6 +16,7 @@ namespace {
 int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
   const auto complain = [](const std::string& text) { fmt::print(stderr, "gestalt: {}\n", text); };
   try {
+    gestalt::kernels::cpu::level();  // what is wrong with GESTALT_ISA is said at once
     const int status = line.run(argc, argv);
     gestalt::tools::flush_output();
     return status;
