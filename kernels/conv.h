@@ -59,7 +59,8 @@ inline Cost cost(const ConvBackwardWeights& k) { return cost(k.shape, k.x.dtype,
 GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const Conv&))
 GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const ConvBackwardInput&))
 GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const ConvBackwardWeights&))
-// CPU: bf16 operands in f32, where the processor multiplies only that; pixels that a stride picks.
+// CPU: bf16 operands in f32, where the processor multiplies only that; pixels that a stride picks, and what their
+// product takes; the filters' gradients of groups of images.
 template <class Args>
 requires std::same_as<Args, Conv> || std::same_as<Args, ConvBackwardInput> || std::same_as<Args, ConvBackwardWeights>
     int64_t scratch_bytes(const Args& k, Device device) {

@@ -100,30 +100,22 @@ void run_widened(Args k, In Args::*first, int64_t first_count, In Args::*second,
   if (wide.result) narrow(wide.result, result_count, rounded);
 }
 
-void convolve_groups(const Conv& k) {
+// Images by the group from operand `in` to `out`, which hold so many numbers.
+template <class Args>
+void convolve_groups(const Args& k, In Args::*in, int64_t in_count, Out Args::*out, int64_t out_count,
+                     void (*convolve)(const Args&)) {
   const ConvShape& s = k.shape;
   for_each_group(s, image_groups(s, forward_groups), [&](int64_t, int64_t image, const ConvShape& part) {
-    Conv of = k;
+    Args of = k;
     of.shape = part;
-    of.x = k.x.from(inputs_of(s) / s.batch * image);
-    of.y = k.y.from(outputs_of(s) / s.batch * image);
-    onednn::conv_forward(of);
-  });
-}
-
-void convolve_groups(const ConvBackwardInput& k) {
-  const ConvShape& s = k.shape;
-  for_each_group(s, image_groups(s, forward_groups), [&](int64_t, int64_t image, const ConvShape& part) {
-    ConvBackwardInput of = k;
-    of.shape = part;
-    of.dy = k.dy.from(outputs_of(s) / s.batch * image);
-    of.dx = k.dx.from(inputs_of(s) / s.batch * image);
-    onednn::conv_backward_input(of);
+    of.*in = (k.*in).from(in_count / s.batch * image);
+    of.*out = (k.*out).from(out_count / s.batch * image);
+    convolve(of);
   });
 }
 
 // Each group's filters, and then their sum, in the groups' order.
-void convolve_groups(const ConvBackwardWeights& k, float* partial) {
+void sum_groups(const ConvBackwardWeights& k, float* partial) {
   const ConvShape& s = k.shape;
   const int64_t groups = image_groups(s, weight_groups), count = filters_of(s);
   for_each_group(s, groups, [&](int64_t group, int64_t image, const ConvShape& part) {
@@ -164,7 +156,8 @@ void run(const Conv& k, Stream stream) {
                        stream);
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::forward(k);
   if (pixel_product::serves(k.shape, k.x.dtype)) return pixel_product::forward(k, stream);
-  if (k.x.dtype != DType::f64) return convolve_groups(k);
+  if (k.x.dtype != DType::f64)
+    return convolve_groups(k, &Conv::x, inputs_of(k.shape), &Conv::y, outputs_of(k.shape), onednn::conv_forward);
   const double *x = k.x.as<double>(), *w = k.w.as<double>();
   double* y = k.y.as<double>();
   const ConvShape& s = k.shape;
@@ -179,7 +172,9 @@ void run(const ConvBackwardInput& k, Stream stream) {
                        stream);
   if (winograd::serves(k.shape, k.dy.dtype)) return winograd::backward_input(k);
   if (pixel_product::serves(k.shape, k.dy.dtype)) return pixel_product::backward_input(k, stream);
-  if (k.dy.dtype != DType::f64) return convolve_groups(k);
+  if (k.dy.dtype != DType::f64)
+    return convolve_groups(k, &Args::dy, outputs_of(k.shape), &Args::dx, inputs_of(k.shape),
+                           onednn::conv_backward_input);
   const double *dy = k.dy.as<double>(), *w = k.w.as<double>();
   double* dx = k.dx.as<double>();
   const ConvShape& s = k.shape;
@@ -194,7 +189,7 @@ void run(const ConvBackwardWeights& k, Stream stream) {
   if (winograd::serves(k.shape, k.x.dtype)) return winograd::backward_weights(k);
   if (patch_product::serves(k.shape, k.x.dtype)) return patch_product::backward_weights(k);
   if (pixel_product::serves(k.shape, k.x.dtype)) return pixel_product::backward_weights(k, stream);
-  if (k.x.dtype != DType::f64) return convolve_groups(k, static_cast<float*>(stream.scratch));
+  if (k.x.dtype != DType::f64) return sum_groups(k, static_cast<float*>(stream.scratch));
   const double *x = k.x.as<double>(), *dy = k.dy.as<double>();
   double* dw = k.dw.as<double>();
   const ConvShape& s = k.shape;

@@ -8,8 +8,6 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "kernels/cpu/parallel.h"
-
 namespace gestalt::kernels::cpu::onednn {
 namespace {
 
