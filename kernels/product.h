@@ -27,7 +27,7 @@ inline Cost cost(const Product& k) {
                            : k.transpose_b ? " (bᵀ)"
                                            : "")};
 }
-// CPU: bf16 operands in f32, where the processor multiplies only that.
+// CPU: bf16 operands in f32, where the processor multiplies only that; sums of parts of the depth.
 GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const Product&))
 // CUDA: cuBLASLt wants a bias of the result's dtype.
 inline int64_t scratch_bytes(const Product& k, Device device) {

@@ -53,8 +53,15 @@ struct Cut {
   int64_t blocks() const { return matrices * rows * columns * depth; }
 };
 
-// Where part i of `parts` of a side begins: at whole registers and lines of the cache.
-int64_t part_begin(int64_t side, int64_t i, int64_t parts) { return i == parts ? side : side * i / parts / 16 * 16; }
+struct Part {
+  int64_t begin, count;
+};
+
+// Part i of `parts` of a side, which begins at a whole register and line of the cache.
+Part part_of(int64_t side, int64_t i, int64_t parts) {
+  const auto begin_of = [&](int64_t part) { return part == parts ? side : side * part / parts / 16 * 16; };
+  return {begin_of(i), begin_of(i + 1) - begin_of(i)};
+}
 
 // Sums of a cut depth, which meet at the end in their order.
 int64_t partial_count(const Product& k) {
@@ -90,20 +97,19 @@ void activate(const Product& k, int64_t at, int64_t rows, int64_t columns) {
   });
 }
 
-// Without the GELU where the depth is cut.
-void product_in_blocks(const Product& k, float* partial) {
+void activate(const Product& k, Stream stream) {
+  if (k.gelu) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
+}
+
+void product_in_blocks(const Product& k, float* partial, Stream stream) {
   if (k.batch * k.m * k.n == 0) return;
   const Cut cut(k);
   parallel_pieces(cut.blocks(), [&](int64_t block) {
-    const auto part = [](int64_t side, int64_t i, int64_t parts) {
-      const int64_t begin = part_begin(side, i, parts);
-      return std::pair(begin, part_begin(side, i + 1, parts) - begin);
-    };
     const int64_t z = block % cut.depth, x = block / cut.depth % cut.columns,
                   y = block / cut.depth / cut.columns % cut.rows, g = block / cut.depth / cut.columns / cut.rows;
-    const auto [row, rows] = part(k.m, y, cut.rows);
-    const auto [column, columns] = part(k.n, x, cut.columns);
-    const auto [level, depth] = part(k.k, z, cut.depth);
+    const auto [row, rows] = part_of(k.m, y, cut.rows);
+    const auto [column, columns] = part_of(k.n, x, cut.columns);
+    const auto [level, depth] = part_of(k.k, z, cut.depth);
     const int64_t first = k.batch * g / cut.matrices, matrices = k.batch * (g + 1) / cut.matrices - first;
     const int64_t lda = k.transpose_a ? k.m : k.k, ldb = k.transpose_b ? k.k : k.n;
     const int64_t a = first * k.m * k.k + (k.transpose_a ? level * lda + row : row * lda + level);
@@ -127,7 +133,9 @@ void product_in_blocks(const Product& k, float* partial) {
     if (k.gelu && cut.depth == 1)
       for (int64_t i = 0; i < matrices; ++i) activate(k, c + i * k.m * k.n, rows, columns);
   });
-  if (cut.depth > 1) join(k, partial, cut.depth);
+  if (cut.depth == 1) return;
+  join(k, partial, cut.depth);
+  activate(k, stream);
 }
 
 // The operands of a bf16 product in f32, where the processor multiplies only that, and the sums of a cut depth.
@@ -147,16 +155,17 @@ struct Widened {
   }
 };
 
-void widened_product(Product k, void* memory) {
-  Scratch scratch(memory);
+void widened_product(const Product& k, Stream stream) {
+  Scratch scratch(stream.scratch);
   const Widened wide(scratch, k);
-  const Out c = k.c;
-  k.a = widen(k.a, wide.a_count, wide.a);
-  k.b = widen(k.b, wide.b_count, wide.b);
-  if (wide.c) k.c = {wide.c, DType::f32};
-  k.gelu = {};
-  product_in_blocks(k, wide.partial);
-  if (wide.c) narrow(wide.c, wide.c_count, c);
+  Product of = k;
+  of.a = widen(k.a, wide.a_count, wide.a);
+  of.b = widen(k.b, wide.b_count, wide.b);
+  if (wide.c) of.c = {wide.c, DType::f32};
+  of.gelu = {};
+  product_in_blocks(of, wide.partial, stream);
+  if (wide.c) narrow(wide.c, wide.c_count, k.c);
+  activate(k, stream);
 }
 
 }  // namespace
@@ -167,16 +176,10 @@ int64_t scratch_bytes(const Product& k) {
 }
 
 void run(const Product& k, Stream stream) {
-  bool activated = false;
-  if (k.a.dtype == DType::f64) {
-    plain_product(k);
-  } else if (is_widened(k.a.dtype)) {
-    widened_product(k, stream.scratch);
-  } else {
-    product_in_blocks(k, static_cast<float*>(stream.scratch));
-    activated = Cut(k).depth == 1;
-  }
-  if (k.gelu && !activated) run(Pointwise{{k.c.data, k.c.dtype}, k.gelu, GeluTanh{}, k.batch * k.m * k.n}, stream);
+  if (is_widened(k.a.dtype)) return widened_product(k, stream);
+  if (k.a.dtype != DType::f64) return product_in_blocks(k, static_cast<float*>(stream.scratch), stream);
+  plain_product(k);
+  activate(k, stream);
 }
 
 }  // namespace gestalt::kernels::cpu
