@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cpu/team.h"
 
 namespace gestalt::kernels::cpu {
 
-// Calls f(i) for each i in [0, count), by the team.
+// Calls f(i) for each i in [0, count), by the team: thousands at most, as each is taken by itself.
 template <class F>
 void parallel_pieces(int64_t count, F&& f) {
   const auto run = [](const void* what, int64_t piece) { (*static_cast<const std::remove_cvref_t<F>*>(what))(piece); };

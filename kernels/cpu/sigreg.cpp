@@ -87,20 +87,22 @@ void slope_row(const T* p, const S (&slopes)[2 * slice_nodes][width_most], int64
 void run(const RandomSlices& k, Stream) {
   const uint64_t step = k.step.now();
   float* y = k.y.as<float>();
-  parallel_pieces(k.slices, [&](int64_t m) {
-    float* row = y + m * k.dim;
-    double squares = 0;
-    for (int64_t d = 0; d < k.dim; d += 2) {
-      const NormalPair pair =
-          normal_pair(k.seed, Use::slice, step, static_cast<uint32_t>(m), static_cast<uint32_t>(d / 2));
-      row[d] = pair.first;
-      squares += static_cast<double>(pair.first) * static_cast<double>(pair.first);
-      if (d + 1 == k.dim) break;
-      row[d + 1] = pair.second;
-      squares += static_cast<double>(pair.second) * static_cast<double>(pair.second);
+  parallel_ranges(k.slices, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) {
+      float* row = y + m * k.dim;
+      double squares = 0;
+      for (int64_t d = 0; d < k.dim; d += 2) {
+        const NormalPair pair =
+            normal_pair(k.seed, Use::slice, step, static_cast<uint32_t>(m), static_cast<uint32_t>(d / 2));
+        row[d] = pair.first;
+        squares += static_cast<double>(pair.first) * static_cast<double>(pair.first);
+        if (d + 1 == k.dim) break;
+        row[d + 1] = pair.second;
+        squares += static_cast<double>(pair.second) * static_cast<double>(pair.second);
+      }
+      const auto inverse = static_cast<float>(1 / std::sqrt(squares));
+      for (int64_t d = 0; d < k.dim; ++d) row[d] *= inverse;
     }
-    const auto inverse = static_cast<float>(1 / std::sqrt(squares));
-    for (int64_t d = 0; d < k.dim; ++d) row[d] *= inverse;
   });
 }
 

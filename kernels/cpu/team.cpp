@@ -14,6 +14,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "kernels/check.h"
 
@@ -100,7 +101,7 @@ class Team {
     work(job, 0);
     for (int64_t left = left_.load(std::memory_order_acquire); left > 0; left = left_.load(std::memory_order_acquire)) {
       look(left_, left);
-      if (left_.load(std::memory_order_acquire) == left) left_.wait(left, std::memory_order_acquire);
+      left_.wait(left, std::memory_order_acquire);
     }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     return true;

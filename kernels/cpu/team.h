@@ -14,10 +14,11 @@ int team_size();
 void set_team_size(int threads);
 
 // Calls run(what, i) once for each i in [0, count), in any order, on the team's threads, and returns when all are done;
-// then rethrows the first exception that a call threw. Each thread takes its own share of the pieces, the neighbours of
-// those it took in a launch of the same count before, and then what others have left. Nobody waits for a thread that
-// has no piece in hand, and threads without work sleep after some microseconds. A call from within a piece, or while
-// another thread's is running, does all pieces itself.
+// rethrows the first exception that a call threw, and pieces not begun by then may be left out. Each thread takes its
+// own share of the pieces first, the same one in every launch of so many, so that its caches know them, and then what
+// others have left. Nobody waits for a thread that has no piece in hand, and threads without work sleep after some
+// microseconds. A call from within a piece, or while another thread's is running, does all pieces itself. Throws Error
+// for more than 65,535 pieces.
 void run_pieces(int64_t count, void (*run)(const void* what, int64_t piece), const void* what);
 
 // Cores' worth of time that control groups leave this process (cpu.max, or cpu.cfs_quota_us), at least 1, or 0 where

@@ -24,15 +24,17 @@ std::vector<double> gram(const std::vector<double>& x, int64_t rows, int64_t dim
   std::vector<double> padded(x);
   const int64_t passes = (rows + depth - 1) / depth;
   padded.resize(passes * depth * dim, 0.0);
-  kernels::cpu::parallel_pieces(dim, [&](int64_t i) {
-    double* out = g.data() + i * dim;
-    for (int64_t p = 0; p < passes; ++p) {
-      const double* base = padded.data() + p * depth * dim;
+  kernels::cpu::parallel_ranges(dim, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      double* out = g.data() + i * dim;
+      for (int64_t p = 0; p < passes; ++p) {
+        const double* base = padded.data() + p * depth * dim;
 #pragma omp simd
-      for (int64_t j = 0; j <= i; ++j) {
-        double sum = 0;
-        for (int64_t r = 0; r < depth; ++r) sum += base[r * dim + i] * base[r * dim + j];
-        out[j] += sum;
+        for (int64_t j = 0; j <= i; ++j) {
+          double sum = 0;
+          for (int64_t r = 0; r < depth; ++r) sum += base[r * dim + i] * base[r * dim + j];
+          out[j] += sum;
+        }
       }
     }
   });
