@@ -5,8 +5,8 @@
     bench/methods.py --table rows.jsonl
 
 The time is one core's, as the system counts it for the program (user and system), so that it does not depend on what
-else runs: short runs give the seconds of an epoch, and as many epochs are trained as fit. What is known
-to be right for few small images stands in COMMON and METHODS; all else is the method's default.
+else runs: short runs give the seconds of an epoch, and as many epochs are trained as fit. What is known to be right for
+few small images stands in COMMON and METHODS; all else is the method's default.
 """
 import argparse
 import json
@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 IMAGES, BATCH = 10000, 256  # of the data, and a step
-COMMON = "--size 32 --batch 256 --optimizer adamw --lr 2e-3 --weight-decay 1e-4 --warmup-epochs 1 --normalise cifar10 --knn-k 20"
+COMMON = f"--size 32 --batch {BATCH} --optimizer adamw --lr 2e-3 --weight-decay 1e-4 --warmup-epochs 1 --normalise cifar10 --knn-k 20"
 VIEWS = "--model resnet18 --width 16 --crop-min 0.2 --blur 0"
 SECOND = "--blur-second 0"
 METHODS = {
@@ -34,8 +34,7 @@ METHODS = {
     "vicreg": f"{VIEWS} --head-hidden 512 --head-out 512",
     "dino": f"{VIEWS} {SECOND} --pool mean --weight-decay-end -1 --local-views 0 --head-norm --head-hidden 512 --head-bottleneck 64"
             " --prototypes 512 --teacher-momentum 0.99 --teacher-temperature-end 0.04 --teacher-temperature-epochs 0",
-    "swav": f"{VIEWS} --local-views 0 --head-hidden 512 --head-out 128 --prototypes 256 --queue 0 --freeze-prototypes-epochs 1"
-            " --final-lr 0",
+    "swav": f"{VIEWS} --local-views 0 --head-hidden 512 --head-out 128 --prototypes 256 --queue 0 --freeze-prototypes-epochs 1",
     "deepcluster": f"{VIEWS} --clusters 100 --directions 64 --optimizer sgd --lr 0.05 --warmup-epochs 0",
     "deepclusterv2": f"{VIEWS} --local-views 0 --clusters 250 --clusterings 3 --head-hidden 512 --head-out 128",
     "wmse": f"{VIEWS} --head-hidden 512 --head-out 64 --whiten-rows 128",
