@@ -17,16 +17,16 @@ for ((i = 1; i <= times; ++i)); do
   "$build/gestalt" pretrain simclr "${flags[@]}" --out "$run" >/dev/null 2>&1 &
   while :; do
     program=$!
-    sleep "$((RANDOM % 3)).$((RANDOM % 1000))"
-    # A run that was killed before its first checkpoint has nothing to resume: let it come that far.
-    while [[ ! -f $run/checkpoint.safetensors ]] && kill -0 "$program" 2>/dev/null; do sleep 0.1; done
-    if kill -KILL "$program" 2>/dev/null; then kills=$((kills + 1)); fi
-    wait "$program" 2>/dev/null || true
-    [[ -f $run/encoder.safetensors ]] && break
-    if ((kills >= 3)); then
-      "$build/gestalt" pretrain simclr --resume "$run" >/dev/null 2>&1
-      break
+    if ((kills < 3)); then
+      sleep "$((RANDOM % 3)).$((RANDOM % 1000))"
+      # A run that was killed before its first checkpoint has nothing to resume: let it come that far.
+      while [[ ! -f $run/checkpoint.safetensors ]] && kill -0 "$program" 2>/dev/null; do sleep 0.1; done
+    else  # the last kill is in the moment between the export and the row of the last measure
+      while [[ ! -f $run/encoder.safetensors ]] && kill -0 "$program" 2>/dev/null; do sleep 0.01; done
     fi
+    ((kills > 3)) || kill -KILL "$program" 2>/dev/null || true
+    wait "$program" 2>/dev/null && break  # it ended of itself
+    ((++kills <= 4)) || { echo "run $i: its last resume failed"; exit 1; }
     "$build/gestalt" pretrain simclr --resume "$run" >/dev/null 2>&1 &
   done
   cmp "$work/whole/encoder.safetensors" "$run/encoder.safetensors"
