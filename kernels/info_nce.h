@@ -78,52 +78,61 @@ inline int64_t contrast_parts(int64_t rows, int64_t columns, Device device) {
   return std::max<int64_t>(1, std::min({even, most, tiles}));
 }
 
-// Working memory of both passes: unit rows and columns, padded with zeros to whole tiles; sums and slopes of S.
+// What a pass over the tiles is for: sums of the rows, their gradients, or both.
+struct ContrastPass {
+  bool sums, gradients;
+};
+
+// Working memory of a pass: unit rows and columns, padded with zeros to whole tiles; sums and slopes of S.
 template <class T, class S>
 struct ContrastScratch {
   int64_t keys, columns, padded_rows, padded_columns, padded_dim, parts;
   T *rows, *column_rows;          // (padded_rows, padded_dim); (padded_columns, padded_dim): the keys, then `extra`
   S *row_panels, *panels;         // CPU: rows and columns as panels
-  S* gradient;                    // backward: (parts, padded_rows, padded_dim), of the unit rows
-  S *sums, *positives;            // forward: (parts, 4, padded_rows) and, of each row, similarity, weight, loss, right
-  S *row_slopes, *column_slopes;  // backward: (3, padded_rows) and (3, larger of the paddings)
+  S* gradient;                    // gradients: (parts, padded_rows, padded_dim), of the unit rows
+  S *sums, *positives;            // sums: (parts, 4, padded_rows) and, of each row, similarity, weight, loss, right
+  S *row_slopes, *column_slopes;  // gradients: (3, padded_rows) and (3, larger of the paddings)
 
   ContrastScratch(Scratch& memory, Device device, const ContrastForm& f, int64_t row_count, int64_t extra, int64_t dim,
-                  bool backward)
+                  ContrastPass pass)
       : keys(f.self || f.batch_negatives ? row_count : 0), columns(keys + extra) {
     const auto padded = [](int64_t n) { return divide_up(n, nt_xent_tile) * nt_xent_tile; };
     const bool cpu = device == Device::cpu;
     padded_rows = padded(row_count), padded_columns = padded(columns), padded_dim = padded(dim);
     parts = contrast_parts(row_count, std::max(columns, row_count), device);
+    const auto wanted = [&](bool is, int64_t count) { return is ? memory.take<S>(count) : nullptr; };
     rows = memory.take<T>(padded_rows * padded_dim);
     column_rows = f.self ? rows : memory.take<T>(padded_columns * padded_dim);
-    row_panels = memory.take<S>(cpu && (f.self || backward) ? padded_rows * padded_dim : 0);
-    panels = f.self ? row_panels : memory.take<S>(cpu ? padded_columns * padded_dim : 0);
-    gradient = memory.take<S>(backward ? parts * padded_rows * padded_dim : 0);
-    sums = memory.take<S>(backward ? 0 : 4 * parts * padded_rows);
-    positives = memory.take<S>(backward ? 0 : 4 * padded_rows);
-    row_slopes = memory.take<S>(backward ? 3 * padded_rows : 0);
-    column_slopes = memory.take<S>(backward ? 3 * std::max(padded_rows, padded_columns) : 0);
+    row_panels = wanted(cpu && (f.self || !pass.sums), padded_rows * padded_dim);
+    panels = f.self ? row_panels : wanted(cpu, padded_columns * padded_dim);
+    gradient = wanted(pass.gradients, parts * padded_rows * padded_dim);
+    sums = wanted(pass.sums, 4 * parts * padded_rows);
+    positives = wanted(pass.sums, 4 * padded_rows);
+    row_slopes = wanted(pass.gradients, 3 * padded_rows);
+    column_slopes = wanted(pass.gradients, 3 * std::max(padded_rows, padded_columns));
   }
 };
 inline int64_t contrast_scratch_bytes(DType dtype, Device device, const ContrastForm& f, int64_t rows, int64_t extra,
-                                      int64_t dim, bool backward) {
+                                      int64_t dim, ContrastPass pass) {
   return dispatch_float(dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
-    return device == Device::cpu ? bytes_of<ContrastScratch<S, S>>(device, f, rows, extra, dim, backward)
-                                 : bytes_of<ContrastScratch<T, S>>(device, f, rows, extra, dim, backward);
+    return device == Device::cpu ? bytes_of<ContrastScratch<S, S>>(device, f, rows, extra, dim, pass)
+                                 : bytes_of<ContrastScratch<T, S>>(device, f, rows, extra, dim, pass);
   });
 }
 
 // loss = mean over the rows of their losses, and what backward needs. A row shorter than 1e-12 counts as zeros and gets
-// no gradient: its inverse norm is 0. All that is not q or k has the accumulator's dtype.
+// no gradient: its inverse norm is 0. All that is not q or k has the accumulator's dtype. Where the columns are no
+// rows, row i pulls with first_i alone, so that its gradient is gathered in the same walk and similarities are computed
+// once.
 struct InfoNce {
   In q, k;                     // (rows, dim); k absent in a self contrast
   In extra;                    // (extra_count, dim) more negatives, such as a queue, or absent
   In labels;                   // (rows) i32, or absent; in a self contrast alone
   Out inv_norm_q, inv_norm_k;  // (rows)
   Out slopes;                  // (4, rows)
+  Out pulled;                  // (rows, dim) Σ_j e^(first·s_ij − offset) v_j, or absent; not in a self contrast
   Out loss, accuracy;          // (1): the latter the share of rows whose positive is nearer than all negatives
   int64_t rows, dim, extra_count;
   ContrastForm form;
@@ -133,30 +142,35 @@ inline double contrast_columns(const ContrastForm& f, int64_t rows, int64_t extr
   return real((f.self || f.batch_negatives ? rows : 0) + extra);
 }
 inline Cost cost(const InfoNce& k) {
-  return {.flops = 2 * real(k.rows) * contrast_columns(k.form, k.rows, k.extra_count) * real(k.dim),
-          .bytes = traffic(k.rows * k.dim, k.q, k.k) + traffic(k.extra_count * k.dim, k.extra),
+  const double products = k.pulled ? 4 : 2;
+  return {.flops = products * real(k.rows) * contrast_columns(k.form, k.rows, k.extra_count) * real(k.dim),
+          .bytes = traffic(k.rows * k.dim, k.q, k.k, k.pulled) + traffic(k.extra_count * k.dim, k.extra),
           .loss = true};
 }
 inline int64_t scratch_bytes(const InfoNce& k, Device device) {
-  return contrast_scratch_bytes(k.q.dtype, device, k.form, k.rows, k.extra_count, k.dim, false);
+  return contrast_scratch_bytes(k.q.dtype, device, k.form, k.rows, k.extra_count, k.dim, {true, bool(k.pulled)});
 }
 
-// dq, dk = dloss · ∂loss/∂q, ∂k. Similarities are computed again a tile at a time; each row gathers its own gradient.
+// dq, dk = dloss · ∂loss/∂q, ∂k. What the forward pass did not gather is computed again a tile at a time; each row
+// gathers its own gradient. A self contrast has no `extra`, and of two sides those negatives get no gradient.
 struct InfoNceBackward {
-  In q, k, extra, labels, inv_norm_q, inv_norm_k, slopes, dloss;
+  In q, k, labels, inv_norm_q, inv_norm_k, slopes, pulled, dloss;
   Out dq, dk;  // either may be absent
-  int64_t rows, dim, extra_count;
+  int64_t rows, dim;
   ContrastForm form;
+
+  // Whether dk has more than the positives' share.
+  bool keys_pulled() const { return dk && form.batch_negatives; }
 };
 GESTALT_KERNEL(InfoNceBackward)
 inline Cost cost(const InfoNceBackward& k) {
-  const double of_queries = contrast_columns(k.form, k.rows, k.extra_count), of_keys = k.dk ? real(k.rows) : 0;
-  return {.flops = 4 * real(k.rows) * ((k.dq ? of_queries : 0) + of_keys) * real(k.dim),
-          .bytes = traffic(k.rows * k.dim, k.q, k.k, k.dq, k.dk) + traffic(k.extra_count * k.dim, k.extra),
+  const double walks = (k.dq && k.form.self ? 1 : 0) + (k.keys_pulled() ? 1 : 0);
+  return {.flops = 4 * walks * real(k.rows) * real(k.rows) * real(k.dim),
+          .bytes = traffic(k.rows * k.dim, k.q, k.k, k.pulled, k.dq, k.dk),
           .loss = true};
 }
 inline int64_t scratch_bytes(const InfoNceBackward& k, Device device) {
-  return contrast_scratch_bytes(k.q.dtype, device, k.form, k.rows, k.extra_count, k.dim, true);
+  return contrast_scratch_bytes(k.q.dtype, device, k.form, k.rows, 0, k.dim, {false, true});
 }
 
 }  // namespace gestalt::kernels

@@ -34,6 +34,8 @@ ContrastLoss contrast(const char* op, const Sides& of) {
   const int64_t rows = q.dim(0), dim = q.dim(1), extra = of.negatives ? of.negatives.dim(0) : 0;
   Tensor inv_q = accumulators(q, {rows}), inv_k = pair ? accumulators(q, {rows}) : inv_q;
   Tensor slopes = accumulators(q, {kernels::contrast_slopes, rows});
+  const bool need_dq = q.requires_grad(), need_dk = pair && of.k.requires_grad();
+  Tensor pulled = pair && need_dq ? accumulators(q, {rows, dim}) : Tensor();
   ContrastLoss result{accumulators(q, {1}), accumulators(q, {1})};
   kernels::launch(kernels::InfoNce{.q = q.in(),
                                    .k = of.k.in(),
@@ -42,6 +44,7 @@ ContrastLoss contrast(const char* op, const Sides& of) {
                                    .inv_norm_q = inv_q.out(),
                                    .inv_norm_k = inv_k.out(),
                                    .slopes = slopes.out(),
+                                   .pulled = pulled ? pulled.out() : Out{},
                                    .loss = result.loss.out(),
                                    .accuracy = result.accuracy.out(),
                                    .rows = rows,
@@ -49,25 +52,21 @@ ContrastLoss contrast(const char* op, const Sides& of) {
                                    .extra_count = extra,
                                    .form = of.form},
                   q.stream());
-  const bool need_dq = q.requires_grad(), need_dk = pair && of.k.requires_grad();
-  // Backward needs the negatives of now, which a queue overwrites right after the loss.
-  const Tensor negatives = extra > 0 && (need_dq || need_dk) ? of.negatives.clone() : Tensor();
   const auto backward = [=, q = q.detach(), k = pair ? of.k.detach() : Tensor(), labels = of.labels,
                          form = of.form](const Tensor& dy) -> Grads {
     Tensor dq = need_dq ? like(q) : Tensor(), dk = need_dk ? like(k) : Tensor();
     kernels::launch(kernels::InfoNceBackward{.q = q.in(),
                                              .k = k.in(),
-                                             .extra = negatives.in(),
                                              .labels = labels.in(),
                                              .inv_norm_q = inv_q.in(),
                                              .inv_norm_k = inv_k.in(),
                                              .slopes = slopes.in(),
+                                             .pulled = pulled.in(),
                                              .dloss = dy.in(),
                                              .dq = need_dq ? dq.out() : Out{},
                                              .dk = need_dk ? dk.out() : Out{},
                                              .rows = rows,
                                              .dim = dim,
-                                             .extra_count = extra,
                                              .form = form},
                     dy.stream());
     return pair ? Grads{dq, dk} : Grads{dq};

@@ -103,19 +103,47 @@ void add_columns(const Walk<S>& w, const S* s, int64_t count, int32_t label, con
   sums[0] += first, sums[1] += second, sums[2] = most, sums[3] += same;
 }
 
-// sums (part, row, 4).
+// The same where nothing but exponentials is summed; they take the similarities' place.
 template <class S>
-void sum_rows(const Walk<S>& w, int64_t parts, S* sums) {
+void pull_and_add(const Walk<S>& w, S* s, int64_t count, S* sums) {
+  S first = 0, most = sums[2];
+  const S by = w.first, offset = w.offset;
+#pragma omp simd reduction(+ : first) reduction(max : most)
+  for (int64_t j = 0; j < count; ++j) {
+    most = std::max(most, s[j]);
+    s[j] = fast_exp(s[j] * by - offset);
+    first += s[j];
+  }
+  sums[0] += first, sums[2] = most;
+}
+
+// Adds to rows of a gradient what the columns of a tile pull with.
+template <class S>
+void gather_tile(const Walk<S>& w, const S* tile, int64_t bj, S* to) {
+  tile_product<S, Layout::rows, Layout::rows, true>(tile, block, w.columns.rows_of(bj), w.rows.pitch, block,
+                                                    w.rows.pitch, block, to, w.rows.pitch);
+}
+
+// sums (part, row, 4) and, unless null, pulled (part, row, pitch): Σ e^(first·s − offset) v.
+template <class S>
+void sum_rows(const Walk<S>& w, int64_t parts, S* sums, S* pulled) {
+  const int64_t padded = w.rows.blocks() * block, pitch = w.rows.pitch;
   each_part(w, parts, [&](int64_t bi, int64_t part, int64_t begin, int64_t end) {
     alignas(64) S tile[block * block];
-    S* of_rows = sums + 4 * (part * w.rows.blocks() * block + bi * block);
+    S* of_rows = sums + 4 * (part * padded + bi * block);
+    S* to = pulled ? pulled + (part * padded + bi * block) * pitch : nullptr;
+    if (to) std::fill(to, to + block * pitch, S(0));
     for (int64_t i = 0; i < block; ++i) of_rows[4 * i] = of_rows[4 * i + 1] = of_rows[4 * i + 3] = 0;
     for (int64_t i = 0; i < block; ++i) of_rows[4 * i + 2] = -2;
     for (int64_t bj = begin; bj < end; ++bj) {
       w.similarities(bi, bj, tile);
       for (int64_t i = 0; i < w.rows.valid(bi); ++i)
-        add_columns(w, tile + i * block, w.columns.valid(bj), w.labels ? w.labels[bi * block + i] : 0,
-                    w.labels ? w.labels + bj * block : nullptr, of_rows + 4 * i);
+        if (to)
+          pull_and_add(w, tile + i * block, w.columns.valid(bj), of_rows + 4 * i);
+        else
+          add_columns(w, tile + i * block, w.columns.valid(bj), w.labels ? w.labels[bi * block + i] : 0,
+                      w.labels ? w.labels + bj * block : nullptr, of_rows + 4 * i);
+      if (to) gather_tile(w, tile, bj, to);
     }
   });
 }
@@ -168,8 +196,7 @@ void gather(const Walk<S>& w, const Slopes<S>& slopes, int64_t parts, S* gradien
     for (int64_t bj = begin; bj < end; ++bj) {
       w.similarities(bi, bj, tile);
       pull(w, slopes, bi, bj, tile);
-      tile_product<S, Layout::rows, Layout::rows, true>(tile, block, w.columns.rows_of(bj), pitch, block, pitch, block,
-                                                        to, pitch);
+      gather_tile(w, tile, bj, to);
     }
   });
 }
@@ -203,8 +230,8 @@ struct Sides {
   ContrastScratch<S, S> memory;
   Side<S> rows, columns;
 
-  Sides(const K& k, Scratch scratch, const S* inv_q, const S* inv_k, bool backward)
-      : memory(scratch, Device::cpu, k.form, k.rows, k.extra_count, k.dim, backward),
+  Sides(const K& k, In extra, int64_t extra_count, const S* inv_q, const S* inv_k, ContrastPass pass, Scratch scratch)
+      : memory(scratch, Device::cpu, k.form, k.rows, extra_count, k.dim, pass),
         rows{memory.rows, memory.row_panels, k.rows, k.dim, memory.padded_dim},
         columns{memory.column_rows, memory.panels, memory.columns, k.dim, memory.padded_dim} {
     const int64_t pitch = memory.padded_dim;
@@ -212,11 +239,11 @@ struct Sides {
     if (rows.panel) make_panels(rows.row, pitch, memory.padded_rows, k.dim, rows.panel);
     if (k.form.self) return;
     if (memory.keys)
-      unit_rows(k.k.template as<T>(), inv_k, k.rows, k.extra_count ? k.rows : memory.padded_columns, k.dim, pitch,
+      unit_rows(k.k.template as<T>(), inv_k, k.rows, extra_count ? k.rows : memory.padded_columns, k.dim, pitch,
                 columns.row);
-    if (k.extra_count)
-      unit_rows(k.extra.template as<S>(), static_cast<const S*>(nullptr), k.extra_count,
-                memory.padded_columns - memory.keys, k.dim, pitch, columns.row + memory.keys * pitch);
+    if (extra_count)
+      unit_rows(extra.as<S>(), static_cast<const S*>(nullptr), extra_count, memory.padded_columns - memory.keys, k.dim,
+                pitch, columns.row + memory.keys * pitch);
     make_panels(columns.row, pitch, memory.padded_columns, k.dim, columns.panel);
   }
 };
@@ -241,14 +268,15 @@ void weigh_positives(const S* similarity, S* weight, int64_t rows, const Contras
   }
 }
 
-// Writes dz of the rows of z from the parts of the gradient; `positive` is the slope there, `others` where positives
-// are.
+// Writes dz of the rows of z from the parts of the gradient, or from what they pulled by `first`; `positive` is the
+// slope there, `others` where positives are.
 template <class T, class S>
 struct Finish {
   const T *z, *others;
   const S *inv_norm, *inv_others, *positive;
   S scale;
   T* dz;
+  const S *pulled = nullptr, *first = nullptr;
 };
 template <class T, class S>
 void finish_rows(const Finish<T, S>& f, const ContrastForm& form, const Side<S>& rows, S* gradient, int64_t parts) {
@@ -256,6 +284,7 @@ void finish_rows(const Finish<T, S>& f, const ContrastForm& form, const Side<S>&
   parallel_ranges(rows.count, block, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       S* du = gradient + i * pitch;
+      for (int64_t d = 0; f.pulled && d < dim; ++d) du[d] = f.first[i] * f.pulled[i * dim + d];
       for (int64_t p = 1; p < parts; ++p)
 #pragma omp simd
         for (int64_t d = 0; d < dim; ++d) du[d] += du[p * padded * pitch + d];
@@ -272,6 +301,21 @@ void finish_rows(const Finish<T, S>& f, const ContrastForm& form, const Side<S>&
 #pragma omp simd
       for (int64_t d = 0; d < dim; ++d)
         store(&f.dz[i * dim + d], length * (du[d] - along * (static_cast<S>(z[d]) * inverse)));
+    }
+  });
+}
+
+// Σ over the parts of the gradient, as (count, dim).
+template <class S>
+void join_parts(const ContrastScratch<S, S>& memory, int64_t count, int64_t dim, S* to) {
+  const int64_t part = memory.padded_rows * memory.padded_dim;
+  parallel_ranges(count, block, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const S* from = memory.gradient + i * memory.padded_dim;
+      std::copy(from, from + dim, to + i * dim);
+      for (int64_t p = 1; p < memory.parts; ++p)
+#pragma omp simd
+        for (int64_t d = 0; d < dim; ++d) to[i * dim + d] += from[p * part + d];
     }
   });
 }
@@ -295,11 +339,13 @@ void run(const InfoNce& k, Stream stream) {
       inv_q[i] = inverse_norm<T, S>(q + i * k.dim, k.dim);
       inv_k[i] = k.form.self ? inv_q[i] : inverse_norm<T, S>(others + i * k.dim, k.dim);
     }
-    const Sides<T, S, InfoNce> sides(k, Scratch(stream.scratch), inv_q, inv_k, false);
+    const Sides<T, S, InfoNce> sides(k, k.extra, k.extra_count, inv_q, inv_k, {true, bool(k.pulled)},
+                                     Scratch(stream.scratch));
     const ContrastScratch<S, S>& memory = sides.memory;
     const int32_t* labels = k.labels.as<int32_t>();
     const Walk<S> walk(k.form, sides.rows, sides.columns, labels);
-    sum_rows(walk, memory.parts, memory.sums);
+    sum_rows(walk, memory.parts, memory.sums, memory.gradient);
+    if (k.pulled) join_parts(memory, k.rows, k.dim, k.pulled.as<S>());
 
     S *similarities = memory.positives, *weights = similarities + memory.padded_rows;
     for (int64_t i = 0; i < k.rows; ++i) {
@@ -336,32 +382,35 @@ void run(const InfoNceBackward& k, Stream stream) {
     using S = Accumulator<T>;
     const T *q = k.q.as<T>(), *others = k.form.self ? q : k.k.as<T>();
     const S *inv_q = k.inv_norm_q.as<S>(), *inv_k = k.inv_norm_k.as<S>(), *slopes = k.slopes.as<S>();
-    const Sides<T, S, InfoNceBackward> sides(k, Scratch(stream.scratch), inv_q, inv_k, true);
+    const Sides<T, S, InfoNceBackward> sides(k, {}, 0, inv_q, inv_k, {false, true}, Scratch(stream.scratch));
     const ContrastScratch<S, S>& memory = sides.memory;
     const S *positive = slopes + 3 * k.rows, scale = k.dloss.as<S>()[0];
     const int32_t* labels = k.labels.as<int32_t>();
     if (k.dq) {
-      spread_slopes(slopes, k.rows, memory.padded_rows, memory.row_slopes);
-      spread_slopes(k.form.self ? slopes : nullptr, k.rows, memory.padded_columns, memory.column_slopes);
-      const Walk<S> walk(k.form, sides.rows, sides.columns, labels);
-      gather(walk, {memory.row_slopes, memory.column_slopes, memory.padded_rows, memory.padded_columns}, memory.parts,
-             memory.gradient);
-      finish_rows<T, S>({q, others, inv_q, inv_k, positive, scale, k.dq.as<T>()}, k.form, sides.rows, memory.gradient,
-                        memory.parts);
-    }
-    if (k.dk) {
-      Side<S> keys = sides.columns;  // as rows, without what is beyond them
-      keys.count = k.rows;
-      std::fill(memory.gradient, memory.gradient + memory.parts * memory.padded_rows * memory.padded_dim, S(0));
-      if (memory.keys) {
-        spread_slopes<S>(nullptr, k.rows, memory.padded_rows, memory.row_slopes);
-        spread_slopes(slopes, k.rows, memory.padded_rows, memory.column_slopes);
-        const Walk<S> walk(k.form, keys, sides.rows, labels);
-        gather(walk, {memory.row_slopes, memory.column_slopes, memory.padded_rows, memory.padded_rows}, memory.parts,
+      if (k.form.self) {
+        spread_slopes(slopes, k.rows, memory.padded_rows, memory.row_slopes);
+        spread_slopes(slopes, k.rows, memory.padded_columns, memory.column_slopes);
+        gather(Walk<S>(k.form, sides.rows, sides.columns, labels),
+               {memory.row_slopes, memory.column_slopes, memory.padded_rows, memory.padded_columns}, memory.parts,
                memory.gradient);
       }
+      finish_rows<T, S>({q, others, inv_q, inv_k, positive, scale, k.dq.as<T>(), k.pulled.as<S>(), slopes}, k.form,
+                        sides.rows, memory.gradient, k.form.self ? memory.parts : 1);
+    }
+    if (k.dk) {
+      Side<S> keys = sides.columns;
+      keys.count = k.rows;
+      if (k.keys_pulled()) {
+        spread_slopes<S>(nullptr, k.rows, memory.padded_rows, memory.row_slopes);
+        spread_slopes(slopes, k.rows, memory.padded_rows, memory.column_slopes);
+        gather(Walk<S>(k.form, keys, sides.rows, labels),
+               {memory.row_slopes, memory.column_slopes, memory.padded_rows, memory.padded_rows}, memory.parts,
+               memory.gradient);
+      } else {
+        std::fill(memory.gradient, memory.gradient + memory.padded_rows * memory.padded_dim, S(0));
+      }
       finish_rows<T, S>({others, q, inv_k, inv_q, positive, scale, k.dk.as<T>()}, k.form, keys, memory.gradient,
-                        memory.parts);
+                        k.keys_pulled() ? memory.parts : 1);
     }
   });
 }

@@ -11,7 +11,8 @@ template <class T>
 struct Walk {
   const T *rows, *columns;                  // unit rows, `pitch` apart, zeros beyond (count, dim)
   const int32_t* labels;                    // of both, or null
-  const float *row_slopes, *column_slopes;  // backward: (3, room)
+  const float *row_slopes, *column_slopes;  // of gathering: (3, room)
+  float *sums, *gradient;                   // what is written: (part, 4, room) and (part, row_room, pitch)
   int64_t row_count, column_count, row_room, column_room, slope_room, pitch;
   int64_t half;   // a row is not compared with the column so far on, modulo rows, if this is not 0
   bool diagonal;  // nor with that of its own number
@@ -72,9 +73,48 @@ struct Seen {
   float first = 0, second = 0, most = -2, count = 0;
 };
 
-// sums (part, 4, room): of each row what it saw in part blockIdx.y of the columns.
+// Writes what the block's threads saw of its rows in part blockIdx.y of the columns, by way of `of_row` in shared
+// memory.
+template <class Tile, class T>
+__device__ __forceinline__ void write_seen(const Walk<T>& w, const Seen (&seen)[Tile::row_fragments][2],
+                                           float (*of_row)[Tile::across][Tile::rows]) {
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int64_t first_row = blockIdx.x * int64_t{Tile::rows};
+#pragma unroll
+  for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      Seen row = seen[m][half];
+#pragma unroll
+      for (int bit = 1; bit <= 2; bit *= 2) {
+        row.first += __shfl_xor_sync(full_warp, row.first, bit);
+        row.second += __shfl_xor_sync(full_warp, row.second, bit);
+        row.count += __shfl_xor_sync(full_warp, row.count, bit);
+        const float other = __shfl_xor_sync(full_warp, row.most, bit);
+        row.most = other > row.most ? other : row.most;
+      }
+      if (t != 0) continue;
+      const int r = Tile::row_at() + 16 * m + 8 * half + g, at = Tile::across_at();
+      of_row[0][at][r] = row.first, of_row[1][at][r] = row.second;
+      of_row[2][at][r] = row.most, of_row[3][at][r] = row.count;
+    }
+  __syncthreads();
+  for (int r = threadIdx.x; r < Tile::rows && first_row + r < w.row_count; r += Tile::threads)
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      float value = of_row[n][0][r];
+#pragma unroll
+      for (int a = 1; a < Tile::across; ++a) {
+        const float other = of_row[n][a][r];
+        value = n != 2 ? value + other : other > value ? other : value;
+      }
+      w.sums[(blockIdx.y * int64_t{4} + n) * w.row_room + first_row + r] = value;
+    }
+}
+
+// Sees each row's columns of part blockIdx.y.
 template <class Tile, bool plain, class T = typename Tile::Element>
-__global__ void __launch_bounds__(Tile::threads, 1) sums_kernel(Walk<T> w, float* sums, int tiles_of_part) {
+__global__ void __launch_bounds__(Tile::threads, 1) sums_kernel(Walk<T> w, int tiles_of_part) {
   GESTALT_DYNAMIC_SHARED(T, row_tile);
   GESTALT_SHARED(float, of_row, [4][Tile::across][Tile::rows]);
   T* column_tiles = row_tile + Tile::rows * Tile::pitch;
@@ -111,41 +151,17 @@ __global__ void __launch_bounds__(Tile::threads, 1) sums_kernel(Walk<T> w, float
         }
   });
 
-#pragma unroll
-  for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      Seen row = seen[m][half];
-#pragma unroll
-      for (int bit = 1; bit <= 2; bit *= 2) {
-        row.first += __shfl_xor_sync(full_warp, row.first, bit);
-        row.second += __shfl_xor_sync(full_warp, row.second, bit);
-        row.count += __shfl_xor_sync(full_warp, row.count, bit);
-        const float other = __shfl_xor_sync(full_warp, row.most, bit);
-        row.most = other > row.most ? other : row.most;
-      }
-      if (t != 0) continue;
-      const int r = Tile::row_at() + 16 * m + 8 * half + g, at = Tile::across_at();
-      of_row[0][at][r] = row.first, of_row[1][at][r] = row.second;
-      of_row[2][at][r] = row.most, of_row[3][at][r] = row.count;
-    }
-  __syncthreads();
-  for (int r = threadIdx.x; r < Tile::rows && first_row + r < w.row_count; r += Tile::threads)
-#pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      float value = of_row[n][0][r];
-#pragma unroll
-      for (int a = 1; a < Tile::across; ++a) {
-        const float other = of_row[n][a][r];
-        value = n != 2 ? value + other : other > value ? other : value;
-      }
-      sums[(blockIdx.y * int64_t{4} + n) * w.row_room + first_row + r] = value;
-    }
+  write_seen<Tile>(w, seen, of_row);
 }
 
-// Walks part blockIdx.y of the columns: gradient (part, row_room, pitch) of the unit rows.
-template <class Tile, bool plain, class T = typename Tile::Element>
-__global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, float* gradient, int tiles_of_part) {
+// What rows are pulled with by their columns: by slopes of a plain contrast or of any, or each column with its
+// exponential alone, which are then seen as well.
+enum class Pull { plain, any, exponentials };
+
+// Walks part blockIdx.y of the columns: the gradient of the unit rows.
+template <class Tile, Pull pull, class T = typename Tile::Element>
+__global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, int tiles_of_part) {
+  constexpr bool plain = pull != Pull::any, sees = pull == Pull::exponentials;
   using F = Fragments<T>;
   GESTALT_DYNAMIC_SHARED(T, row_tile);
   T* column_tiles = row_tile + Tile::rows * Tile::pitch;
@@ -153,9 +169,10 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, flo
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, gradient_at = Tile::across_at() * 16 * Tile::gradient_pairs;
   const int64_t first_row = blockIdx.x * int64_t{Tile::rows};
   const Part part(w.column_count, Tile::columns, tiles_of_part);
+  Seen seen[Tile::row_fragments][2];
   float of_row[plain ? 1 : 3][Tile::row_fragments][2];
 #pragma unroll
-  for (int m = 0; m < Tile::row_fragments; ++m)
+  for (int m = 0; !sees && m < Tile::row_fragments; ++m)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g;
@@ -172,10 +189,13 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, flo
 #pragma unroll
     for (int n = 0; n < 2 * Tile::column_pairs; ++n) {
       const int column = Tile::column_at() + 8 * n + 2 * t;
-      const float* of_column = w.column_slopes + first_column + column;
-      const auto first = load_pack<Pack<float, 2>>(of_column);
-      const auto second = load_pack<Pack<float, 2>>(of_column + (plain ? 0 : w.slope_room));
-      const auto label = load_pack<Pack<float, 2>>(of_column + (plain ? 0 : 2 * w.slope_room));
+      Pack<float, 2> first = {}, second = {}, label = {};
+      if (!sees) {
+        const float* of_column = w.column_slopes + first_column + column;
+        first = load_pack<Pack<float, 2>>(of_column);
+        second = load_pack<Pack<float, 2>>(of_column + (plain ? 0 : w.slope_room));
+        label = load_pack<Pack<float, 2>>(of_column + (plain ? 0 : 2 * w.slope_room));
+      }
 #pragma unroll
       for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll
@@ -187,11 +207,14 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, flo
           for (int e = 0; e < 2; ++e) {
             const int64_t j = first_column + column + e;
             const float x = s[m][n][2 * half + e];
-            v[e] = exp2_fast(x * w.first - w.offset) * (of_row[0][m][half] + first.v[e]);
+            v[e] = exp2_fast(x * w.first - w.offset) * (sees ? 1.0f : of_row[0][m][half] + first.v[e]);
             if (!plain && w.hard) v[e] -= exp2_fast(x * w.second) * (of_row[1][m][half] + second.v[e]);
             if (!plain && w.labels && i < w.row_count && j < w.column_count && w.labels[i] == w.labels[j])
               v[e] -= of_row[2][m][half] + label.v[e];
-            if (special && (j >= w.column_count || w.left_out(i, j))) v[e] = 0;
+            const bool out = special && (j >= w.column_count || w.left_out(i, j));
+            if (out) v[e] = 0;
+            if (sees) seen[m][half].first += v[e];
+            if (sees && !out && x > seen[m][half].most) seen[m][half].most = x;
           }
           F::store_pair(weights + row * Tile::weight_pitch + column, v[0], v[1]);
         }
@@ -215,7 +238,11 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, flo
     }
   });
 
-  float* to = gradient + blockIdx.y * w.row_room * w.pitch;
+  if constexpr (sees) {
+    static_assert(sizeof(T) * Tile::pitch >= sizeof(float) * 4 * Tile::across, "no room in the rows' tile");
+    write_seen<Tile>(w, seen, reinterpret_cast<float(*)[Tile::across][Tile::rows]>(row_tile));
+  }
+  float* to = w.gradient + blockIdx.y * w.row_room * w.pitch;
 #pragma unroll
   for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll

@@ -21,8 +21,8 @@ struct Work {
   int64_t rows, dim;
 
   template <class K>
-  Work(const K& k, Scratch scratch, bool backward)
-      : memory(scratch, Device::cuda, k.form, k.rows, k.extra_count, k.dim, backward),
+  Work(const K& k, Scratch scratch, int64_t extra_count, ContrastPass pass)
+      : memory(scratch, Device::cuda, k.form, k.rows, extra_count, k.dim, pass),
         form(k.form),
         rows(k.rows),
         dim(k.dim) {}
@@ -30,6 +30,7 @@ struct Work {
   Walk<T> walk(const int32_t* labels) const {
     Walk<T> w = {};
     w.rows = memory.rows, w.columns = memory.column_rows, w.labels = labels;
+    w.sums = memory.sums, w.gradient = memory.gradient;
     w.row_count = rows, w.column_count = memory.columns;
     w.row_room = memory.padded_rows, w.column_room = memory.padded_columns, w.pitch = memory.padded_dim;
     w.diagonal = form.self || form.batch_negatives;
@@ -140,11 +141,23 @@ __global__ void __launch_bounds__(threads) slopes_kernel(const float* slopes, fl
   });
 }
 
-// What the gradient of rows of z is finished from; `others` are the rows that positives are among.
+// Σ over the parts of a gradient, as (rows, dim).
+__global__ void __launch_bounds__(threads) join_parts_kernel(const float* gradient, float* to, int64_t rows,
+                                                             int64_t dim, int64_t room, int64_t pitch, int parts) {
+  grid_stride(rows * dim, [&](int64_t n) {
+    const int64_t i = n / dim, d = n % dim;
+    float sum = 0;
+    for (int p = 0; p < parts; ++p) sum += gradient[(p * room + i) * pitch + d];
+    to[n] = sum;
+  });
+}
+
+// What the gradient of rows of z is finished from: parts of it, or what was pulled by exponentials and its slopes
+// `first`. `others` are the rows that positives are among.
 template <class T>
 struct Finish {
   const T *z, *others;
-  const float *inv_norm, *inv_others, *positive, *dloss, *gradient;
+  const float *inv_norm, *inv_others, *positive, *dloss, *gradient, *pulled, *first;
   T* dz;
   int64_t rows, room, dim, pitch;
   int parts;
@@ -164,6 +177,7 @@ __global__ void __launch_bounds__(threads) finish_kernel(Finish<T> f, ContrastFo
     const int64_t d = lane + 32 * n;
     du[n] = 0;
     if (d >= f.dim) continue;
+    if (f.pulled) du[n] = f.first[i] * f.pulled[i * f.dim + d];
     for (int p = 0; p < f.parts; ++p) du[n] += f.gradient[(p * f.room + i) * f.pitch + d];
     du[n] += slope * static_cast<float>(f.others[other * f.dim + d]);
     along += du[n] * (static_cast<float>(f.z[i * f.dim + d]) * inverse);
@@ -189,12 +203,11 @@ auto with_tile(int64_t dim, bool backward, F&& f) {
 
 // Starts a kernel of walks over at most `most` parts of the columns; returns over how many.
 template <class Tile, class T>
-int launch_walk(void (*kernel)(Walk<T>, float*, int), Tile, const Walk<T>& w, float* to, int64_t most, bool backward,
-                Stream stream) {
+int launch_walk(void (*kernel)(Walk<T>, int), Tile, const Walk<T>& w, int64_t most, bool backward, Stream stream) {
   const int64_t tiles = divide_up(w.column_count, Tile::columns), tiles_of_part = divide_up(tiles, most);
   const int64_t parts = divide_up(tiles, tiles_of_part);
   launch_kernel(kernel, dim3(divide_up(w.row_count, Tile::rows), parts), Tile::threads, Tile::bytes(backward), stream,
-                w, to, static_cast<int>(tiles_of_part));
+                w, static_cast<int>(tiles_of_part));
   return static_cast<int>(parts);
 }
 
@@ -207,7 +220,7 @@ void launch_units(const From* z, T* units, float* found, const float* given, int
 
 // Unit rows of both sides; forward finds the norms.
 template <class T, class K>
-void make_units(const Work<T>& w, const K& k, float* inv_q, float* inv_k, bool given, Stream stream) {
+void make_units(const Work<T>& w, const K& k, In extra, float* inv_q, float* inv_k, bool given, Stream stream) {
   const ContrastScratch<T, float>& m = w.memory;
   const auto found = [&](float* inv) { return given ? nullptr : inv; };
   const auto known = [&](const float* inv) { return given ? inv : nullptr; };
@@ -216,9 +229,9 @@ void make_units(const Work<T>& w, const K& k, float* inv_q, float* inv_k, bool g
   if (k.form.self) return;
   launch_units(k.k.template as<T>(), m.keys ? m.column_rows : nullptr, found(inv_k), known(inv_k), k.rows,
                m.keys ? m.padded_columns : k.rows, k.dim, m.padded_dim, stream);
-  if (k.extra_count)
-    launch_units(k.extra.template as<float>(), m.column_rows + m.keys * m.padded_dim, static_cast<float*>(nullptr),
-                 static_cast<const float*>(nullptr), k.extra_count, m.padded_columns - m.keys, k.dim, m.padded_dim,
+  if (extra)
+    launch_units(extra.as<float>(), m.column_rows + m.keys * m.padded_dim, static_cast<float*>(nullptr),
+                 static_cast<const float*>(nullptr), m.columns - m.keys, m.padded_columns - m.keys, k.dim, m.padded_dim,
                  stream);
 }
 
@@ -231,18 +244,24 @@ void launch_slopes(const float* slopes, float* to, int64_t count, int64_t room, 
 void run(const InfoNce& k, Stream stream) {
   dispatch_cuda(k.q.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const Work<T> w(k, Scratch(stream.scratch), false);
+    const Work<T> w(k, Scratch(stream.scratch), k.extra_count, {true, bool(k.pulled)});
     const ContrastScratch<T, float>& m = w.memory;
     const T *q = k.q.as<T>(), *others = k.form.self ? q : k.k.as<T>();
     float *inv_q = k.inv_norm_q.as<float>(), *inv_k = k.form.self ? inv_q : k.inv_norm_k.as<float>();
-    make_units(w, k, inv_q, inv_k, false, stream);
+    make_units(w, k, k.extra_count ? k.extra : In{}, inv_q, inv_k, false, stream);
     const Walk<T> walk = w.walk(k.labels.as<int32_t>());
     const bool plain = !k.form.hard && !k.labels;
-    const int parts = with_tile<T>(w.dim, false, [&](auto tile) {
+    const bool pulls = bool(k.pulled);
+    const int parts = with_tile<T>(w.dim, pulls, [&](auto tile) {
       using Tile = decltype(tile);
-      return launch_walk(plain ? sums_kernel<Tile, true> : sums_kernel<Tile, false>, tile, walk, m.sums, m.parts, false,
-                         stream);
+      return launch_walk(pulls   ? gather_kernel<Tile, Pull::exponentials>
+                         : plain ? sums_kernel<Tile, true>
+                                 : sums_kernel<Tile, false>,
+                         tile, walk, m.parts, pulls, stream);
     });
+    if (pulls)
+      launch_kernel(join_parts_kernel, blocks_for(k.rows * k.dim, threads), threads, 0, stream, m.gradient,
+                    k.pulled.as<float>(), k.rows, k.dim, m.padded_rows, m.padded_dim, parts);
     launch_kernel(positives_kernel<T>, divide_up(k.rows, warps), threads, 0, stream, q, others, inv_q, inv_k,
                   m.positives, k.form, k.rows, k.dim);
     launch_kernel(weights_kernel, 1, threads, 0, stream, m.positives, m.positives + m.padded_rows, k.rows,
@@ -265,45 +284,54 @@ void run(const InfoNce& k, Stream stream) {
 void run(const InfoNceBackward& k, Stream stream) {
   dispatch_cuda(k.q.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const Work<T> w(k, Scratch(stream.scratch), true);
+    const Work<T> w(k, Scratch(stream.scratch), 0, {false, true});
     const ContrastScratch<T, float>& m = w.memory;
     const T *q = k.q.as<T>(), *others = k.form.self ? q : k.k.as<T>();
     const float *inv_q = k.inv_norm_q.as<float>(), *inv_k = k.form.self ? inv_q : k.inv_norm_k.as<float>();
     const float *slopes = k.slopes.as<float>(), *dloss = k.dloss.as<float>();
-    make_units(w, k, const_cast<float*>(inv_q), const_cast<float*>(inv_k), true, stream);  // read: they are given
+    if (k.form.self || k.keys_pulled())  // norms are read: they are given
+      make_units(w, k, {}, const_cast<float*>(inv_q), const_cast<float*>(inv_k), true, stream);
     const bool plain = !k.form.hard && !k.labels;
     Walk<T> walk = w.walk(k.labels.as<int32_t>());
     walk.row_slopes = m.row_slopes, walk.column_slopes = m.column_slopes;
     const auto gather = [&] {
       return with_tile<T>(w.dim, true, [&](auto tile) {
         using Tile = decltype(tile);
-        return launch_walk(plain ? gather_kernel<Tile, true> : gather_kernel<Tile, false>, tile, walk, m.gradient,
+        return launch_walk(plain ? gather_kernel<Tile, Pull::plain> : gather_kernel<Tile, Pull::any>, tile, walk,
                            m.parts, true, stream);
       });
     };
-    const auto finish = [&](const T* z, const T* positives, const float* inv, const float* inv_others, int parts,
-                            Out to) {
-      launch_kernel(finish_kernel<T>, divide_up(k.rows, warps), threads, 0, stream,
-                    Finish<T>{z, positives, inv, inv_others, slopes + 3 * k.rows, dloss, m.gradient, to.as<T>(), k.rows,
-                              m.padded_rows, k.dim, m.padded_dim, parts},
-                    k.form);
+    const auto finish = [&](Finish<T> f) {
+      f.positive = slopes + 3 * k.rows, f.dloss = dloss, f.gradient = m.gradient, f.first = slopes;
+      f.rows = k.rows, f.room = m.padded_rows, f.dim = k.dim, f.pitch = m.padded_dim;
+      launch_kernel(finish_kernel<T>, divide_up(k.rows, warps), threads, 0, stream, f, k.form);
     };
     if (k.dq) {
-      walk.slope_room = m.padded_columns;
-      launch_slopes(slopes, m.row_slopes, k.rows, m.padded_rows, stream);
-      launch_slopes(k.form.self ? slopes : nullptr, m.column_slopes, k.rows, m.padded_columns, stream);
-      finish(q, others, inv_q, inv_k, gather(), k.dq);
+      int parts = 0;
+      if (k.form.self) {
+        walk.slope_room = m.padded_columns;
+        launch_slopes(slopes, m.row_slopes, k.rows, m.padded_rows, stream);
+        launch_slopes(slopes, m.column_slopes, k.rows, m.padded_columns, stream);
+        parts = gather();
+      }
+      finish({.z = q,
+              .others = others,
+              .inv_norm = inv_q,
+              .inv_others = inv_k,
+              .pulled = k.pulled.as<float>(),
+              .dz = k.dq.as<T>(),
+              .parts = parts});
     }
     if (k.dk) {
       int parts = 0;
-      if (m.keys) {
+      if (k.keys_pulled()) {
         walk.rows = m.column_rows, walk.columns = m.rows;
         walk.column_count = k.rows, walk.column_room = walk.slope_room = m.padded_rows;
         launch_slopes(nullptr, m.row_slopes, k.rows, m.padded_rows, stream);
         launch_slopes(slopes, m.column_slopes, k.rows, m.padded_rows, stream);
         parts = gather();
       }
-      finish(others, q, inv_k, inv_q, parts, k.dk);
+      finish({.z = others, .others = q, .inv_norm = inv_k, .inv_others = inv_q, .dz = k.dk.as<T>(), .parts = parts});
     }
   });
 }
