@@ -12,6 +12,7 @@
 #include "engine/nn/module.h"
 #include "engine/nn/muon.h"
 #include "engine/nn/optimizer.h"
+#include "engine/nn/outliers.h"
 #include "engine/nn/partitions.h"
 #include "engine/nn/pca.h"
 #include "engine/nn/points.h"

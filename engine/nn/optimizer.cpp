@@ -24,6 +24,10 @@ void OptimizerOptions::fields(Fields& f) {
   f("epsilon", epsilon, "adamw: added to the root of the second moment", at_least(0));
   f("clip", clip, "clip the gradient's norm to this; 0: off", at_least(0));
   f("clip-each", clip_each, "clip each tensor's gradient by itself instead of all together");
+  f("skip-outliers", skip_outliers,
+    "skip a step whose gradient norm lies so many standard deviations over the mean of the last 128; 0: off; waits for "
+    "the device at each step",
+    at_least(0));
   f("warmup-epochs", warmup_epochs, "epochs of linear warm-up before the cosine", between(0, 1e9));
   f("warmup-steps", warmup_steps, "steps of it, instead of epochs; 0: as --warmup-epochs says", between(0, 1e12));
   f("final-lr", final_rate, "where the cosine ends, as a fraction of the peak rate", at_least(0));
@@ -58,6 +62,7 @@ Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : a
   if (options.kind == "lars" || options.clip_each)
     norms_ = Tensor::zeros({2 * static_cast<int64_t>(arena.layout.size())}, DType::f64).to(device);
   if (options.decay_all) arena.decay_all();
+  if (options.skip_outliers > 0) outliers_.emplace(options.skip_outliers);
   if (muon) muon_.emplace(arena, options.muon_momentum, options.clip);
 }
 
@@ -78,12 +83,24 @@ void Optimizer::begin_step(double rate, double decay) {
   numbers_.set(numbers, arena_.weights.device());
 }
 
+void Optimizer::measure() {
+  kernels::launch(kernels::GradNorm{arena_.grads.in(), squared_norm_.out(), arena_.size()}, arena_.weights.stream());
+}
+
+bool Optimizer::admits() {
+  if (!outliers_) return true;
+  measure();
+  if (outliers_->usual(gradient_norm())) return true;
+  arena_.zero_grads();
+  return false;
+}
+
 void Optimizer::update() {
   const Stream stream = arena_.weights.stream();
   const auto* segments = reinterpret_cast<const kernels::Segment*>(arena_.segments.data<uint8_t>());
   const auto count = static_cast<int64_t>(arena_.layout.size());
   const auto f = [](double v) { return static_cast<float>(v); };
-  kernels::launch(kernels::GradNorm{arena_.grads.in(), squared_norm_.out(), arena_.size()}, stream);
+  measure();
   if (norms_) {
     const In weights = options_.kind == "lars" ? arena_.weights.in() : In{};
     kernels::launch(kernels::SegmentNorms{.weights = weights,
@@ -139,6 +156,7 @@ double Optimizer::gradient_norm() const { return std::sqrt(squared_norm_.values6
 std::vector<std::pair<std::string, Tensor>> Optimizer::state() {
   std::vector<std::pair<std::string, Tensor>> all{{"first_moment", first_}};
   if (second_) all.push_back({"second_moment", second_});
+  if (outliers_) all.push_back({"norms", outliers_->state()});
   return all;
 }
 

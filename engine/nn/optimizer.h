@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/nn/muon.h"
+#include "engine/nn/outliers.h"
 #include "engine/nn/schedule.h"
 #include "engine/run/fields.h"
 
@@ -24,6 +25,7 @@ struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double clip = 0;           // largest gradient norm; 0: not clipped
   bool clip_each = false;    // of each tensor's gradient by itself instead of all together
+  double skip_outliers = 0;  // deviations of the gradient norm over its mean from which a step is skipped; 0: none is
   double warmup_epochs = 0;  // linear from 0
   int64_t warmup_steps = 0;  // instead of epochs, unless 0
   double final_rate = 0;     // where the cosine ends, as a fraction of the peak
@@ -45,17 +47,25 @@ class Optimizer {
   // Its two halves: what the host decides, and the work on the device, the same at each step.
   void begin_step(double rate, double decay);
   void update();
+  // Between the two, with skip_outliers: whether the gradients are usual. If not, they are zeroed, and nothing else is
+  // to be done. Waits for the device.
+  bool admits();
+  int64_t skipped() const { return outliers_ ? outliers_->found() : 0; }
   // ‖gradient‖ of the last step; waits for the device. Infinite or NaN when a gradient was.
   double gradient_norm() const;
 
-  // What a checkpoint holds: the moments by name, and how many steps were made.
+  // What a checkpoint holds: the moments by name, the norms that outliers are told by, and how many steps were made,
+  // skipped ones too.
   std::vector<std::pair<std::string, Tensor>> state();
   int64_t steps = 0;
 
  private:
+  void measure();
+
   ParameterArena& arena_;
   OptimizerOptions options_;
   std::optional<Muon> muon_;
+  std::optional<Outliers> outliers_;
   Tensor first_, second_;  // moments, (size)
   Tensor squared_norm_;    // (2) f64
   Tensor norms_;           // LARS and clip_each: (2·segments) f64

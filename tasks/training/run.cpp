@@ -246,6 +246,7 @@ MetricsRow Run::make_row() {
   state_.batches = 0;
   row.push_back({"lr", training_->rate()});
   row.push_back({"gradient_norm", norm});
+  if (method_.optimizer.skip_outliers > 0) row.push_back({"skipped", static_cast<double>(training_->skipped())});
   measure_spread(row);
   if (const std::string collapse = guard_.look_at(row, method_); !collapse.empty()) say(collapse);
   row.push_back({"probe", {}});

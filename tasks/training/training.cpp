@@ -151,6 +151,7 @@ Loss Training::accumulate(const Batch& batch, StepInfo info) {
 void Training::update(size_t network) {
   clock_.enter(Phase::optimizer);
   Learner& learner = *learners_[network];
+  if (!learner.optimizer.admits()) return;
   const auto work = [&] {
     learner.optimizer.update();
     if (network + 1 == learners_.size())
@@ -168,6 +169,12 @@ double Training::gradient_norm() const {
   double squares = 0;
   for (const auto& learner : learners_) squares += std::pow(learner->optimizer.gradient_norm(), 2);
   return std::sqrt(squares);
+}
+
+int64_t Training::skipped() const {
+  int64_t all = 0;
+  for (const auto& learner : learners_) all += learner->optimizer.skipped();
+  return all;
 }
 
 std::vector<std::pair<std::string, Tensor>> Training::state() {

@@ -35,6 +35,7 @@ class Training {
   // Of the last step. The norm is that of all networks' gradients together, and waits for the device.
   double rate() const;
   double gradient_norm() const;
+  int64_t skipped() const;  // updates of a network, as --skip-outliers says
   bool captured() const { return bool(learners_[0]->update); }
 
   // What a checkpoint holds: the method's parts and the optimizers' moments.

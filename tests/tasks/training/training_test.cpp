@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "engine/ops/pointwise.h"
 
 namespace gestalt::test {
@@ -100,6 +102,19 @@ class Follow : public Toy {
   std::vector<double> temperatures;
   std::vector<StepInfo> infos;
   int64_t steps_in_two_epochs = 0, total_steps = 0;
+};
+
+// The gradient is 1, or 3 at each second step, and 1000 at the steps named.
+class Spikes : public Toy {
+ public:
+  void build(Random&) override { w = Tensor::full({1}, 0).require_grad(); }
+  Loss loss(const Batch& batch, const StepInfo&) override {
+    const auto step = static_cast<int64_t>(batch.views[0].item());
+    return {scale(sum(w), step == 130 || step == 140 ? 1000 : step % 2 == 0 ? 1 : 3), {}};
+  }
+  void visit(Visitor& v) override { v("w", w); }
+
+  Tensor w;
 };
 
 struct Started {
@@ -219,6 +234,27 @@ TEST_CASE("training: a student without trained parts is refused") {
   } method;
   method.other.w = Tensor::full({1}, 1);
   CHECK_THROWS_WITH_AS(Started{method}, doctest::Contains("a student without trained parts"), Error);
+}
+
+TEST_CASE(
+    "training: a step whose gradient is an outlier changes nothing but its count, and the norms are in the state") {
+  Spikes method;
+  method.run.steps = 150;
+  method.optimizer.skip_outliers = 6;
+  Started started(method);
+  double w = 0;
+  for (int64_t step = 0; step < 150; ++step) {
+    started.training->step();
+    if (step == 130 || step == 140) {
+      CHECK(started.training->gradient_norm() == doctest::Approx(1000));
+    } else {
+      w -= 0.1 * (step % 2 == 0 ? 1 : 3);
+    }
+    CHECK(method.w.item() == doctest::Approx(w).epsilon(1e-5));
+  }
+  CHECK(started.training->skipped() == 2);
+  const auto state = started.training->state();
+  CHECK(std::any_of(state.begin(), state.end(), [](const auto& entry) { return entry.first == "optimizer.norms"; }));
 }
 
 }  // namespace gestalt::test
