@@ -18,17 +18,45 @@ struct Walk {
   bool diagonal;  // nor with that of its own number
   bool hard;
   float first, second, offset;  // e^(first·s − offset) as powers of 2
+};
 
-  __device__ bool left_out(int64_t i, int64_t j) const {
-    return (diagonal && i == j) || (half != 0 && j == (i + half) % row_count);
-  }
-  // Whether a tile holds anything left out, or lies partly outside.
-  __device__ bool special(int64_t row, int rows_of_tile, int64_t column, int columns_of_tile) const {
-    const auto meets = [&](int64_t shift) {
-      return column < row + shift + rows_of_tile && row + shift < column + columns_of_tile;
+// What a tile leaves out: columns beyond the last one, and pairs whose column less their row, both within the tile, is
+// one of `apart`.
+struct LeftOut {
+  static constexpr int nowhere = 1 << 20;
+  static constexpr float similarity = -1e30f;  // its exponential is 0
+  int columns, apart[3];
+  bool any;
+
+  template <class Tile, class T>
+  __device__ static LeftOut of(const Walk<T>& w, int64_t first_row, int64_t first_column) {
+    const auto at = [&](bool is, int64_t shift) {
+      const int64_t d = first_row + shift - first_column;
+      return is && d > -Tile::rows && d < Tile::columns ? static_cast<int>(d) : nowhere;
     };
-    return column + columns_of_tile > column_count || (diagonal && meets(0)) ||
-           (half != 0 && (meets(half) || meets(-half)));
+    const int64_t left = w.column_count - first_column;
+    LeftOut o;
+    o.columns = left < Tile::columns ? static_cast<int>(left) : Tile::columns;
+    o.apart[0] = at(w.diagonal, 0), o.apart[1] = at(w.half != 0, w.half), o.apart[2] = at(w.half != 0, -w.half);
+    o.any = left < Tile::columns || o.apart[0] != nowhere || o.apart[1] != nowhere || o.apart[2] != nowhere;
+    return o;
+  }
+  __device__ bool operator()(int row, int column) const {
+    const int d = column - row;
+    return column >= columns || d == apart[0] || d == apart[1] || d == apart[2];
+  }
+  // Marks them among the warp's sums.
+  template <class Tile>
+  __device__ __forceinline__ void mark(typename Tile::Sums& s) const {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+    for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+      for (int n = 0; n < 2 * Tile::column_pairs; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if ((*this)(Tile::row_at() + 16 * m + 8 * (e / 2) + g, Tile::column_at() + 8 * n + 2 * t + e % 2))
+            s[m][n][e] = similarity;
   }
 };
 
@@ -126,27 +154,28 @@ __global__ void __launch_bounds__(Tile::threads, 1) sums_kernel(Walk<T> w, int t
   walk_tiles<Tile>(w, row_tile, column_tiles, first_row, part.begin, part.end, [&](int64_t first_column, const T* in) {
     typename Tile::Sums s = {};
     multiply_tiles<Tile>(s, row_tile, in);
-    const bool special = w.special(first_row, Tile::rows, first_column, Tile::columns);
+    const LeftOut left_out = LeftOut::of<Tile>(w, first_row, first_column);
+    if (left_out.any) left_out.mark<Tile>(s);
 #pragma unroll
     for (int m = 0; m < Tile::row_fragments; ++m)
 #pragma unroll
       for (int n = 0; n < 2 * Tile::column_pairs; ++n)
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * (e / 2) + g;
-          const int64_t j = first_column + Tile::column_at() + 8 * n + 2 * t + e % 2;
           const float x = s[m][n][e];
           Seen& row = seen[m][e / 2];
-          if (special && (j >= w.column_count || w.left_out(i, j))) continue;
           row.first += exp2_fast(x * w.first - w.offset);
           if (!plain && w.labels) {
+            const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * (e / 2) + g;
+            const int64_t j = first_column + Tile::column_at() + 8 * n + 2 * t + e % 2;
+            if (x == LeftOut::similarity) continue;
             const bool alike = i < w.row_count && w.labels[i] == w.labels[j];
             row.second += alike ? x : 0.0f;
             row.count += alike ? 1.0f : 0.0f;
             row.most = !alike && x > row.most ? x : row.most;
           } else {
-            if (!plain) row.second += exp2_fast(x * w.second);
-            row.most = x > row.most ? x : row.most;
+            if (!plain) row.second += x == LeftOut::similarity ? 0.0f : exp2_fast(x * w.second);
+            row.most = fmaxf(row.most, x);
           }
         }
   });
@@ -185,7 +214,8 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, int
   walk_tiles<Tile>(w, row_tile, column_tiles, first_row, part.begin, part.end, [&](int64_t first_column, const T* in) {
     typename Tile::Sums s = {};
     multiply_tiles<Tile>(s, row_tile, in);
-    const bool special = w.special(first_row, Tile::rows, first_column, Tile::columns);
+    const LeftOut left_out = LeftOut::of<Tile>(w, first_row, first_column);
+    if (left_out.any) left_out.mark<Tile>(s);
 #pragma unroll
     for (int n = 0; n < 2 * Tile::column_pairs; ++n) {
       const int column = Tile::column_at() + 8 * n + 2 * t;
@@ -201,20 +231,17 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, int
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int row = Tile::row_at() + 16 * m + 8 * half + g;
-          const int64_t i = first_row + row;
           float v[2];
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
-            const int64_t j = first_column + column + e;
             const float x = s[m][n][2 * half + e];
             v[e] = exp2_fast(x * w.first - w.offset) * (sees ? 1.0f : of_row[0][m][half] + first.v[e]);
-            if (!plain && w.hard) v[e] -= exp2_fast(x * w.second) * (of_row[1][m][half] + second.v[e]);
-            if (!plain && w.labels && i < w.row_count && j < w.column_count && w.labels[i] == w.labels[j])
-              v[e] -= of_row[2][m][half] + label.v[e];
-            const bool out = special && (j >= w.column_count || w.left_out(i, j));
-            if (out) v[e] = 0;
-            if (sees) seen[m][half].first += v[e];
-            if (sees && !out && x > seen[m][half].most) seen[m][half].most = x;
+            if (!plain && x != LeftOut::similarity) {
+              const int64_t i = first_row + row, j = first_column + column + e;
+              if (w.hard) v[e] -= exp2_fast(x * w.second) * (of_row[1][m][half] + second.v[e]);
+              if (w.labels && i < w.row_count && w.labels[i] == w.labels[j]) v[e] -= of_row[2][m][half] + label.v[e];
+            }
+            if (sees) seen[m][half].first += v[e], seen[m][half].most = fmaxf(seen[m][half].most, x);
           }
           F::store_pair(weights + row * Tile::weight_pitch + column, v[0], v[1]);
         }
