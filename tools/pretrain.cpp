@@ -4,13 +4,13 @@
 #include <memory>
 
 #include "engine/run/files.h"
-#include "tasks/evaluation/image_probe.h"
-#include "tasks/evaluation/report.h"
+#include "tasks/training/image_method.h"
 #include "tasks/training/recipe.h"
 #include "tasks/training/run.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 #include "tools/output.h"
+#include "tools/pretrain_end.h"
 
 namespace gestalt::tools {
 namespace {
@@ -18,7 +18,7 @@ namespace {
 struct Choices {
   PretrainSettings settings;
   std::string preset, config;
-  bool report = false;
+  bool report = false, no_html = false;
 };
 
 // The method with its preset, the config file and the flags applied, in that order; or, with --resume, as it was.
@@ -53,21 +53,6 @@ std::unique_ptr<Method> configure(const MethodEntry& entry, Command command, con
   return method;
 }
 
-// The closing table where one is asked for; else what the last probe said. Returns why there is nothing, where there
-// should be something.
-std::string print_measures(Method& method, const PretrainResult& result, bool report) {
-  for (const Metric& m : result.metrics)
-    if (!report) fmt::print("{} {:.4g}: {}\n", m.name, m.value, m.protocol);
-  if (!report) return result.unmeasured;
-  try {
-    auto& images = dynamic_cast<ImageMethod&>(method);
-    const LinearOptions linear;
-    const KnnOptions knn = dynamic_cast<ImageProbe&>(*method.probe).knn;
-    fmt::print("\n{}", report_text(baseline_report(images, knn, linear), images, knn, linear));
-    return {};
-  } catch (const Error& error) { return error.what(); }
-}
-
 // Returns the exit status.
 int run(const MethodEntry& entry, Command command, const Choices& choices) {
   const std::unique_ptr<Method> method = configure(entry, command, choices);
@@ -89,6 +74,7 @@ int run(const MethodEntry& entry, Command command, const Choices& choices) {
   fmt::print("\n{}: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n",
              method->modality() == Modality::images ? "encoder" : "model", result.encoder_file, result.folder,
              result.folder);
+  if (!choices.no_html) write_page(*method, result.folder);
   if (unmeasured.empty()) return 0;
   flush_output();
   fmt::print(stderr, "gestalt: warning: the run is trained and saved, but could not be measured: {}\n", unmeasured);
@@ -125,6 +111,7 @@ void add_pretrain(Command program) {
                  "with --resume: go on although the data are not what the run began with; the run records it");
     command.flag("report", choices->report,
                  "at the end, kNN and linear accuracy beside raw pixels and the untrained encoder");
+    command.flag("no-html", choices->no_html, "write no report.html at the end");
     command.flag("check-finite", choices->settings.check_finite,
                  "stop at the first op that gives a NaN, and name it; slow");
     FlagFields flags(command);

@@ -133,6 +133,25 @@ TEST_CASE("embed and look: tables of a source that needs no folder") {
   CHECK(image_in(folder / "look/neighbours.png").width == 9 * 100 + 4);
 }
 
+TEST_CASE("report: of a run into its folder, of several where --out says; pretrain ends with one") {
+  const TemporaryFolder folder;
+  const std::string both = runs().simclr + "/ " + runs().mae + " --images 16 --out " + folder.path() + "/both.html";
+  CHECK(contains(gestalt_prints("report " + both), "wrote " + folder.path() + "/both.html ("));
+  CHECK(contains(read_text(folder / "both.html"), "<h1>2 runs</h1>"));
+  CHECK(contains(gestalt_prints("report " + runs().gpt), "wrote " + runs().gpt + "/report.html ("));
+  CHECK(contains(gestalt_prints("report"), "got no run"));
+  CHECK(contains(gestalt_prints("report " + folder.path()), "holds no run"));
+  const std::string run = "pretrain simclr --preset tiny --steps 1 --dtype f32 --out " + folder.path() + "/";
+  CHECK(contains(gestalt_prints(run + "a --report"), "\nreport: " + folder.path() + "/a/report.html\n"));
+  CHECK(contains(read_text(folder / "a/report.html"), "<td>linear</td><td>untrained encoder</td>"));
+  CHECK(contains(read_text(folder / "a/results.jsonl"), "\"features\":\"encoder\""));
+  CHECK_FALSE(contains(gestalt_prints(run + "b --no-html"), "report.html"));
+  std::filesystem::create_directories(folder / "c/report.html/in the way");
+  const std::string in_the_way = gestalt_prints(run + "c");
+  CHECK(contains(in_the_way, "\nencoder: " + folder.path() + "/c/encoder.safetensors\n"));
+  CHECK_FALSE(contains(in_the_way, "\nreport: "));
+}
+
 TEST_CASE("evaluate text: the validation loss that training printed") {
   const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32");
   CHECK(contains(text, " nats a token"));

@@ -258,13 +258,22 @@ Image decode_image(Bytes bytes, const DecodeOptions& options) {
   return upright(fit(decode(), size, options), read_orientation(bytes, size.format));
 }
 
+std::string encode_png(const uint8_t* pixels, int32_t height, int32_t width) {
+  check(height > 0 && width > 0, "[encode_png] got {} x {} pixels, expected some", width, height);
+  std::string file;
+  const auto append = [](void* to, void* data, int bytes) {
+    static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<size_t>(bytes));
+  };
+  check(stbi_write_png_to_func(append, &file, width, height, 3, pixels, width * 3) != 0,
+        "[encode_png] {} x {} pixels do not fit into memory", width, height);
+  return file;
+}
+
 void write_png(const std::string& path, const uint8_t* pixels, int32_t height, int32_t width) {
   check(height > 0 && width > 0, "[write_png] got {} x {} pixels for {}", width, height, path);
+  const std::string bytes = encode_png(pixels, height, width);
   std::ofstream file(path, std::ios::binary);
-  auto append = [](void* to, void* data, int bytes) {
-    static_cast<std::ofstream*>(to)->write(static_cast<const char*>(data), bytes);
-  };
-  stbi_write_png_to_func(append, &file, width, height, 3, pixels, width * 3);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();
   check(file.good(), "[write_png] cannot write {}: {}", path, std::strerror(errno));
 }

@@ -47,7 +47,8 @@ Image decode_image(std::span<const uint8_t> bytes, const DecodeOptions& = {});
 // Applies short_side and crop to pixels: a triangle filter as wide as the shrink factor, as in Pillow's BILINEAR.
 Image resize_image(Image, const DecodeOptions&);
 
-// Writes `height * width * 3` bytes of RGB.
+// `height * width * 3` bytes of RGB as a PNG file: in memory, or written to `path`.
+std::string encode_png(const uint8_t* pixels, int32_t height, int32_t width);
 void write_png(const std::string& path, const uint8_t* pixels, int32_t height, int32_t width);
 
 }  // namespace gestalt

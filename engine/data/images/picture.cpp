@@ -13,6 +13,10 @@ constexpr int64_t gap = 4, least_tile = 96;
 
 }  // namespace
 
+std::string encode_picture(const Picture& picture) {
+  return encode_png(picture.pixels.data(), picture.height, picture.width);
+}
+
 void write_picture(const std::string& path, const Picture& picture) {
   write_png(path, picture.pixels.data(), picture.height, picture.width);
 }

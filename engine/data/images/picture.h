@@ -15,7 +15,9 @@ struct Picture {
   std::string caption = {};  // what is to be seen, in words
 };
 
-void write_picture(const std::string& path, const Picture& picture);  // as a PNG
+// As a PNG: its bytes, or the file.
+std::string encode_picture(const Picture& picture);
+void write_picture(const std::string& path, const Picture& picture);
 
 // A normalised value back as a byte; not-a-number is black.
 uint8_t display_byte(float value, int channel, const Normalisation& normalisation);

@@ -1,0 +1,65 @@
+// Reading tables of numbers.
+#include "engine/run/table.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "kernels/check.h"
+
+namespace gestalt {
+namespace {
+
+std::vector<std::string> cells_of(std::string_view line) {
+  std::vector<std::string> cells;
+  for (size_t begin = 0, end = 0; begin <= line.size(); begin = end + 1) {
+    end = std::min(line.find(',', begin), line.size());
+    cells.emplace_back(line.substr(begin, end - begin));
+  }
+  return cells;
+}
+
+}  // namespace
+
+std::vector<std::optional<double>> NumberTable::column(const std::string& name) const {
+  const auto found = std::find(columns.begin(), columns.end(), name);
+  std::vector<std::optional<double>> cells;
+  for (const auto& row : rows)
+    cells.push_back(found == columns.end() ? std::nullopt : row[static_cast<size_t>(found - columns.begin())]);
+  return cells;
+}
+
+std::optional<double> NumberTable::last(const std::string& name) const {
+  std::optional<double> value;
+  for (const std::optional<double>& cell : column(name))
+    if (cell) value = cell;
+  return value;
+}
+
+NumberTable parse_number_table(const std::string& source, std::string_view text) {
+  NumberTable table;
+  int64_t number = 0;
+  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+    std::string_view line = text.substr(begin, end - begin);
+    ++number;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    const std::vector<std::string> cells = cells_of(line);
+    if (table.columns.empty()) {
+      table.columns = cells;
+      continue;
+    }
+    check(cells.size() == table.columns.size(), "[table] {}:{} has {} cells, expected {}; remove the line", source,
+          number, cells.size(), table.columns.size());
+    std::vector<std::optional<double>>& row = table.rows.emplace_back();
+    for (const std::string& cell : cells) {
+      double value = 0;
+      const auto [last, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+      check(cell.empty() || (error == std::errc() && last == cell.data() + cell.size()),
+            "[table] {}:{} got '{}', expected a number; remove the line", source, number, cell);
+      row.push_back(cell.empty() ? std::nullopt : std::optional<double>(value));
+    }
+  }
+  return table;
+}
+
+}  // namespace gestalt

@@ -1,0 +1,23 @@
+// Tables of numbers, read as runs write them and as other programs save them.
+#include "engine/run/table.h"
+
+#include <doctest/doctest.h>
+
+#include "kernels/check.h"
+
+namespace gestalt::test {
+
+TEST_CASE("number table: cells, empty ones, and lines that are none") {
+  const NumberTable table = parse_number_table("m.csv", "step,loss,probe\r\n1,2.5,\r\n\n2,nan,3e1\n3,1");
+  CHECK(table.columns == std::vector<std::string>{"step", "loss", "probe"});
+  REQUIRE(table.rows.size() == 2);
+  CHECK(table.last("step") == 2);
+  CHECK(table.last("probe") == 30);
+  CHECK_FALSE(table.column("probe")[0].has_value());
+  CHECK(table.column("nothing").size() == 2);
+  CHECK_FALSE(table.last("nothing").has_value());
+  CHECK_THROWS_WITH_AS(parse_number_table("m.csv", "a,b\n1,2\n1\n"), doctest::Contains("m.csv:3 has 1 cells"), Error);
+  CHECK_THROWS_WITH_AS(parse_number_table("m.csv", "a\nx1\n"), doctest::Contains("m.csv:2 got 'x1'"), Error);
+}
+
+}  // namespace gestalt::test
