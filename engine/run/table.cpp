@@ -1,4 +1,4 @@
-// Reading tables of numbers.
+// Reading tables of numbers, and setting cells in columns.
 #include "engine/run/table.h"
 
 #include <algorithm>
@@ -16,6 +16,11 @@ std::vector<std::string> cells_of(std::string_view line) {
     cells.emplace_back(line.substr(begin, end - begin));
   }
   return cells;
+}
+
+// Characters of UTF-8, each a column wide.
+size_t width(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -60,6 +65,19 @@ NumberTable parse_number_table(const std::string& source, std::string_view text)
     }
   }
   return table;
+}
+
+std::string aligned_columns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths(rows.empty() ? 0 : rows[0].size(), 0);
+  for (const auto& row : rows)
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] + 2 - width(row[i]), ' ');
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
 }
 
 }  // namespace gestalt

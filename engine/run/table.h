@@ -1,4 +1,4 @@
-// Tables of numbers as runs write them (metrics.csv, timing.csv), read again.
+// Tables of numbers as runs write them (metrics.csv, timing.csv), read again; tables for a terminal.
 #pragma once
 
 #include <optional>
@@ -22,5 +22,8 @@ struct NumberTable {
 // out: somebody is writing it. Throws Error, naming `source` and the line, for a cell that is no number and a row that
 // is longer or shorter than the first.
 NumberTable parse_number_table(const std::string& source, std::string_view text);
+
+// Rows of as many cells, for a terminal: each column as wide as its widest cell and two blanks.
+std::string aligned_columns(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace gestalt

@@ -152,6 +152,16 @@ TEST_CASE("report: of a run into its folder, of several where --out says; pretra
   CHECK_FALSE(contains(in_the_way, "\nreport: "));
 }
 
+TEST_CASE("runs: a line a run, or JSON") {
+  const std::string table = gestalt_prints("runs " + runs().folder.path() + " --fields seed");
+  CHECK(contains(table, runs().folder.path() + "/simclr  finished  simclr  "));
+  CHECK(contains(table, runs().folder.path() + "/gpt     finished  gpt     "));
+  const auto json = nlohmann::json::parse(gestalt_prints("runs " + runs().folder.path() + " --json --sort probe"));
+  CHECK(json.size() == 3);
+  CHECK(json[2]["method"] == "gpt");
+  CHECK(contains(gestalt_prints("runs /nowhere"), "is no folder"));
+}
+
 TEST_CASE("evaluate text: the validation loss that training printed") {
   const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32");
   CHECK(contains(text, " nats a token"));

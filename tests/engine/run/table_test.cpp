@@ -20,4 +20,9 @@ TEST_CASE("number table: cells, empty ones, and lines that are none") {
   CHECK_THROWS_WITH_AS(parse_number_table("m.csv", "a\nx1\n"), doctest::Contains("m.csv:2 got 'x1'"), Error);
 }
 
+TEST_CASE("aligned columns: as wide as their widest cell in characters") {
+  CHECK(aligned_columns({{"run", "é"}, {"a", "bcd"}, {"lange", ""}}) == "run    é\na      bcd\nlange\n");
+  CHECK(aligned_columns({}).empty());
+}
+
 }  // namespace gestalt::test
