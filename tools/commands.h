@@ -6,7 +6,8 @@
 // Every subcommand, in the order of --help: add_NAME stands in tools/NAME.cpp.
 #define GESTALT_COMMANDS(X) \
   X(pretrain)               \
-  X(evaluate) X(embed) X(look) X(cluster) X(report) X(runs) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
+  X(evaluate)               \
+  X(embed) X(look) X(cluster) X(report) X(runs) X(sweep) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
 
 namespace gestalt::tools {
 

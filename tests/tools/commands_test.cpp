@@ -162,6 +162,17 @@ TEST_CASE("runs: a line a run, or JSON") {
   CHECK(contains(gestalt_prints("runs /nowhere"), "is no folder"));
 }
 
+TEST_CASE("sweep: a table of its runs, and a failure where some have none") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "s.conf";
+  write_file_atomically(file, "method = simclr\npreset = tiny\ndtype = f32\nsteps = 1\nbatch = 16 | 4096\n");
+  const std::string said = gestalt_prints("sweep " + file + " --quiet --out " + folder.path() + "/out");
+  CHECK(contains(said, "\n16     1  "));
+  CHECK(contains(said, "out/sweep.csv has this table"));
+  CHECK(contains(said, "1 of 2 runs have not ended"));
+  CHECK(contains(gestalt_prints("sweep " + file), "no --out"));
+}
+
 TEST_CASE("evaluate text: the validation loss that training printed") {
   const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32");
   CHECK(contains(text, " nats a token"));

@@ -71,9 +71,9 @@ TEST_CASE("html: text cannot leave its place") {
 }
 
 TEST_CASE("html: base64 as RFC 4648 has it") {
-  for (const auto& [bytes, text] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& known : std::vector<std::pair<std::string, std::string>>{
            {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}})
-    CHECK(html::base64(bytes) == text);
+    CHECK(html::base64(known.first) == known.second);
   CHECK(html::base64(std::string("\xff\0Gestalt", 9)) == "/wBHZXN0YWx0");
 }
 
