@@ -119,7 +119,7 @@ TEST_CASE("view_accuracy on every device: of the first images, whose own second 
   const std::vector<double> degrees{0, 40, 90, 200, 10, 80, 95, 210}, nearest{1, 0, 1, 1};
   std::vector<double> rows;
   for (double angle : degrees) {
-    const double radians = angle * std::numbers::pi / 180, length = 1 + angle / 90;
+    const double radians = angle * std::numbers::pi / 180, length = 1 + angle * angle / 900;
     rows.insert(rows.end(), {length * std::cos(radians), length * std::sin(radians)});
   }
   double right = 0;
