@@ -1,5 +1,7 @@
 // iBOT: a student gives crops of an image, and patches that it does not see, the distributions over prototypes that its
 // teacher gives the whole. Zhou et al. 2022, "Image BERT pre-training with online tokenizer", section 3.
+#include <cmath>
+
 #include "engine/ops/block_mask.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/tokens.h"
@@ -75,7 +77,17 @@ class Ibot : public SelfDistillation {
             {{"class_loss", loss},
              {"patch_loss", patch_loss},
              {"teacher_entropy", entropy},
+             {"patch_entropy", patch_entropy},
              {"kl", add(kl, scale(patch_kl, patch_weight_))}}};
+  }
+
+  std::vector<CollapseSign> collapse_signs() const override {
+    std::vector<CollapseSign> signs = SelfDistillation::collapse_signs();
+    const double most = std::log(static_cast<double>(head_.out));
+    signs.push_back({"patch_entropy", CollapseSign::Side::above, 0.99 * most,
+                     "the teacher gives all patches all prototypes alike", sharpen});
+    signs.push_back({"patch_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all patches"});
+    return signs;
   }
 
   void visit(Visitor& v) override {

@@ -75,6 +75,9 @@ class Moco : public ImageMethod {
     return {total.loss, q, {{"accuracy", total.accuracy}}};
   }
 
+  std::vector<CollapseSign> collapse_signs() const override {
+    return usual_signs_and({accuracy_by_chance(queue_length_ + 1)});
+  }
   std::string collapse_cure() const override {
     return momentum_ < 0.5 ? "MoCo needs a key encoder that moves slowly: run with --key-momentum 0.99"
                            : "try a lower --lr, a longer --queue or a --key-momentum nearer to 1";

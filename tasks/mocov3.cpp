@@ -80,6 +80,8 @@ class Mocov3 : public ImageMethod {
             {{"accuracy", scale(add(one.accuracy, other.accuracy), 0.5)}}};
   }
 
+  std::vector<CollapseSign> collapse_signs() const override { return usual_signs_and({accuracy_by_chance(run.batch)}); }
+
   void visit(Visitor& v) override {
     query_.visit(v);
     v("predictor", predictor_);

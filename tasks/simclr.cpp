@@ -43,7 +43,12 @@ class Simclr : public ImageMethod {
 
   Loss loss(const Batch& batch, const StepInfo&) override {
     const Tensor h = encoder_->forward(batch.views[0], true);  // (2B, F)
-    return {contrast(head_(h, true)), h};
+    const ContrastLoss made = contrast(head_(h, true));
+    return {made.loss, h, {{"accuracy", made.accuracy}}};
+  }
+
+  std::vector<CollapseSign> collapse_signs() const override {
+    return usual_signs_and({accuracy_by_chance(plain() ? run.batch : 2 * run.batch - 1)});
   }
 
   void visit(Visitor& v) override {
@@ -52,14 +57,15 @@ class Simclr : public ImageMethod {
   }
 
  private:
-  Tensor contrast(const Tensor& z) const {
-    if (loss_ == "nt-xent" && beta_ == 0 && tau_plus_ == 0) return nt_xent(z, temperature_);
+  bool plain() const { return loss_ == "nt-xent" && beta_ == 0 && tau_plus_ == 0; }
+  // NT-Xent sums what other forms compare, so that its accuracy is of some images, among the other views.
+  ContrastLoss contrast(const Tensor& z) const {
+    if (plain()) return {nt_xent(z, temperature_), view_accuracy(z)};
     return pair_contrast(z, {.temperature = temperature_,
                              .decoupled = loss_ != "nt-xent",
                              .weight_temperature = loss_ == "dclw" ? positive_temperature_ : 0,
                              .beta = beta_,
-                             .tau_plus = tau_plus_})
-        .loss;
+                             .tau_plus = tau_plus_});
   }
 
   double temperature_ = 0.5, positive_temperature_ = 0.5, beta_ = 0, tau_plus_ = 0;

@@ -41,6 +41,10 @@ class Supcon : public ImageMethod {
     return {contrast.loss, h, {{"accuracy", contrast.accuracy}}};
   }
 
+  std::vector<CollapseSign> collapse_signs() const override {
+    return usual_signs_and({accuracy_by_chance(2 * run.batch - 1)});
+  }
+
   void visit(Visitor& v) override {
     ImageMethod::visit(v);
     v("head", head_);

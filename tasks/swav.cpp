@@ -86,7 +86,8 @@ class Swav : public ImageMethod {
   std::vector<CollapseSign> collapse_signs() const override {
     return usual_signs_and(
         {{"row_entropy", CollapseSign::Side::above, 0.995 * std::log(static_cast<double>(prototype_count_)),
-          "every image is assigned to all prototypes alike"}});
+          "every image is assigned to all prototypes alike"},
+         {"used_prototypes", CollapseSign::Side::below, 0.1, "few prototypes take all images"}});
   }
   std::string collapse_cure() const override {
     return rounds_ == 0 ? "SwAV needs its even shares: run with --sinkhorn-rounds 3"

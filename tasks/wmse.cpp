@@ -25,7 +25,7 @@ class Wmse : public ImageMethod {
     f.title("W-MSE");
     f("whiten-rows", rows_, "images that are whitened together: at least twice --head-out, and a part of the batch",
       between(2, 1 << 20));
-    f("shrink", shrink_, "share of the identity in the covariance, for embeddings that hardly vary; 1: no whitening",
+    f("shrink", shrink_, "share of the identity in the covariance, for embeddings that hardly vary; 1 collapses",
       between(0, 1));
     f("head-hidden", head_hidden_, "width of the projector's hidden layers", between(1, 1 << 20));
     f("head-out", head_out_, "width of the embedding", between(1, kernels::most_whitened));
@@ -53,7 +53,10 @@ class Wmse : public ImageMethod {
     return {scale(mean_squared(white[0], white[1]), static_cast<double>(head_out_)), z[0]};
   }
 
-  std::string collapse_cure() const override { return "try a lower --lr, a lower --shrink or a smaller --head-out"; }
+  std::string collapse_cure() const override {
+    return shrink_ == 1 ? "W-MSE needs its whitening: run with --shrink 0"
+                        : "try a lower --lr, a lower --shrink or a smaller --head-out";
+  }
 
   void visit(Visitor& v) override {
     ImageMethod::visit(v);

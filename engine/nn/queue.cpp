@@ -16,6 +16,11 @@ Queue::Queue(int64_t length, int64_t dim, Random& random) {
   place_ = Tensor::from(std::vector<int32_t>{0, 0}, {2});
 }
 
+Queue::Queue(int64_t length, double value)
+    : rows_(Tensor::full({length, 1}, value)), place_(Tensor::from(std::vector<int32_t>{0, 0}, {2})) {
+  check(length >= 1, "[queue] got length {}, expected 1 or more", length);
+}
+
 void Queue::push(const Tensor& rows) {
   check(rows.rank() == 2 && rows.dim(1) == rows_.dim(1) && rows.dim(0) <= rows_.dim(0),
         "[queue] got rows {}, expected up to {} of {}", rows.shape().text(), rows_.dim(0), rows_.dim(1));

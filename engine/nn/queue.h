@@ -12,6 +12,7 @@ class Queue : public Module {
  public:
   Queue() = default;
   Queue(int64_t length, int64_t dim, Random& random);
+  Queue(int64_t length, double value);  // of numbers, (length, 1), that go along with another's rows: `value` at first
 
   // Writes (N, D) over the oldest; call it after the queue was used, or a row meets itself. Throws Error for more rows
   // than the queue has, and for rows of another width.

@@ -1,6 +1,8 @@
 // Contrast against many negatives with its gradients.
 #include "engine/ops/info_nce.h"
 
+#include <algorithm>
+
 #include "engine/tensor/autograd.h"
 #include "kernels/info_nce.h"
 
@@ -123,6 +125,18 @@ ContrastLoss pair_contrast(const Tensor& z, const PairContrastOptions& o) {
     for (int64_t v = 0; v < 2; ++v) labels.slice(v * images, (v + 1) * images).copy_from(o.labels);
   }
   return contrast("pair_contrast", {z, {}, {}, labels, form});
+}
+
+Tensor view_accuracy(const Tensor& z, int64_t images) {
+  check(z.rank() == 2 && z.dim(0) >= 4 && z.dim(0) % 2 == 0 && images >= 1,
+        "[view_accuracy] got z {} and {} images, expected (2B, D) of two images or more, and 1 or more",
+        z.shape().text(), images);
+  const NoGrad off;
+  const int64_t all = z.dim(0) / 2, count = std::min(images, all);
+  const Tensor held = z.detach();
+  InfoNceOptions options;
+  if (count < all) options.negatives = held.slice(all + count, 2 * all).to(accumulator_of(z.dtype()));
+  return info_nce(held.slice(0, count), held.slice(all, all + count), options).accuracy;
 }
 
 }  // namespace gestalt

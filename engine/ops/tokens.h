@@ -9,6 +9,9 @@ namespace gestalt {
 Tensor embedding(const Tensor& table, const Tensor& indices, DType dtype);
 Tensor embedding(const Tensor& table, const Tensor& indices);  // in the table's dtype
 
+// (length) f32, without history: how often indices, i32 in [0, length), name each number.
+Tensor counts_of(const Tensor& indices, int64_t length);
+
 // x (B, T, D), index i32 (B, K) → (B, K, D): row index[b, k] of each batch element.
 Tensor gather_rows(const Tensor& x, const Tensor& index);
 

@@ -138,7 +138,13 @@ CheckpointHeader header_of(const std::string& path, const SafetensorsFile& file)
 }
 
 void restore(const std::string& path, const SafetensorsFile& file, const std::string& name, Tensor to) {
-  const Tensor& from = file.at(name);
+  const auto found =
+      std::find_if(file.tensors.begin(), file.tensors.end(), [&](const NamedTensor& t) { return t.name == name; });
+  check(found != file.tensors.end(),
+        "[checkpoint] {} has no {}: it is of another version of Gestalt, whose method held less. Finish it with the "
+        "program that began it, or begin anew with --config and its config.json",
+        path, name);
+  const Tensor& from = found->tensor;
   check(from.shape() == to.shape() && from.dtype() == to.dtype(), "[checkpoint] {} has {} as {} {}, expected {} {}",
         path, name, gestalt::name(from.dtype()), from.shape().text(), gestalt::name(to.dtype()), to.shape().text());
   to.copy_from(from);

@@ -36,6 +36,11 @@ std::vector<CollapseSign> Method::usual_signs_and(std::vector<CollapseSign> own)
   return signs;
 }
 
+CollapseSign Method::accuracy_by_chance(int64_t candidates) {
+  return {"accuracy", CollapseSign::Side::below, 0.5 / static_cast<double>(candidates),
+          "an image's other view is no nearer than others are"};
+}
+
 std::unique_ptr<Method> MethodEntry::make() const {
   std::unique_ptr<Method> method = construct();
   method->name_ = name;

@@ -107,6 +107,9 @@ class Method : public Module {
 
  protected:
   static std::vector<CollapseSign> usual_signs_and(std::vector<CollapseSign> own);
+  // The term `accuracy` of a loss that tells a row's positive from others: half of what chance finds among
+  // `candidates`, which features that are all the same stay under, none being nearer than the rest.
+  static CollapseSign accuracy_by_chance(int64_t candidates);
   virtual void modality_fields(Fields&) {}  // of data and model
   virtual void own_fields(Fields&) {}       // the method's
 

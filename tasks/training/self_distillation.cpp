@@ -75,7 +75,9 @@ std::vector<CollapseSign> SelfDistillation::collapse_signs() const {
   const double most = std::log(static_cast<double>(head_.out));
   return usual_signs_and(
       {{"teacher_entropy", CollapseSign::Side::above, 0.99 * most, "the teacher gives all images all prototypes alike",
-        "try a lower --teacher-temperature and --teacher-temperature-end, which sharpen"},
+        sharpen},
+       {"kl", CollapseSign::Side::below, 0.01,
+        "the student has nothing to learn, what the teacher gives being the same for all crops"},
        {"teacher_entropy", CollapseSign::Side::below, 0.01 * most, "one prototype takes all images"}});
 }
 

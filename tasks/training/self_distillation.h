@@ -23,6 +23,9 @@ class SelfDistillation : public ImageMethod {
   void visit(Visitor& v) override;
 
  protected:
+  static constexpr const char* sharpen =
+      "try a lower --teacher-temperature and --teacher-temperature-end, which sharpen";
+
   SelfDistillation();
   void own_fields(Fields& f) override;
   void build_heads(Random& random) override;

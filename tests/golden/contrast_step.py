@@ -92,8 +92,12 @@ class Moco(Network):
 
 
 class Nnclr(torch.nn.Module):
+    """The queue's classes are -1, no class, until its rows come in."""
+
     fields = [f"queue = {QUEUE}", f"predictor-hidden = {HIDDEN}", "temperature = 0.2"]
-    average, terms = None, ["accuracy"]
+    average, terms = None, ["accuracy", "used_neighbours", "class_share"]
+    labels = [i * i % 5 % 3 for i in range(BATCH)]
+    queue_classes = torch.full((QUEUE, 1), -1.0)
 
     def __init__(self):
         super().__init__()
@@ -104,11 +108,14 @@ class Nnclr(torch.nn.Module):
     def loss(self, first, second, queue):
         z = [self.projector(self.encoder(view)) for view in (first, second)]
         p = [n(self.predictor(x)) for x in z]
-        near = [n(queue)[(n(x.detach()) @ n(queue).t()).argmax(dim=1)] for x in z]
+        nearest = [(n(x.detach()) @ n(queue).t()).argmax(dim=1) for x in z]
+        near = [n(queue)[rows] for rows in nearest]
         one, other = near[0] @ p[1].t(), near[1] @ p[0].t()
         accuracy = sum((s.argmax(dim=1) == torch.arange(BATCH)).double().mean() for s in (one, other)) / 2
+        used = torch.tensor(len(set(nearest[0].tolist())) / BATCH)
+        same = sum((self.queue_classes[rows, 0] == torch.tensor(self.labels)).double().mean() for rows in nearest) / 2
         loss = (cross_entropy(near[0], p[1], 0.2) + cross_entropy(near[1], p[0], 0.2)) / 2
-        return loss, [accuracy], n(z[0].detach())
+        return loss, [accuracy, used, same], n(z[0].detach())
 
 
 class Mocov3(torch.nn.Module):
@@ -197,7 +204,10 @@ def columns(step):
     global place
     loss, terms, pushed = model.loss(*views(best[1]), queue)
     if pushed is not None:
-        queue[(place + torch.arange(len(pushed))) % QUEUE] = pushed.detach()
+        rows = (place + torch.arange(len(pushed))) % QUEUE
+        queue[rows] = pushed.detach()
+        if hasattr(model, "queue_classes"):
+            model.queue_classes[rows, 0] = torch.tensor(model.labels, dtype=torch.double)
         place += len(pushed)
     return {"loss": loss} | dict(zip(model.terms, terms))
 
@@ -208,9 +218,15 @@ def move_average(step):
             p.copy_(MOMENTUM * p + (1 - MOMENTUM) * online[part[len(average):]])
 
 
-record["trajectory"] = descend(
-    0.1 * RATE, [(online.values(), columns)], move_average,
-    lambda: (statistics(model) | {part: p for part, p in model.named_parameters() if part not in online}
-             | ({} if pushed is None else {"queue.rows": queue,
-                                           "queue.place": torch.tensor([place % QUEUE, min(place, QUEUE)])})))
+def states():
+    held = statistics(model) | {part: p for part, p in model.named_parameters() if part not in online}
+    if pushed is not None:
+        ring = torch.tensor([place % QUEUE, min(place, QUEUE)])
+        held |= {"queue.rows": queue, "queue.place": ring}
+        if hasattr(model, "queue_classes"):
+            held |= {"queue_classes.rows": model.queue_classes, "queue_classes.place": ring}
+    return held
+
+
+record["trajectory"] = descend(0.1 * RATE, [(online.values(), columns)], move_average, states)
 print(json_text(record))

@@ -21,7 +21,8 @@ from timm.models.vision_transformer import Block, PatchEmbed
 torch.set_default_dtype(torch.float64)
 BATCH, GLOBAL, LOCAL, PATCH, SEED, STEP = 4, 24, 12, 4, 5, 9
 WIDTH, DEPTH, HEADS = 128, 6, 4  # vit-nano
-HIDDEN, BOTTLENECK, OUT, WEIGHT, MOMENTUM = 32, 16, 24, 0.75, 0.9
+HIDDEN, BOTTLENECK, OUT, WEIGHT, MOMENTUM = 32, 16, 24, 0.75, 0.6
+COOL, WARM, STEPS, MOST = 0.03, 0.05, 12, 0.5  # the teacher's temperature from, to and until; the largest share of a mask
 SIDE = GLOBAL // PATCH
 norm = functools.partial(torch.nn.LayerNorm, eps=1e-6)
 
@@ -103,6 +104,10 @@ centre, patch_centre = [torch.from_numpy((hash_uniform(name, OUT) * 0.1).astype(
 wide, small = views("global views", GLOBAL), views("local views", LOCAL)
 
 
+def temperature(step):
+    return COOL + (WARM - COOL) * min(step / STEPS, 1)
+
+
 def columns(step):
     """The loss and its terms; both centres move."""
     mask = torch.zeros(2 * BATCH, SIDE * SIDE, dtype=torch.bool)
@@ -116,8 +121,8 @@ def columns(step):
 
     with torch.no_grad():
         taught = model.teacher.head(model.teacher.encoder(wide))
-        targets = F.softmax((taught[:, 0] - centre) / 0.04, dim=-1)
-        patch_targets = F.softmax((taught[:, 1:] - patch_centre) / 0.04, dim=-1)
+        targets = F.softmax((taught[:, 0] - centre) / temperature(step), dim=-1)
+        patch_targets = F.softmax((taught[:, 1:] - patch_centre) / temperature(step), dim=-1)
         centre.copy_(0.9 * centre + 0.1 * taught[:, 0].mean(dim=0))
         patch_centre.copy_(0.9 * patch_centre + 0.1 * taught[:, 1:].reshape(-1, OUT).mean(dim=0))
     seen = model.student.encoder(wide, mask, model.mask_token)
@@ -128,14 +133,20 @@ def columns(step):
     patch_log_p = F.log_softmax(model.student.head(seen[:, 1:]) / 0.1, dim=-1)
     patch_loss = mean_hidden(-(patch_targets * patch_log_p).sum(dim=-1))
     entropy = entropy_of(targets).mean()
+    # Lists of hidden patches have one length; the first patch fills the others up.
+    most = int(MOST * SIDE * SIDE)
+    listed = [row.nonzero()[:, 0].tolist() for row in mask]
+    listed = torch.tensor([row + [0] * (most - len(row)) for row in listed])
+    patch_entropy = entropy_of(patch_targets).gather(1, listed).mean()
     return {"loss": class_loss + WEIGHT * patch_loss, "class_loss": class_loss, "patch_loss": patch_loss,
-            "teacher_entropy": entropy,
+            "teacher_entropy": entropy, "patch_entropy": patch_entropy,
             "kl": class_loss - entropy + WEIGHT * (patch_loss - mean_hidden(entropy_of(patch_targets)))}
 
 
 def move_teacher(step):
+    keep = 1 + (MOMENTUM - 1) * 0.5 * (1 + np.cos(np.pi * step / STEPS))
     for mine, student in zip(model.teacher.parameters(), model.student.parameters()):
-        mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * student)
+        mine.copy_(keep * mine + (1 - keep) * student)
 
 
 first = [centre.clone(), patch_centre.clone()]
@@ -152,9 +163,10 @@ print(json_text({
     "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {GLOBAL}", "model = vit-nano", f"patch = {PATCH}",
                          "local-views = 2", f"local-size = {LOCAL}", f"head-hidden = {HIDDEN}",
                          f"head-bottleneck = {BOTTLENECK}", f"prototypes = {OUT}", "student-temperature = 0.1",
-                         "teacher-temperature-end = 0.04", "teacher-temperature-epochs = 0", "freeze-last-epochs = 0",
-                         f"patch-weight = {WEIGHT}", f"teacher-momentum = {MOMENTUM}",
-                         f"teacher-momentum-end = {MOMENTUM}", f"seed = {SEED}"]),
+                         f"teacher-temperature = {COOL}", f"teacher-temperature-end = {WARM}",
+                         f"teacher-temperature-epochs = {STEPS}", f"steps = {STEPS}", "freeze-last-epochs = 0",
+                         f"patch-weight = {WEIGHT}", f"teacher-momentum = {MOMENTUM}", "teacher-momentum-end = 1",
+                         f"mask-ratio-max = {MOST}", f"seed = {SEED}"]),
     "step": STEP,
     "views": ["global views", "local views"],
     "states": {"teacher.": "student.", "centre": 0.1, "patch_centre": 0.1},

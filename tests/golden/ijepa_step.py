@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block, PatchEmbed
 
 torch.set_default_dtype(torch.float64)
-BATCH, SIZE, PATCH, SEED, STEP, RATE, MOMENTUM = 3, 24, 4, 5, 9, 0.5, 0.9
+BATCH, SIZE, PATCH, SEED, STEP, RATE, MOMENTUM, END, STEPS = 3, 24, 4, 5, 9, 0.5, 0.6, 0.9, 12
 WIDTH, DEPTH, HEADS = 128, 6, 4  # vit-nano
 NARROW, NARROW_DEPTH, NARROW_HEADS = 32, 2, 2
 SIDE = SIZE // PATCH
@@ -103,8 +103,9 @@ def record_of(original):
         return {"loss": torch.stack(losses).mean()}
 
     def move_teacher(step):
+        keep = MOMENTUM + (END - MOMENTUM) * step / STEPS
         for mine, student in zip(model.teacher.parameters(), model.encoder.parameters()):
-            mine.copy_(MOMENTUM * mine + (1 - MOMENTUM) * student)
+            mine.copy_(keep * mine + (1 - keep) * student)
 
     targets = blocks(STEP)[1:]
     features = model.teacher(images)
@@ -131,7 +132,7 @@ def record_of(original):
         "fields": "\n".join(["data = shapes:64", f"batch = {BATCH}", f"size = {SIZE}", "model = vit-nano", f"patch = {PATCH}",
                              f"predictor-width = {NARROW}", f"predictor-depth = {NARROW_DEPTH}",
                              f"predictor-heads = {NARROW_HEADS}", f"teacher-momentum = {MOMENTUM}",
-                             f"teacher-momentum-end = {MOMENTUM}", f"original-blocks = {str(original).lower()}",
+                             f"teacher-momentum-end = {END}", f"steps = {STEPS}", f"original-blocks = {str(original).lower()}",
                              f"seed = {SEED}"]),
         "step": STEP,
         "rate": RATE,

@@ -49,6 +49,13 @@ def nt_xent(z):
     return F.cross_entropy(similarity, torch.arange(n).roll(n // 2))
 
 
+def columns(z):
+    """The loss, and the share of images whose first view is nearer to its second than to those of others."""
+    first, second = F.normalize(z, dim=1).chunk(2)
+    right = (first @ second.t()).argmax(dim=1) == torch.arange(len(first))
+    return {"loss": nt_xent(z), "accuracy": right.double().mean()}
+
+
 model = Simclr().train()
 with torch.no_grad():
     for name, p in model.named_parameters():
@@ -75,7 +82,8 @@ with torch.no_grad():
         best = max(best, (min(margin), f"views {candidate}"))
 
 model.load_state_dict(start)  # the running statistics moved
-loss = nt_xent(model(views(best[1])))
+terms = columns(model(views(best[1])))
+loss = terms.pop("loss")
 loss.backward()
 gradients = {name: summary(name, p.grad.numpy()) for name, p in model.named_parameters()}
 model.load_state_dict(start)
@@ -86,7 +94,8 @@ print(json_text({
     "views": [best[1]],
     "margin": best[0],
     "loss": loss.item(),
+    "terms": {name: t.item() for name, t in terms.items()},
     "gradients": gradients,
-    "trajectory": descend(2e-4, [(model.parameters(), lambda step: {"loss": nt_xent(model(views(best[1])))})],
+    "trajectory": descend(2e-4, [(model.parameters(), lambda step: columns(model(views(best[1]))))],
                           states=lambda: statistics(model)),
 }))

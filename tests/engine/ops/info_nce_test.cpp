@@ -4,12 +4,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <numbers>
 
 #include "engine/ops/contrast.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/rows.h"
 #include "engine/ops/tokens.h"
 #include "engine/tensor/allocator.h"
+#include "tests/devices.h"
 #include "tests/engine/ops/op_table.h"
 #include "tests/golden_step.h"
 #include "tests/method_goldens.h"
@@ -109,6 +111,26 @@ TEST_CASE("info_nce: of 1024 rows against 16384 holds less than 36 MB") {
   reset_peak(Device::cpu);
   info_nce(q, k, {.negatives = queue, .batch_negatives = false}).loss.backward();
   CHECK(allocator_stats(Device::cpu).peak - before < 36'000'000);  // its similarities alone would be 67 MB
+}
+
+TEST_CASE("view_accuracy on every device: of the first images, whose own second view is the nearest of all") {
+  // Angles of the first views, then of the second: that of image 1, at 40, is nearer to image 0's, at 10, than to its
+  // own.
+  const std::vector<double> degrees{0, 40, 90, 200, 10, 80, 95, 210}, nearest{1, 0, 1, 1};
+  std::vector<double> rows;
+  for (double angle : degrees) {
+    const double radians = angle * std::numbers::pi / 180, length = 1 + angle * angle / 900;
+    rows.insert(rows.end(), {length * std::cos(radians), length * std::sin(radians)});
+  }
+  double right = 0;
+  for (int images = 1; images <= 4; ++images) {
+    right += nearest[static_cast<size_t>(images - 1)];
+    for (Device device : devices()) {
+      const Tensor z = Tensor::from(rows, {8, 2}).to(DType::f32).to(device);
+      CHECK(view_accuracy(z, images).item() == doctest::Approx(right / images));
+    }
+  }
+  CHECK_THROWS_WITH_AS(view_accuracy(Tensor::zeros({2, 4})), doctest::Contains("of two images or more"), Error);
 }
 
 }  // namespace gestalt::test

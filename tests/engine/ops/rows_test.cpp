@@ -7,6 +7,7 @@
 #include "engine/ops/rows.h"
 #include "engine/ops/tokens.h"
 #include "engine/tensor/autograd.h"
+#include "tests/devices.h"
 #include "tests/engine/ops/op_table.h"
 #include "tests/threads.h"
 
@@ -24,6 +25,14 @@ std::vector<double> iota(int64_t count) {
 }
 
 }  // namespace
+
+TEST_CASE("counts_of on every device: how often each number is named") {
+  for (Device device : devices()) {
+    const Tensor named = ints({3, 0, 3, 5, 3, 0}, {2, 3}).to(device);
+    CHECK(counts_of(named, 6).values() == std::vector<float>{2, 0, 0, 3, 0, 1});
+  }
+  CHECK_THROWS_WITH_AS(counts_of(Tensor::zeros({2}), 4), doctest::Contains("[counts_of] got indices f32"), Error);
+}
 
 TEST_CASE("dropout keeps the stated share, by its counters alone") {
   const Tensor x = Tensor::full({100003}, 1);

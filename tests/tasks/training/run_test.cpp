@@ -84,7 +84,7 @@ TEST_CASE("a training step asks the system for no memory once the first ones are
 TEST_CASE("metrics: terms and the losses of several networks are columns after the loss") {
   const TemporaryFolder folder;
   const std::string begins = "step,epoch,loss,", ends = "lr,gradient_norm,feature_std,effective_rank,probe";
-  const std::pair<const char*, const char*> columns[] = {{"simclr", ""},
+  const std::pair<const char*, const char*> columns[] = {{"simclr", "accuracy,"},
                                                          {"vicreg", "invariance,variance,covariance,"},
                                                          {"dino", "teacher_entropy,kl,"},
                                                          {"gan", "discriminator,generator,"}};
@@ -158,6 +158,21 @@ TEST_CASE("checkpoints: those of another version are refused with what to do, st
   file.metadata.erase("gestalt.run");
   write_safetensors(path, file.tensors, file.metadata);
   CHECK_THROWS_WITH_AS(method_of_run(folder / "run"), doctest::Contains("no checkpoint of a run"), Error);
+}
+
+TEST_CASE("checkpoints: one of a method that held less is refused with what it lacks and what to do") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", path = run + "/checkpoint.safetensors";
+  pretrain(*tiniest_method("nnclr", Device::cpu), {.out = run, .quiet = true, .stop_after = 2});
+  std::filesystem::remove(run + "/checkpoint.previous.safetensors");
+  SafetensorsFile file = read_safetensors(path);
+  CHECK(std::erase_if(file.tensors, [](const NamedTensor& t) { return t.name.starts_with("method.queue_classes."); }) ==
+        2);
+  write_safetensors(path, file.tensors, file.metadata, true);
+  const auto method = method_of_run(run);
+  CHECK_THROWS_WITH_AS(pretrain(*method, {.resume = run, .quiet = true}),
+                       doctest::Contains("checkpoint.safetensors has no method.queue_classes."), Error);
+  CHECK_THROWS_WITH_AS(load_run(run, *method), doctest::Contains("begin anew with --config"), Error);
 }
 
 TEST_CASE("run options: what auto resolves to") {
