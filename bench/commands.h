@@ -10,6 +10,7 @@ namespace gestalt::bench {
 
 void add_run(CLI::App& app);
 void add_profile(CLI::App& app);
+void add_predict(CLI::App& app);
 void add_table(CLI::App& app);
 
 // Adds the flags of a workload to a command; they are parsed into what this returns.

@@ -65,6 +65,7 @@ int commands(int argc, char** argv) {
   add_table(app);
   add_run(app);
   add_profile(app);
+  add_predict(app);
   add_machine(app);
   add_list(app);
   try {

@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
-#include <tuple>
 
 #include "bench/commands.h"
+#include "bench/ledger.h"
 #include "bench/machine.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/cpu/team.h"
@@ -16,22 +15,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
-
-// What the launches of one kernel add up to.
-struct Spent {
-  double calls = 0, seconds = 0, flops = 0, bytes = 0, floor = 0;
-
-  void add(const Spent& other) {
-    calls += other.calls, seconds += other.seconds;
-    flops += other.flops, bytes += other.bytes, floor += other.floor;
-  }
-};
-
-struct Key {
-  std::string phase, kernel, shape;
-  auto operator<=>(const Key&) const = default;
-};
-using Profile = std::map<Key, Spent>;
 
 class Profiler : public kernels::LaunchObserver {
  public:
@@ -47,7 +30,7 @@ class Profiler : public kernels::LaunchObserver {
     synchronize(stream.device);
     at_->seconds += seconds_since(start_);
   }
-  Profile profile;
+  Ledger profile;
 
  private:
   const Workload& work_;
@@ -72,19 +55,6 @@ std::vector<double> time_steps(Workload& work, double seconds) {
   return times;
 }
 
-// The entries with what `name` drops from their keys joined, longest first.
-template <class Name>
-std::vector<std::pair<Key, Spent>> joined(const Profile& profile, Name&& name) {
-  Profile sums;
-  for (const auto& [key, spent] : profile) sums[name(key)].add(spent);
-  std::vector<std::pair<Key, Spent>> sorted(sums.begin(), sums.end());
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
-  return sorted;
-}
-
-std::string cell(double value, int digits) { return value > 0 ? fmt::format("{:.{}f}", value, digits) : ""; }
-
 // The columns that every table ends with.
 std::string columns(const Spent& s, double steps, double step_seconds) {
   return fmt::format("{:.4g} | {:.3f} | {:.1f} | {} | {} | {} |", s.calls / steps, s.seconds * 1e3 / steps,
@@ -108,7 +78,7 @@ void profile(WorkloadOptions what, double seconds, int threads, int rows) {
     const Observing observing(profiler);
     steps = static_cast<double>(time_steps(*work, seconds).size());
   }
-  const Profile& all = profiler.profile;
+  const Ledger& all = profiler.profile;
   const auto by_kernel = joined(all, [](const Key& k) { return Key{k.phase, k.kernel, ""}; });
   Spent total;
   for (const auto& [key, spent] : by_kernel) total.add(spent);

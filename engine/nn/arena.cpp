@@ -61,7 +61,8 @@ ParameterArena::ParameterArena(Module& module, Device device, DType compute,
     slot(weights).copy_from(t);
     t.rebind(slot(weights));
     t.require_grad();
-    t.set_grad(slot(grads));
+    gradients_.push_back(slot(grads));
+    t.set_grad(gradients_.back());
     if (shadows) t.set_shadow(slot(shadows));
   }
   segments = Tensor::zeros({static_cast<int64_t>(layout.size() * sizeof(kernels::Segment))}, DType::u8, device);
@@ -103,7 +104,10 @@ void ParameterArena::lay_out_factors() {
   segments.copy_from(Tensor::from(std::span(bytes, static_cast<size_t>(segments.count())), segments.shape()));
 }
 
-void ParameterArena::zero_grads() { grads.fill(0); }
+void ParameterArena::zero_grads() {
+  grads.fill(0);
+  for (Tensor& gradient : gradients_) gradient.impl()->untouched = !adds;
+}
 
 void ParameterArena::refresh_shadows() {
   if (shadows) shadows.copy_from(weights);

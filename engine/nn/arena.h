@@ -36,7 +36,10 @@ class ParameterArena {
   ParameterArena(Module& module, Device device, DType compute,
                  const std::function<bool(const std::string&)>& takes = {});
 
+  // After it, the first gradient of a part is written where it belongs, not added (gradient_memory), unless `adds`: a
+  // backward pass that is replayed several times between two of these.
   void zero_grads();
+  bool adds = false;
   // Gives each part the factors `of(its name)` in place of those it had. Biases and norm parameters (rank ≤ 1) do not
   // decay, whatever their factor, until decay_all().
   void factors(const std::function<PartFactors(const std::string&)>& of);
@@ -54,6 +57,7 @@ class ParameterArena {
  private:
   void lay_out_factors();
 
+  std::vector<Tensor> gradients_;  // of the parts, each in its slice
   std::vector<PartFactors> factors_;
   bool decay_all_ = false;
 };

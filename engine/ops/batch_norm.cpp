@@ -43,15 +43,15 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   std::vector<Tensor> inputs{x, gamma, beta};
   if (residual) inputs.push_back(residual);
   return record("batch_norm", y, inputs,
-                [x = x.detach(), y = options.relu ? y.detach() : Tensor(), gamma = gamma.detach(), mean, inv_std, rows,
-                 channels, need_dx = x.requires_grad(), need_dresidual = residual && residual.requires_grad(),
+                [x = x.detach(), y = options.relu ? y.detach() : Tensor(), gamma, beta, mean, inv_std, rows, channels,
+                 need_dx = x.requires_grad(), need_dresidual = residual && residual.requires_grad(),
                  inputs = inputs.size(), training = options.training](const Tensor& dy) -> Grads {
                   Grads grads(inputs);
                   const bool copy = need_dresidual && y;  // without ReLU dresidual is dy itself
                   if (need_dx) grads[0] = Tensor::empty(x.shape(), x.dtype(), x.device());
                   if (need_dresidual) grads[3] = copy ? Tensor::empty(x.shape(), x.dtype(), x.device()) : dy;
-                  grads[1] = Tensor::empty(gamma.shape(), gamma.dtype(), x.device());
-                  grads[2] = Tensor::empty(gamma.shape(), gamma.dtype(), x.device());
+                  grads[1] = gradient_memory(gamma);
+                  grads[2] = gradient_memory(beta);
                   kernels::launch(kernels::BatchNormBackward{.x = x.in(),
                                                              .dy = dy.in(),
                                                              .y = y.in(),

@@ -23,7 +23,8 @@ Tensor to_images(const Tensor& maps, const Tensor& operand, const kernels::ConvS
 }
 
 Tensor filter_gradient(const Tensor& images, const Tensor& maps, const Tensor& w, const kernels::ConvShape& s) {
-  Tensor dw = Tensor::empty(w.shape(), accumulator_of(w.dtype()), w.device());
+  const DType dtype = accumulator_of(w.dtype());
+  Tensor dw = dtype == w.dtype() ? gradient_memory(w) : Tensor::empty(w.shape(), dtype, w.device());
   kernels::launch(kernels::ConvBackwardWeights{images.in(), maps.in(), dw.out(), s}, images.stream());
   return dw.to(w.dtype());
 }

@@ -83,13 +83,12 @@ Tensor add_row(const Tensor& x, const Tensor& row) {
   const int64_t columns = x.dim(-1), rows = columns ? x.count() / columns : 0;
   Tensor y = like(x);
   kernels::launch(kernels::AddRow{x.in(), row.in(), y.out(), rows, columns}, x.stream());
-  return record("add_row", y, {x, row},
-                [row = row.detach(), need_drow = row.requires_grad(), rows, columns](const Tensor& dy) -> Grads {
-                  if (!need_drow) return {dy, {}};
-                  Tensor drow = like(row);
-                  kernels::launch(kernels::ColumnSum{dy.in(), drow.out(), rows, columns}, dy.stream());
-                  return {dy, drow};
-                });
+  return record("add_row", y, {x, row}, [row, rows, columns](const Tensor& dy) -> Grads {
+    if (!row.requires_grad()) return {dy, {}};
+    Tensor drow = gradient_memory(row);
+    kernels::launch(kernels::ColumnSum{dy.in(), drow.out(), rows, columns}, dy.stream());
+    return {dy, drow};
+  });
 }
 
 Tensor relu(const Tensor& x) { return pointwise("relu", x, kernels::Relu{}); }

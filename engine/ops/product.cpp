@@ -8,10 +8,9 @@
 namespace gestalt {
 namespace {
 
-// The product of `batch` matrices a_op (m, k) · b_op (k, n) in a tensor of `shape`.
-Tensor product(const Tensor& a, bool ta, const Tensor& b, bool tb, const Shape& shape, DType dtype, int64_t m,
-               int64_t n, int64_t k, int64_t batch) {
-  Tensor c = Tensor::empty(shape, dtype, a.device());
+// The product of `batch` matrices a_op (m, k) · b_op (k, n), in c.
+Tensor product_in(Tensor c, const Tensor& a, bool ta, const Tensor& b, bool tb, int64_t m, int64_t n, int64_t k,
+                  int64_t batch) {
   kernels::launch(kernels::Product{.a = a.in(),
                                    .b = b.in(),
                                    .bias = {},
@@ -24,6 +23,12 @@ Tensor product(const Tensor& a, bool ta, const Tensor& b, bool tb, const Shape& 
                                    .transpose_b = tb},
                   a.stream());
   return c;
+}
+
+// The same in a new tensor of `shape`.
+Tensor product(const Tensor& a, bool ta, const Tensor& b, bool tb, const Shape& shape, DType dtype, int64_t m,
+               int64_t n, int64_t k, int64_t batch) {
+  return product_in(Tensor::empty(shape, dtype, a.device()), a, ta, b, tb, m, n, k, batch);
 }
 
 // A linear layer on x (m, k): its operands, and its gradients from that of its result (m, n).
@@ -57,9 +62,9 @@ struct Affine {
   Grads gradients(const Tensor& dy) const {
     Grads grads(bias ? 3 : 2);
     if (need_dx) grads[0] = product(dy, false, operand, false, x.shape(), x.dtype(), m, k, n, 1);
-    if (weight.requires_grad()) grads[1] = product(dy, true, x, false, weight.shape(), weight.dtype(), n, k, m, 1);
+    if (weight.requires_grad()) grads[1] = product_in(gradient_memory(weight), dy, true, x, false, n, k, m, 1);
     if (bias && bias.requires_grad()) {
-      grads[2] = Tensor::empty(bias.shape(), bias.dtype(), bias.device());
+      grads[2] = gradient_memory(bias);
       kernels::launch(kernels::ColumnSum{dy.in(), grads[2].out(), m, n}, dy.stream());
     }
     return grads;

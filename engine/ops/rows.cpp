@@ -30,12 +30,12 @@ void check_affine(const char* op, const Tensor& x, const Tensor& gamma, const Te
 
 // What the backward of a layer norm needs of its forward.
 struct SavedNorm {
-  Tensor h, gamma, mean, inv_std;
+  Tensor h, gamma, beta, mean, inv_std;
   Extent extent;
 
   // dx, dgamma, dbeta; `dsum` may be undefined.
   Grads gradients(const Tensor& dy, const Tensor& dsum) const {
-    Tensor dx = like(h), dgamma = like(gamma), dbeta = like(gamma);
+    Tensor dx = like(h), dgamma = gradient_memory(gamma), dbeta = gradient_memory(beta);
     kernels::launch(kernels::LayerNormBackward{.h = h.in(),
                                                .dy = dy.in(),
                                                .dsum = dsum.in(),
@@ -93,7 +93,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, doub
                                      .eps = eps},
                   x.stream());
   return record("layer_norm", y, {x, gamma, beta},
-                [saved = SavedNorm{x.detach(), gamma.detach(), mean, inv_std, e}](const Tensor& dy) -> Grads {
+                [saved = SavedNorm{x.detach(), gamma, beta, mean, inv_std, e}](const Tensor& dy) -> Grads {
                   return saved.gradients(dy, {});
                 });
 }
@@ -120,7 +120,7 @@ SumAndNorm residual_layer_norm(const Tensor& x, const Tensor& residual, const Te
                   x.stream());
   const std::vector<Tensor> outputs =
       record("residual_layer_norm", std::vector<Tensor>{sum, y}, {x, residual, gamma, beta},
-             [saved = SavedNorm{sum.detach(), gamma.detach(), mean, inv_std, e}](const Grads& dys) -> Grads {
+             [saved = SavedNorm{sum.detach(), gamma, beta, mean, inv_std, e}](const Grads& dys) -> Grads {
                if (!dys[1]) return {dys[0], dys[0], {}, {}};
                const Grads g = saved.gradients(dys[1], dys[0]);
                return {g[0], g[0], g[1], g[2]};

@@ -16,8 +16,7 @@ Tensor gathered(const Tensor& x, const Tensor& index, const Shape& shape, DType 
   return y;
 }
 
-Tensor scattered(const Tensor& x, const Tensor& index, const Shape& shape, DType dtype, const TokenPick& pick) {
-  Tensor y = Tensor::empty(shape, dtype, x.device());
+Tensor scattered(const Tensor& x, const Tensor& index, Tensor y, const TokenPick& pick) {
   kernels::launch(kernels::ScatterRows{x.in(), index.in(), y.out(), pick}, x.stream());
   return y;
 }
@@ -58,8 +57,8 @@ Tensor embedding(const Tensor& table, const Tensor& indices, DType dtype) {
   extents.push_back(table.dim(1));
   const TokenPick pick{1, table.dim(0), indices.count(), table.dim(1)};
   return record("embedding", gathered(table, indices, Shape(extents), dtype, pick), {table},
-                [indices, pick, shape = table.shape(), dtype = table.dtype()](const Tensor& dy) -> Grads {
-                  return {scattered(dy, indices, shape, dtype, pick)};
+                [indices, pick, table](const Tensor& dy) -> Grads {
+                  return {scattered(dy, indices, gradient_memory(table), pick)};
                 });
 }
 
@@ -78,7 +77,7 @@ Tensor gather_rows(const Tensor& x, const Tensor& index) {
   const Shape shape = x.shape().with(1, pick.picked);
   return record("gather_rows", gathered(x, index, shape, x.dtype(), pick), {x},
                 [index, pick, shape = x.shape()](const Tensor& dy) -> Grads {
-                  return {scattered(dy, index, shape, dy.dtype(), pick)};
+                  return {scattered(dy, index, Tensor::empty(shape, dy.dtype(), dy.device()), pick)};
                 });
 }
 

@@ -42,6 +42,8 @@ void accumulate_leaf(Tensor::Impl& leaf, const Tensor& grad) {
     leaf.grad = grad.clone();
     return;
   }
+  if (leaf.grad.impl() == grad.impl()) return;  // written there by the op
+  leaf.grad.impl()->untouched = false;
   kernels::launch(
       kernels::Combine{
           .a = leaf.grad.in(), .b = grad.in(), .y = leaf.grad.out(), .a_scale = 1, .b_scale = 1, .count = grad.count()},
@@ -66,6 +68,14 @@ bool recording(std::initializer_list<Tensor> inputs) {
   for (const Tensor& t : inputs)
     if (t.requires_grad()) return true;
   return false;
+}
+
+Tensor gradient_memory(const Tensor& input) {
+  const Tensor::Impl& leaf = *input.impl();
+  if (leaf.node || !leaf.requires_grad || !leaf.grad || !leaf.grad.impl()->untouched)
+    return Tensor::empty(input.shape(), input.dtype(), input.device());
+  leaf.grad.impl()->untouched = false;
+  return leaf.grad;
 }
 
 std::vector<Tensor> record(const char* op, std::vector<Tensor> outputs, std::vector<Tensor> inputs,

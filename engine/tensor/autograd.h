@@ -34,6 +34,10 @@ std::vector<Tensor> record(const char* op, std::vector<Tensor> outputs, std::vec
 // Whether an op on these inputs would be recorded; ops use it to skip work that only backward needs.
 bool recording(std::initializer_list<Tensor> inputs);
 
+// Memory that an op's backward writes the whole gradient of this input into: the gradient of a leaf itself while it
+// holds zeros (ParameterArena::zero_grads), which spares a sum; else new memory.
+Tensor gradient_memory(const Tensor& input);
+
 // With it on, each recorded op's outputs are searched for NaN and infinities; the first gives an Error that names the
 // op. Slow: for finding out where a run went wrong.
 void set_finite_check(bool on);

@@ -103,6 +103,8 @@ struct Tensor::Impl {
   std::shared_ptr<Node> node;  // the op that made this tensor; null for a leaf
   int output_index = 0;
   Tensor grad, shadow;
+  bool untouched =
+      false;  // a gradient: zeros that nothing was added to, so that the first may be written in their place
 };
 
 // The stream that ops on `device` use.

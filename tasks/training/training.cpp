@@ -51,6 +51,7 @@ Training::Training(Method& method, Feed& feed, PhaseClock& clock)
     learner.rate =
         rate_schedule(network.optimizer, run.batch * run.accumulate, plan_.steps_per_epoch, plan_.total_steps);
     learner.decay = decay_schedule(network.optimizer, plan_.total_steps);
+    learner.arena.adds = graph_ && run.accumulate > 1;  // one graph serves all batches of an update
     learner.arena.factors([&](const std::string& part) { return method.factors(part, plan_); });
   }
   check(learners_.size() == 1 || run.accumulate == 1,

@@ -8,6 +8,7 @@
 #include "engine/nn/layers.h"
 #include "engine/nn/schedule.h"
 #include "tests/devices.h"
+#include "tests/launches.h"
 
 namespace gestalt::test {
 namespace {
@@ -40,19 +41,6 @@ struct Student : Module {
     v.state("steps", followed.steps);
     if (extra_at == 2) v("extra", extra);
   }
-};
-
-// Counts launches of a kernel.
-class Launches : public kernels::LaunchObserver {
- public:
-  explicit Launches(std::string kernel) : kernel_(std::move(kernel)) { kernels::launch_observer = this; }
-  ~Launches() override { kernels::launch_observer = nullptr; }
-  void begin(const kernels::LaunchInfo& launch) override { count += launch.kernel == kernel_; }
-  void end(Stream) override {}
-  int count = 0;
-
- private:
-  std::string kernel_;
 };
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
