@@ -19,7 +19,9 @@ struct Graph::Impl {
 
 void Graph::capture(const std::function<void()>& work) {
   impl_.reset();
-  // What the same work left in the common pool goes back to the device, or memory would be needed twice.
+  // What the same work left in the common pool goes back to the device, or memory would be needed twice; once it is
+  // done, for the driver does not join or move what is still in use.
+  kernels::cuda::synchronize(kernels::cuda::compute_stream());
   release_cached(Device::cuda);
   auto recorded = std::make_unique<Impl>();
   {
@@ -27,6 +29,9 @@ void Graph::capture(const std::function<void()>& work) {
     recorded->graph.begin();
     try {
       work();
+    } catch (const Error& error) {
+      recorded->graph.abandon();
+      fail("{} (while the step was captured in a graph; --no-graph runs it kernel by kernel)", error.what());
     } catch (...) {
       recorded->graph.abandon();
       throw;

@@ -14,6 +14,18 @@ constexpr int warps = 4, threads = 32 * warps;
 constexpr int block = 16 * warps;  // rows that a block owns, 16 a warp
 constexpr float log2_e = 1.4426950408889634f;
 
+// What a block works on. All lies on the grid's first axis: the second ends at 65,535, which is ViT-L at batch 4,096.
+struct Place {
+  int first;     // row
+  int64_t head;  // of all batch elements
+
+  __device__ explicit Place(const AttentionShape& s) {
+    const unsigned tiles = static_cast<unsigned>(s.length + block - 1) / block;
+    first = static_cast<int>(blockIdx.x % tiles) * block;
+    head = blockIdx.x / tiles;
+  }
+};
+
 // One head of one batch element. Rows of q, k, v lie `stride` apart, rows of y `y_stride`.
 template <class T>
 struct Head {
@@ -23,9 +35,9 @@ struct Head {
 
 template <class T>
 __device__ Head<T> head_of(const T* qkv, const AttentionShape& s) {
-  const int64_t b = blockIdx.y / s.heads, h = blockIdx.y % s.heads, width = s.heads * s.dim;
+  const int64_t head = Place(s).head, b = head / s.heads, h = head % s.heads, width = s.heads * s.dim;
   const T* q = qkv + b * s.length * 3 * width + h * s.dim;
-  return {q, q + width, q + 2 * width, 3 * width, b * s.length * width + h * s.dim, width, blockIdx.y * s.length};
+  return {q, q + width, q + 2 * width, 3 * width, b * s.length * width + h * s.dim, width, head * s.length};
 }
 
 // A tile of `rows` rows from row `first` on, zeros outside of (length, dim); `fast` where rows are whole 16 bytes.
@@ -100,7 +112,7 @@ __global__ void __launch_bounds__(threads, 2)
   T* kv_tiles = q_tile + block * pitch;  // stages of keys, then values
   const Head<T> head = head_of(qkv, s);
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
+  const int first = Place(s).first, first_of_warp = first + 16 * warp;
   const int end = last_key(s, first);
   auto load = [&](int key) {
     T* to = kv_tiles + key / keys % 2 * 2 * tile;
@@ -221,7 +233,7 @@ __global__ void __launch_bounds__(threads, 2)
   T *dy_tile = q_tile + block * pitch, *tiles = dy_tile + block * pitch;  // stages of keys, then values
   const Head<T> head = head_of(p.qkv, s);
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
+  const int first = Place(s).first, first_of_warp = first + 16 * warp;
   load_tile<block, D>(q_tile, head.q, head.stride, first, s, fast);
   load_tile<block, D>(dy_tile, p.dy + head.y_offset, head.y_stride, first, s, fast);
   float lse[2], along[2];
@@ -264,7 +276,7 @@ __global__ void __launch_bounds__(threads, 2)
   T *v_tile = k_tile + block * pitch, *tiles = v_tile + block * pitch;  // stages of queries, then dy
   const Head<T> head = head_of(p.qkv, s);
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  const int first = blockIdx.x * block, first_of_warp = first + 16 * warp;
+  const int first = Place(s).first, first_of_warp = first + 16 * warp;
   load_tile<block, D>(k_tile, head.k, head.stride, first, s, fast);
   load_tile<block, D>(v_tile, head.v, head.stride, first, s, fast);
   const float *lse = p.lse + head.row_offset, *along = p.along + head.row_offset;
@@ -364,7 +376,7 @@ void dispatch_dim(int64_t dim, F&& f) {
   f(std::integral_constant<int, 128>{});
 }
 
-dim3 grid_of(const AttentionShape& s) { return dim3(divide_up(s.length, block), s.batch * s.heads); }
+dim3 grid_of(const AttentionShape& s) { return dim3(divide_up(s.length, block) * s.batch * s.heads); }
 
 }  // namespace
 

@@ -1,9 +1,11 @@
-// Two-dimensional convolution on CUDA by cuDNN, NHWC; the algorithm is chosen once per shape and is deterministic.
+// Two-dimensional convolution on CUDA by cuDNN, NHWC, by the fastest deterministic algorithm that turns out to run.
 #include "kernels/conv.h"
 
 #include <array>
 #include <map>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "kernels/cuda/library.cuh"
 #include "kernels/elementwise.h"
@@ -15,12 +17,22 @@ constexpr int most_choices = 10;
 
 enum Pass { forward, backward_input, backward_weights };
 
+struct Choice {
+  int algorithm;
+  size_t workspace;
+  cudnnMathType_t math;
+};
+
+// How a shape is convolved. What cuDNN names as able may still refuse when it is called: the first of the choices is
+// the one in use once it has run, and those before it are in `refused`.
 struct Plan {
   cudnnTensorDescriptor_t x, y;
   cudnnFilterDescriptor_t w;
   cudnnConvolutionDescriptor_t conv;
-  int algorithm;
-  size_t workspace;
+  bool exact;
+  std::vector<Choice> choices;  // deterministic ones, the fastest by cuDNN's estimate first
+  bool proven = false;
+  std::string refused;
 };
 
 using Key = std::array<int64_t, 12>;
@@ -59,30 +71,48 @@ Plan describe(const ConvShape& s, DType dtype) {
                                                 i(s.in_channels), i(s.kernel_height), i(s.kernel_width)));
   GESTALT_CUDA_CHECK(cudnnSetConvolution2dDescriptor(p.conv, i(s.padding), i(s.padding), i(s.stride), i(s.stride), 1, 1,
                                                      CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-  const bool exact = dtype == DType::f32 && !tf32_allowed();
-  GESTALT_CUDA_CHECK(cudnnSetConvolutionMathType(p.conv, exact ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
+  p.exact = dtype == DType::f32 && !tf32_allowed();
+  GESTALT_CUDA_CHECK(cudnnSetConvolutionMathType(p.conv, p.exact ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
   return p;
 }
 
-// Takes the first choice, fastest first by cuDNN's estimate, that runs and always adds in the same order.
+// Fills the plan's choices from cuDNN's answer. What was asked to be exact stays so whatever a choice prefers.
 template <class Performance, class Ask>
-void choose(Plan& p, const char* kernel, const ConvShape& s, Ask&& ask) {
+void choose(Plan& p, Ask&& ask) {
   std::array<Performance, most_choices> choices;
   int found = 0;
   GESTALT_CUDA_CHECK(ask(most_choices, &found, choices.data()));
-  for (int i = 0; i < found; ++i) {
-    if (choices[i].status != CUDNN_STATUS_SUCCESS || choices[i].determinism != CUDNN_DETERMINISTIC) continue;
-    p.algorithm = static_cast<int>(choices[i].algo);
-    p.workspace = choices[i].memory;
-    GESTALT_CUDA_CHECK(cudnnSetConvolutionMathType(p.conv, choices[i].mathType));
-    return;
+  for (int i = 0; i < found; ++i)
+    if (choices[i].status == CUDNN_STATUS_SUCCESS && choices[i].determinism == CUDNN_DETERMINISTIC)
+      p.choices.push_back(
+          {static_cast<int>(choices[i].algo), choices[i].memory, p.exact ? CUDNN_FMA_MATH : choices[i].mathType});
+}
+
+// Calls call(choice, workspace) with the first choice that runs; `more` bytes of the workspace are behind the choice's.
+template <class Call>
+void execute(Plan& p, const char* kernel, const ConvShape& s, size_t more, Call&& call) {
+  while (!p.choices.empty()) {
+    const Choice& choice = p.choices.front();
+    GESTALT_CUDA_CHECK(cudnnSetConvolutionMathType(p.conv, choice.math));
+    const cudnnStatus_t status = call(choice, static_cast<char*>(library_workspace(choice.workspace + more)));
+    if (status == CUDNN_STATUS_SUCCESS) {
+      p.proven = true;
+      return;
+    }
+    if (p.proven) GESTALT_CUDA_CHECK(status);  // it has run before: no matter of what it supports
+    p.refused +=
+        fmt::format("{}algorithm {}: {}", p.refused.empty() ? "" : ", ", choice.algorithm, cudnnGetErrorString(status));
+    p.choices.erase(p.choices.begin());
   }
-  fail("[{}] cuDNN has no deterministic algorithm for x ({}, {}, {}, {}) and w ({}, {}, {}, {})", kernel, s.batch,
-       s.height, s.width, s.in_channels, s.out_channels, s.kernel_height, s.kernel_width, s.in_channels);
+  fail(
+      "[{}] cuDNN has no deterministic algorithm that runs for x ({}, {}, {}, {}) and w ({}, {}, {}, {}); refused: {}; "
+      "try --dtype f32 or --device cpu",
+      kernel, s.batch, s.height, s.width, s.in_channels, s.out_channels, s.kernel_height, s.kernel_width, s.in_channels,
+      p.refused.empty() ? "none was named" : p.refused);
 }
 
 // The plan for a pass. The caller holds the library's mutex.
-const Plan& plan_for(Library& lib, Pass pass, const ConvShape& s, DType dtype) {
+Plan& plan_for(Library& lib, Pass pass, const ConvShape& s, DType dtype) {
   const Key key{pass,           static_cast<int64_t>(dtype),
                 s.batch,        s.height,
                 s.width,        s.in_channels,
@@ -93,15 +123,15 @@ const Plan& plan_for(Library& lib, Pass pass, const ConvShape& s, DType dtype) {
   if (found != lib.plans.end()) return found->second;
   Plan p = describe(s, dtype);
   if (pass == forward)
-    choose<cudnnConvolutionFwdAlgoPerf_t>(p, "Conv", s, [&](auto... rest) {
+    choose<cudnnConvolutionFwdAlgoPerf_t>(p, [&](auto... rest) {
       return cudnnGetConvolutionForwardAlgorithm_v7(lib.handle, p.x, p.w, p.conv, p.y, rest...);
     });
   else if (pass == backward_input)
-    choose<cudnnConvolutionBwdDataAlgoPerf_t>(p, "ConvBackwardInput", s, [&](auto... rest) {
+    choose<cudnnConvolutionBwdDataAlgoPerf_t>(p, [&](auto... rest) {
       return cudnnGetConvolutionBackwardDataAlgorithm_v7(lib.handle, p.w, p.y, p.conv, p.x, rest...);
     });
   else
-    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(p, "ConvBackwardWeights", s, [&](auto... rest) {
+    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(p, [&](auto... rest) {
       return cudnnGetConvolutionBackwardFilterAlgorithm_v7(lib.handle, p.x, p.y, p.conv, p.w, rest...);
     });
   return lib.plans.emplace(key, p).first->second;
@@ -114,38 +144,44 @@ constexpr float one = 1, zero = 0;
 void run(const Conv& k, Stream stream) {
   Library& lib = library();
   const std::lock_guard lock(lib.mutex);
-  const Plan& p = plan_for(lib, forward, k.shape, k.x.dtype);
+  Plan& p = plan_for(lib, forward, k.shape, k.x.dtype);
   GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
-  GESTALT_CUDA_CHECK(cudnnConvolutionForward(lib.handle, &one, p.x, k.x.data, p.w, k.w.data, p.conv,
-                                             static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm),
-                                             library_workspace(p.workspace), p.workspace, &zero, p.y, k.y.data));
+  execute(p, "Conv", k.shape, 0, [&](const Choice& choice, char* workspace) {
+    return cudnnConvolutionForward(lib.handle, &one, p.x, k.x.data, p.w, k.w.data, p.conv,
+                                   static_cast<cudnnConvolutionFwdAlgo_t>(choice.algorithm), workspace,
+                                   choice.workspace, &zero, p.y, k.y.data);
+  });
 }
 
 void run(const ConvBackwardInput& k, Stream stream) {
   Library& lib = library();
   const std::lock_guard lock(lib.mutex);
-  const Plan& p = plan_for(lib, backward_input, k.shape, k.dy.dtype);
+  Plan& p = plan_for(lib, backward_input, k.shape, k.dy.dtype);
   GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
-  GESTALT_CUDA_CHECK(cudnnConvolutionBackwardData(lib.handle, &one, p.w, k.w.data, p.y, k.dy.data, p.conv,
-                                                  static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm),
-                                                  library_workspace(p.workspace), p.workspace, &zero, p.x, k.dx.data));
+  execute(p, "ConvBackwardInput", k.shape, 0, [&](const Choice& choice, char* workspace) {
+    return cudnnConvolutionBackwardData(lib.handle, &one, p.w, k.w.data, p.y, k.dy.data, p.conv,
+                                        static_cast<cudnnConvolutionBwdDataAlgo_t>(choice.algorithm), workspace,
+                                        choice.workspace, &zero, p.x, k.dx.data);
+  });
 }
 
 void run(const ConvBackwardWeights& k, Stream stream) {
   Library& lib = library();
   const std::lock_guard lock(lib.mutex);
   const ConvShape& s = k.shape;
-  const Plan& p = plan_for(lib, backward_weights, s, k.x.dtype);
+  Plan& p = plan_for(lib, backward_weights, s, k.x.dtype);
   // cuDNN's dw has x's dtype; ours is f32. A bf16 one lies behind cuDNN's own workspace until it is converted.
   const bool narrow = k.x.dtype != k.dw.dtype;
   const int64_t count = s.out_channels * s.kernel_height * s.kernel_width * s.in_channels;
-  const size_t own = (p.workspace + 255) / 256 * 256;
-  char* workspace = static_cast<char*>(library_workspace(own + (narrow ? count * size_of(k.x.dtype) : 0)));
-  void* dw = narrow ? workspace + own : k.dw.data;
+  const size_t more = narrow ? 256 + count * size_of(k.x.dtype) : 0;
+  void* dw = k.dw.data;
   GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
-  GESTALT_CUDA_CHECK(cudnnConvolutionBackwardFilter(lib.handle, &one, p.x, k.x.data, p.y, k.dy.data, p.conv,
-                                                    static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm),
-                                                    workspace, p.workspace, &zero, p.w, dw));
+  execute(p, "ConvBackwardWeights", s, more, [&](const Choice& choice, char* workspace) {
+    if (narrow) dw = workspace + (choice.workspace + 255) / 256 * 256;
+    return cudnnConvolutionBackwardFilter(lib.handle, &one, p.x, k.x.data, p.y, k.dy.data, p.conv,
+                                          static_cast<cudnnConvolutionBwdFilterAlgo_t>(choice.algorithm), workspace,
+                                          choice.workspace, &zero, p.w, dw);
+  });
   if (narrow) run(Convert{{dw, k.x.dtype}, k.dw, count}, stream);
 }
 

@@ -19,7 +19,9 @@
 
 namespace gestalt::kernels::cuda {
 
-constexpr size_t unasked_shared_bytes = 48 << 10;  // more of it must be asked for, kernel by kernel
+// More dynamic shared memory than this is asked for, kernel by kernel: 48 KiB less what a kernel may have of static
+// memory.
+constexpr size_t unasked_shared_bytes = 32 << 10;
 
 // Starts `kernel` with `shared_bytes` of dynamic shared memory. An empty grid does nothing.
 template <class... Parameters, class... Arguments>

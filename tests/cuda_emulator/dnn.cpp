@@ -63,6 +63,7 @@ std::vector<float> patches_of(const Problem& p, const std::vector<float>& x) {
 
 cudnnStatus_t start(cudnnHandle_t handle, const Problem& p, int algorithm, void* workspace, size_t bytes,
                     const void* alpha, const void* beta, std::function<void()> run) {
+  if (algorithm == 0) return CUDNN_STATUS_NOT_SUPPORTED;  // though it was named as able
   if (!p.consistent() || algorithm != 1 || bytes < library_workspace) return CUDNN_STATUS_BAD_PARAM;
   if (*static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0)
     return CUDNN_STATUS_NOT_SUPPORTED;
@@ -74,7 +75,8 @@ cudnnStatus_t start(cudnnHandle_t handle, const Problem& p, int algorithm, void*
   return CUDNN_STATUS_SUCCESS;
 }
 
-// The first choice is refused and the second is not deterministic, so that a caller who does not look is found out.
+// The first choice is refused, the second is not deterministic, and the third refuses when it is called, so that a
+// caller who does not look is found out.
 template <class Performance>
 cudnnStatus_t choices(const Problem& p, int wanted, int* found, Performance* results) {
   *found = 0;
@@ -91,6 +93,7 @@ cudnnStatus_t choices(const Problem& p, int wanted, int* found, Performance* res
   };
   add(0, CUDNN_STATUS_NOT_SUPPORTED, CUDNN_DETERMINISTIC);
   add(0, CUDNN_STATUS_SUCCESS, CUDNN_NON_DETERMINISTIC);
+  add(0, CUDNN_STATUS_SUCCESS, CUDNN_DETERMINISTIC);
   add(1, CUDNN_STATUS_SUCCESS, CUDNN_DETERMINISTIC);
   return CUDNN_STATUS_SUCCESS;
 }
