@@ -72,20 +72,26 @@ __device__ __forceinline__ void add_from_sums(float (&d)[D / 8][4], const float 
   }
 }
 
-// Writes the warp's 16 rows from row `first` on.
+// Writes the warp's 16 rows from row `first` on; `fast` as in load_tile.
 template <class T, int D>
 __device__ __forceinline__ void write_rows(const float (&d)[D / 8][4], float low_factor, float high_factor, T* to,
-                                           int64_t stride, int first, const AttentionShape& s) {
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+                                           int64_t stride, int first, const AttentionShape& s, bool fast) {
+  const int t = threadIdx.x % 4;
 #pragma unroll
-  for (int n = 0; n < D / 8; ++n)
+  for (int half = 0; half < 2; ++half) {
+    const int row = first + 8 * half + static_cast<int>(threadIdx.x) % 32 / 4;
+    if (row >= s.length) continue;
+    T* of_row = to + row * stride + 2 * t;
+    const float factor = half ? high_factor : low_factor;
 #pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const int row = first + e / 2 * 8 + g;
-      const int column = 8 * n + 2 * t + e % 2;
-      if (row < s.length && column < s.dim)
-        to[row * stride + column] = static_cast<T>(d[n][e] * (e < 2 ? low_factor : high_factor));
+    for (int n = 0; n < D / 8; ++n) {
+      const float pair[2] = {d[n][2 * half] * factor, d[n][2 * half + 1] * factor};
+      if (fast && 8 * n < s.dim) Fragments<T>::store_pair(of_row + 8 * n, pair[0], pair[1]);
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        if (!fast && 8 * n + 2 * t + e < s.dim) of_row[8 * n + e] = static_cast<T>(pair[e]);
     }
+  }
 }
 
 // The keys that queries [first, first + block) see end before this one.
@@ -93,9 +99,14 @@ __device__ int last_key(const AttentionShape& s, int first) {
   const int length = static_cast<int>(s.length);
   return s.causal && first + block < length ? first + block : length;
 }
-__device__ __forceinline__ bool sees(const AttentionShape& s, int query, int key) {
+// The keys that one query sees end before this one.
+__device__ __forceinline__ int keys_of(const AttentionShape& s, int query) {
   const int length = static_cast<int>(s.length);
-  return key < length && query < length && (!s.causal || key <= query);
+  return s.causal && query < length ? query + 1 : length;
+}
+// Whether all of these queries see all of these keys, as in most tiles.
+__device__ __forceinline__ bool all_see(const AttentionShape& s, int query, int queries, int key, int keys) {
+  return key + keys <= s.length && query + queries <= s.length && (!s.causal || key + keys <= query + 1);
 }
 
 template <class T, int D>
@@ -123,7 +134,9 @@ __global__ void __launch_bounds__(threads, 2)
   load(0);
   commit_copies();
 
-  float out[D / 8][4] = {}, most[2] = {-3e38f, -3e38f}, sum[2] = {};
+  const float exponent = scale * log2_e;  // of 2, a unit of score
+  const int own_keys[2] = {keys_of(s, first_of_warp + g) - 2 * t, keys_of(s, first_of_warp + 8 + g) - 2 * t};
+  float out[D / 8][4] = {}, most[2] = {-1e30f, -1e30f}, sum[2] = {};
   for (int key = 0; key < end; key += keys) {
     if (key + keys < end) load(key + keys);
     commit_copies();
@@ -135,28 +148,33 @@ __global__ void __launch_bounds__(threads, 2)
 
     // Exponentials against the running maximum; what was summed against the old one shrinks.
     float top[2] = {most[0], most[1]};
+    if (!all_see(s, first_of_warp, 16, key, keys)) {
+      const int ends[2] = {own_keys[0] - key, own_keys[1] - key};
+#pragma unroll
+      for (int n = 0; n < keys / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if (8 * n + e % 2 >= ends[e / 2]) p[n][e] = -INFINITY;
+    }
 #pragma unroll
     for (int n = 0; n < keys / 8; ++n)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const bool seen = sees(s, first_of_warp + e / 2 * 8 + g, key + 8 * n + 2 * t + e % 2);
-        p[n][e] = seen ? p[n][e] * scale : -INFINITY;
-        top[e / 2] = fmaxf(top[e / 2], p[n][e]);
-      }
-    float shrink[2];
+      for (int e = 0; e < 4; ++e) top[e / 2] = fmaxf(top[e / 2], p[n][e]);
+    float shrink[2], base[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       top[half] = fmaxf(top[half], __shfl_xor_sync(full_warp, top[half], 1));
       top[half] = fmaxf(top[half], __shfl_xor_sync(full_warp, top[half], 2));
-      shrink[half] = exp2_fast((most[half] - top[half]) * log2_e);
+      shrink[half] = exp2_fast((most[half] - top[half]) * exponent);
       most[half] = top[half];
+      base[half] = top[half] * exponent;
       sum[half] *= shrink[half];
     }
 #pragma unroll
     for (int n = 0; n < keys / 8; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        p[n][e] = exp2_fast((p[n][e] - top[e / 2]) * log2_e);
+        p[n][e] = exp2_fast(fmaf(p[n][e], exponent, -base[e / 2]));
         sum[e / 2] += p[n][e];
       }
 #pragma unroll
@@ -173,9 +191,9 @@ __global__ void __launch_bounds__(threads, 2)
     sum[half] += __shfl_xor_sync(full_warp, sum[half], 1);
     sum[half] += __shfl_xor_sync(full_warp, sum[half], 2);
     const int row = first_of_warp + 8 * half + g;
-    if (t == 0 && row < s.length) lse[head.row_offset + row] = most[half] + logf(sum[half]);
+    if (t == 0 && row < s.length) lse[head.row_offset + row] = most[half] * scale + logf(sum[half]);
   }
-  write_rows<T, D>(out, 1 / sum[0], 1 / sum[1], y + head.y_offset, head.y_stride, first_of_warp, s);
+  write_rows<T, D>(out, 1 / sum[0], 1 / sum[1], y + head.y_offset, head.y_stride, first_of_warp, s, fast);
 }
 
 template <class T>
@@ -240,9 +258,11 @@ __global__ void __launch_bounds__(threads, 2)
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = first_of_warp + 8 * half + g;
-    lse[half] = row < s.length ? p.lse[head.row_offset + row] : 0.0f;
+    lse[half] = row < s.length ? p.lse[head.row_offset + row] * log2_e : 0.0f;
     along[half] = row < s.length ? p.along[head.row_offset + row] : 0.0f;
   }
+  const float exponent = scale * log2_e;
+  const int own_keys[2] = {keys_of(s, first_of_warp + g) - 2 * t, keys_of(s, first_of_warp + 8 + g) - 2 * t};
   float dq[D / 8][4] = {};
   auto load = [&](int key, int stage) {
     T* to = tiles + stage * 2 * keys * pitch;
@@ -258,13 +278,20 @@ __global__ void __launch_bounds__(threads, 2)
     for (int n = 0; n < keys / 8; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const bool seen = sees(s, first_of_warp + e / 2 * 8 + g, key + 8 * n + 2 * t + e % 2);
-        const float probability = exp2_fast((score[n][e] * scale - lse[e / 2]) * log2_e);
-        grad[n][e] = seen ? probability * (grad[n][e] - along[e / 2]) : 0.0f;
+        const float probability = exp2_fast(fmaf(score[n][e], exponent, -lse[e / 2]));
+        grad[n][e] = probability * (grad[n][e] - along[e / 2]);
       }
+    if (!all_see(s, first_of_warp, 16, key, keys)) {
+      const int ends[2] = {own_keys[0] - key, own_keys[1] - key};
+#pragma unroll
+      for (int n = 0; n < keys / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if (8 * n + e % 2 >= ends[e / 2]) grad[n][e] = 0;
+    }
     add_from_sums<T, keys, D>(dq, grad, k_tile);
   });
-  write_rows<T, D>(dq, scale, scale, p.dqkv + (head.q - p.qkv), head.stride, first_of_warp, s);
+  write_rows<T, D>(dq, scale, scale, p.dqkv + (head.q - p.qkv), head.stride, first_of_warp, s, fast);
 }
 
 // The gradients of keys and values: a block owns keys and walks over the queries, with scores transposed.
@@ -280,6 +307,7 @@ __global__ void __launch_bounds__(threads, 2)
   load_tile<block, D>(k_tile, head.k, head.stride, first, s, fast);
   load_tile<block, D>(v_tile, head.v, head.stride, first, s, fast);
   const float *lse = p.lse + head.row_offset, *along = p.along + head.row_offset;
+  const float exponent = scale * log2_e;
   float dk[D / 8][4] = {}, dv[D / 8][4] = {};
   auto load = [&](int query, int stage) {
     T* to = tiles + stage * 2 * queries * pitch;
@@ -296,19 +324,30 @@ __global__ void __launch_bounds__(threads, 2)
 #pragma unroll
     for (int n = 0; n < queries / 8; ++n)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int row = query + 8 * n + 2 * t + e % 2;
-        const bool seen = sees(s, row, first_of_warp + e / 2 * 8 + g);
-        const int at = row < s.length ? row : 0;
-        score[n][e] = seen ? exp2_fast((score[n][e] * scale - lse[at]) * log2_e) : 0.0f;
-        grad[n][e] = seen ? score[n][e] * (grad[n][e] - along[at]) : 0.0f;
+      for (int j = 0; j < 2; ++j) {
+        const int row = query + 8 * n + 2 * t + j, at = row < s.length ? row : 0;
+        const float lse_of_row = lse[at] * log2_e, along_of_row = along[at];
+#pragma unroll
+        for (int e = j; e < 4; e += 2) {
+          score[n][e] = exp2_fast(fmaf(score[n][e], exponent, -lse_of_row));
+          grad[n][e] = score[n][e] * (grad[n][e] - along_of_row);
+        }
       }
+    if (!all_see(s, query, queries, first_of_warp, 16)) {
+      const int end = static_cast<int>(s.length) - query - 2 * t;
+      const int least = s.causal ? first_of_warp + g - query - 2 * t : 0;  // of the lower half
+#pragma unroll
+      for (int n = 0; n < queries / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if (8 * n + e % 2 >= end || 8 * n + e % 2 < least + (s.causal ? e / 2 * 8 : 0)) score[n][e] = grad[n][e] = 0;
+    }
     add_from_sums<T, queries, D>(dv, score, dy_tile);
     add_from_sums<T, queries, D>(dk, grad, q_tile);
   });
   T* to = p.dqkv + (head.k - p.qkv);
-  write_rows<T, D>(dk, scale, scale, to, head.stride, first_of_warp, s);
-  write_rows<T, D>(dv, 1, 1, to + (head.v - head.k), head.stride, first_of_warp, s);
+  write_rows<T, D>(dk, scale, scale, to, head.stride, first_of_warp, s, fast);
+  write_rows<T, D>(dv, 1, 1, to + (head.v - head.k), head.stride, first_of_warp, s, fast);
 }
 
 // Copies the keys and values of the new positions to their place in the cache.

@@ -140,12 +140,15 @@ __device__ __forceinline__ void add_product(float (&sums)[2 * N][4], const T* a,
 template <class T, int columns, int threads>
 __device__ __forceinline__ void begin_tile(T* tile, int pitch, const T* from, int64_t stride, int rows, int64_t valid,
                                            int64_t width) {
-  constexpr int N = 16 / sizeof(T), per_row = columns / N;
-  for (int i = threadIdx.x; i < rows * per_row; i += threads) {
-    const int row = i / per_row, column = i % per_row * N;
-    const bool inside = row < valid && column < width;
-    begin_copy<16>(tile + row * pitch + column, inside ? from + row * stride + column : from, inside);
-  }
+  constexpr int N = 16 / sizeof(T), per_row = columns / N, at_once = threads / per_row;
+  static_assert(threads % per_row == 0, "a thread stays in its column");
+  const int first = threadIdx.x / per_row, column = threadIdx.x % per_row * N;
+  const int end = column >= width ? 0 : valid < rows ? static_cast<int>(valid) : rows;
+  T* to = tile + first * pitch + column;
+  from += first * stride + column;
+#pragma unroll
+  for (int n = 0; n < rows; n += at_once, to += at_once * pitch, from += at_once * stride)
+    if (rows % at_once == 0 || first + n < rows) begin_copy<16>(to, from, first + n < end);  // reads nothing beyond
 }
 
 }  // namespace gestalt::kernels::cuda
