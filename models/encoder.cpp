@@ -1,6 +1,8 @@
 // The list of encoders and their construction by name.
 #include "models/encoder.h"
 
+#include <algorithm>
+
 #include "engine/run/fields_json.h"
 #include "models/dcgan.h"
 #include "models/resnet.h"
@@ -84,6 +86,13 @@ std::vector<EncoderEntry> list_encoders() {
   return all;
 }
 
+void check_model(const EncoderOptions& options) {
+  std::vector<std::string> names;
+  for (const EncoderEntry& e : list_encoders()) names.push_back(e.name);
+  check(std::find(names.begin(), names.end(), options.model) != names.end(),
+        "[model] got --model '{}', which is none{}", options.model, suggestion(options.model, names));
+}
+
 std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t image_size, Random& random) {
   if (const ResNetShape* shape = resnet_shape(options.model)) {
     const auto& [stem, width] = options.resnet;
@@ -108,9 +117,8 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t ima
     return std::make_unique<DcganDiscriminator>(DcganOptions{.image_size = image_size, .width = options.resnet.width},
                                                 random);
   }
-  std::vector<std::string> names;
-  for (const EncoderEntry& e : list_encoders()) names.push_back(e.name);
-  fail("[model] got --model '{}', which is none{}", options.model, suggestion(options.model, names));
+  check_model(options);
+  fail("[model] {} is listed and cannot be made", options.model);
 }
 
 }  // namespace gestalt

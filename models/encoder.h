@@ -53,7 +53,10 @@ struct EncoderEntry {
 };
 std::vector<EncoderEntry> list_encoders();
 
-// Throws Error, suggesting the nearest name, for an unknown model, and naming the flag for an option that the model
+// Throws Error, suggesting the nearest name, for an unknown model.
+void check_model(const EncoderOptions& options);
+
+// Throws Error as check_model() does, and naming the flag for an option that the model
 // would ignore. `image_size` resolves stem "auto" and patch 0.
 std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t image_size, Random& random);
 

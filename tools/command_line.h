@@ -39,6 +39,11 @@ class Command {
   // A command under this one, which then needs one of those under it to be typed.
   Command add(const std::string& name, const std::string& help) const;
   void alias(const std::string& name) const;
+  // Words that others call it by, which are no names of it: for "did you mean".
+  void known_as(const std::vector<std::string>& words) const;
+  // Where none of the commands under this one is named, `words` gives what has to stand before the flags that follow.
+  using Words = std::vector<std::string>;
+  void when_unnamed(std::function<Words(const Words& flags)> words) const;
   // Stands at the end of --help.
   void footer(const std::string& text) const;
   std::string help() const;
@@ -87,8 +92,7 @@ class CommandLine {
   int run(const std::string& line);
 
  private:
-  template <class... Typed>
-  int parse(Typed... typed);
+  int parse(std::vector<std::string> words);
 
   std::unique_ptr<CLI::App> app_;
 };

@@ -59,7 +59,7 @@ int run(EmbedCommand o) {
   if (o.size > 0) ready.view.size = o.size;
   ready.view.threads = static_cast<int>(o.threads);
   OpenOptions open{.decode_size = decode_size(ready.view.size), .threads = ready.view.threads, .damage_limit = 1};
-  if (o.data.starts_with("images:")) open.resident_bytes = 0;  // the first rows come before all files are read
+  if (names_image_files(o.data)) open.resident_bytes = 0;  // the first rows come before all files are read
   const AllImages images = open_all_images(o.data, o.split, open);
   fmt::print("{}\n", images.set->describe());
   flush_output();
@@ -86,6 +86,7 @@ int run(EmbedCommand o) {
 
 void add_embed(Command program) {
   const Command command = program.add("embed", "write the features of every image to a file, for other programs");
+  command.known_as({"encode", "extract", "features", "predict", "infer"});
   const auto options = std::make_shared<EmbedCommand>();
   command.argument("encoder", options->encoder, "run folder, or its encoder.safetensors");
   command.footer(

@@ -86,6 +86,7 @@ void add_protocol(Command evaluate, const char* name, const char* help) {
 
 void add_evaluate(Command program) {
   const Command evaluate = program.add("evaluate", "measure what a model has learned");
+  evaluate.known_as({"eval", "test", "probe", "measure", "benchmark", "finetune", "knn", "linear"});
   add_protocol<KnnOptions>(evaluate, "knn", "weighted nearest neighbours on frozen features");
   add_protocol<LinearOptions>(evaluate, "linear", "a linear classifier on frozen features");
   add_finetune(evaluate);

@@ -18,7 +18,7 @@ namespace gestalt::tools {
 namespace {
 
 struct TextCommand : GptSource {
-  std::string data, split = "validation", row = "latex";
+  std::string data, split = "validation", row = "latex", encoding = "utf-8";
   double val_fraction = 0.1;
   int64_t batch = 16;
   bool json = false;
@@ -28,6 +28,7 @@ struct TextCommand : GptSource {
     f("split", split, "validation: what training on this --data keeps out; all: the whole text",
       {"validation", "training", "all"});
     f("val-fraction", val_fraction, "share of a text, at its end, that is its validation split", under(1));
+    f("encoding", encoding, "what a text: is written in", {"utf-8", "latin-1"});
     f("eval-batch", batch, "windows read at once", between(1, 1 << 24));
     GptSource::fields(f);
     row_field(f, row);
@@ -39,7 +40,7 @@ std::shared_ptr<const TokenFile> open_split(const TextCommand& o, const Tokenize
   check(!o.data.empty(), "[evaluate] got no --data; give text:FILE or tokens:FOLDER");
   const bool all = o.split == "all";
   check(!all || !o.data.starts_with("tokens:"), "[evaluate] got --split all for token files, expected one of the two");
-  const TokenSets sets = open_tokens(expand_home(o.data), tokenizer, all ? 0 : o.val_fraction);
+  const TokenSets sets = open_tokens(expand_home(o.data), tokenizer, all ? 0 : o.val_fraction, o.encoding);
   const auto& part = o.split == "validation" ? sets.validation : sets.training;
   check(part != nullptr, "[evaluate] {} has no validation split; give --split all or training", o.data);
   return part;

@@ -8,21 +8,13 @@
 
 #include "engine/data/images/splits.h"
 #include "engine/run/files.h"
+#include "kernels/cpu/team.h"
 #include "models/vit.h"
 #include "tools/output.h"
 #include "tools/results.h"
 
 namespace gestalt::tools {
 namespace {
-
-std::string latex_text(const std::string& text) {
-  std::string escaped;
-  for (char c : text) {
-    if (std::string("&%$#_{}").find(c) != std::string::npos) escaped += '\\';
-    escaped += c;
-  }
-  return escaped;
-}
 
 std::string note_of(const EncoderInfo& info, const std::string& key, const std::string& fallback) {
   const auto found = info.notes.find(key);
@@ -54,18 +46,6 @@ std::string model_name(const ReadyEncoder& ready) {
   return o.resnet.width == ResNetOptions().width ? o.model : fmt::format("{} (width {})", o.model, o.resnet.width);
 }
 
-void row_field(Fields& f, std::string& style) {
-  f("row", style, "how the line for a table is written", {"latex", "markdown"});
-}
-
-std::string table_row(const std::vector<std::string>& cells, const std::string& style) {
-  const bool latex = style == "latex";
-  std::string row = latex ? "" : "|";
-  for (size_t i = 0; i < cells.size(); ++i)
-    row += latex ? (i > 0 ? " & " : "") + latex_text(cells[i]) : " " + cells[i] + " |";
-  return latex ? row + " \\\\" : row;
-}
-
 void EncoderChoice::fields(Fields& f) {
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
@@ -75,6 +55,8 @@ void EncoderChoice::fields(Fields& f) {
 void EncoderSource::fields(Fields& f) {
   f("data", data, "labelled images; see 'gestalt list data'");
   f("eval-batch", batch, "images encoded at once", between(1, 1 << 24));
+  f("threads", threads, "of the CPU; 0: one a core", between(0, 4096));
+  f("damage-limit", damage_limit, "share of images that may be unreadable, which are left out", between(0, 1));
   EncoderChoice::fields(f);
   row_field(f, row);
   json_field(f, json);
@@ -102,8 +84,14 @@ OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
+  if (source.threads > 0) kernels::cpu::set_team_size(static_cast<int>(source.threads));
   OpenedEncoder opened{load_ready(source, seed, "evaluate"), {}, {}, 0};
-  OpenOptions open{.split = "train", .hold_out = true, .decode_size = decode_size(opened.view.size)};
+  opened.view.threads = static_cast<int>(source.threads);
+  OpenOptions open{.split = "train",
+                   .hold_out = true,
+                   .decode_size = decode_size(opened.view.size),
+                   .threads = static_cast<int>(source.threads),
+                   .damage_limit = source.damage_limit};
   opened.train = open_images(source.data, open);
   opened.test = open_test(source.data, open);
   check_measurable(*opened.train, opened.test.get());

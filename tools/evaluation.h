@@ -27,6 +27,8 @@ ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* 
 
 struct EncoderSource : EncoderChoice {
   std::string data, row = "latex";
+  int64_t threads = 0;
+  double damage_limit = OpenOptions().damage_limit;
   bool json = false;
 
   void fields(Fields& f);

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "engine/data/archive.h"
 #include "engine/data/images/more_formats.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/cpu/team.h"
@@ -44,6 +45,7 @@ void info(bool json) {
       fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH));
   row("CLI11", CLI11_VERSION);
   row("zlib", zlibVersion());
+  row("archives", archive_library());
   row("images", fmt::format("{} are read", fmt::join(image_formats(), ", ")));
   if (json) return fmt::print("{}\n", rows.dump());
   for (const auto& [name, value] : rows.items()) fmt::print("{:<18}{}\n", name, value.get<std::string>());

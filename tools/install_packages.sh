@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkg-config
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libjpeg-dev libstb-dev librandom123-dev zlib1g-dev
-  libpcre2-dev libxxhash-dev libwebp-dev libtiff-dev
+  libpcre2-dev libxxhash-dev libarchive-dev libwebp-dev libtiff-dev
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)

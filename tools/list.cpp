@@ -10,6 +10,7 @@
 #include "tasks/training/method.h"
 #include "tasks/training/recipe.h"
 #include "tools/commands.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -67,19 +68,21 @@ std::string text(const Json& row, const char* key) { return row[key]; }
 
 void print(const Json& rows) {
   std::string modality;
+  const auto line = [columns = terminal_columns()](const std::string& name, const std::string& of_it) {
+    fmt::print("{}\n", beside(name, of_it, 33, columns));
+  };
   for (const Json& row : rows) {
     if (const std::string of = row.value("modality", ""); of != modality) {
       fmt::print("{}{}\n", modality.empty() ? "" : "\n", of);
       modality = of;
     }
-    fmt::print("{:<32} {}\n", text(row, "name"), text(row, "summary"));
+    line(text(row, "name"), text(row, "summary"));
     for (const Json& p : row.value("presets", Json::array()))
-      fmt::print("{:<32} {} (reports {}; costs {})\n", "  --preset " + text(p, "name"), text(p, "source"),
-                 text(p, "reports"), text(p, "costs"));
+      line("  --preset " + text(p, "name"),
+           fmt::format("{} (reports {}; costs {})", text(p, "source"), text(p, "reports"), text(p, "costs")));
     for (const Json& s : row.value("signs", Json::array()))
-      fmt::print("{:<32} {}; {}\n",
-                 fmt::format("  {} {} {:.4g}", text(s, "column"), text(s, "side"), s["limit"].get<double>()),
-                 text(s, "means"), text(s, "cure"));
+      line(fmt::format("  {} {} {:.4g}", text(s, "column"), text(s, "side"), s["limit"].get<double>()),
+           text(s, "means") + "; " + text(s, "cure"));
   }
 }
 

@@ -40,7 +40,7 @@ void run(LookCommand o) {
   ReadyEncoder ready = load_ready(o, 1, "look");
   ready.view.threads = static_cast<int>(o.threads);
   OpenOptions open{.decode_size = decode_size(ready.view.size), .threads = ready.view.threads, .damage_limit = 1};
-  const bool files = o.data.starts_with("images:");
+  const bool files = names_image_files(o.data);
   if (files) open.resident_bytes = 0;
   const AllImages images = open_all_images(o.data, o.split, open);
   open.decode_size = 0;

@@ -4,61 +4,60 @@
 #include <memory>
 
 #include "engine/run/files.h"
+#include "tasks/training/estimate.h"
+#include "tasks/training/first_choice.h"
 #include "tasks/training/image_method.h"
 #include "tasks/training/recipe.h"
 #include "tasks/training/run.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 #include "tools/output.h"
+#include "tools/pretrain_choices.h"
 #include "tools/pretrain_end.h"
 
 namespace gestalt::tools {
 namespace {
 
-struct Choices {
-  PretrainSettings settings;
-  std::string preset, config;
-  bool report = false, no_html = false;
-};
+void say_what_would_run(Method& method, const std::string& chosen) {
+  const RunEstimate estimate = rehearse(method);
+  if (!chosen.empty()) fmt::print("{}\n", chosen);
+  fmt::print("{} on {}\n", method.name(), estimate.data);
+  if (!estimate.problems.empty()) fmt::print("{}\n", estimate.problems);
+  fmt::print("{:.2f} M parameters, {} on {}, {} step{} ({} an epoch): {}\n",
+             static_cast<double>(estimate.parameters) * 1e-6, name(method.run.resolved_dtype()),
+             name(method.run.resolved_device()), estimate.steps, estimate.steps == 1 ? "" : "s",
+             estimate.steps_per_epoch, estimate.text());
+}
 
-// The method with its preset, the config file and the flags applied, in that order; or, with --resume, as it was.
-std::unique_ptr<Method> configure(const MethodEntry& entry, Command command, const Choices& choices) {
-  const bool anew = !command.is_given("resume");
-  check(anew || !choices.settings.resume.empty(), "[resume] got an empty --resume, expected the folder of a run");
-  check(anew || choices.settings.out.empty(), "[resume] goes without --out: it goes on in the folder of the run");
-  check(!anew || !choices.settings.allow_other_data, "[config] got --allow-other-data, which goes with --resume");
-  check(choices.settings.out.empty() != command.is_given("out"), "[config] got an empty --out");
-  if (anew) {
-    std::unique_ptr<Method> method = entry.make();
-    if (!choices.preset.empty()) apply_recipe(*method, find_recipe(entry.name, choices.preset));
-    GivenFields given(command, expand_home(choices.config), entry.name);
-    method->fields(given);
-    given.finish();
-    return method;
-  }
-  std::unique_ptr<Method> method = method_of_run(expand_home(choices.settings.resume));
-  check(method->name() == entry.name, "[resume] {} holds a run of {}; say 'gestalt pretrain {} --resume {}'",
-        choices.settings.resume, method->name(), method->name(), choices.settings.resume);
-  check(choices.preset.empty() && choices.config.empty(), "[resume] goes without --preset and --config");
-  FieldNames fields;
-  method->fields(fields);
-  for (const std::string& name : fields.names)
-    check(may_change(name) || may_be_changed(name) || (!command.is_given(name) && !command.is_given("no-" + name)),
-          "[resume] got --{} with --resume, which goes on exactly as the run began{}; start a new run to change it",
-          name, name == "device" ? ", and another device rounds otherwise" : "");
-  check(!command.is_given("epochs") || method->run.steps == 0 || command.is_given("steps"),
-        "[resume] got --epochs for a run of {} steps; say --steps", method->run.steps);
-  GivenFields given(command, "");  // a place that moved, what changes no result, and what is to be otherwise
-  method->fields(given);
-  return method;
+// The method for flags without one: that of the run to go on with, of the preset, or the default one for the data, with
+// the rest chosen too.
+Command::Words name_method(const Command::Words& flags) {
+  const auto value_of = [&](const std::string& flag) -> std::string {
+    for (size_t i = 0; i < flags.size(); ++i) {
+      if (flags[i] == flag && i + 1 < flags.size()) return flags[i + 1];
+      if (flags[i].starts_with(flag + "=")) return flags[i].substr(flag.size() + 1);
+    }
+    return "";
+  };
+  if (const std::string run = value_of("--resume"); !run.empty()) return {method_of_run(expand_home(run))->name()};
+  for (const Recipe& recipe : list_recipes())
+    if (recipe.name == value_of("--preset")) return {recipe.method};
+  const std::string data = value_of("--data");
+  if (data.empty())
+    throw WrongCommandLine(
+        "got neither a method nor --data; say 'gestalt pretrain --data images:FOLDER', or name a method "
+        "of 'gestalt list methods'");
+  return {default_method(expand_home(data)), "--choose"};
 }
 
 // Returns the exit status.
-int run(const MethodEntry& entry, Command command, const Choices& choices) {
-  const std::unique_ptr<Method> method = configure(entry, command, choices);
+int run(const MethodEntry& entry, Command command, const PretrainChoices& choices) {
+  const auto [method, chosen] = configure(entry, command, choices);
   check(!choices.report || dynamic_cast<ImageMethod*>(method.get()),
         "[pretrain] got --report for {}, which learns from text: it has no table of accuracies", entry.name);
+  if (choices.dry_run) return say_what_would_run(*method, chosen), 0;
   PretrainSettings settings = choices.settings;
+  settings.chosen = chosen;
   settings.must_measure = choices.report;
   settings.out = expand_home(settings.out);
   settings.resume = expand_home(settings.resume);
@@ -99,9 +98,15 @@ std::string preset_help(const MethodEntry& entry) {
 
 void add_pretrain(Command program) {
   const Command pretrain = program.add("pretrain", "train an encoder without labels");
+  pretrain.known_as({"train", "fit", "learn"});
+  pretrain.when_unnamed(name_method);
+  pretrain.footer(fmt::format(
+      "Without a method, {} learns from images and {} from text, and --choose is on: 'gestalt pretrain --data "
+      "images:photos/'\n\n{}",
+      default_image_method, default_text_method, exit_statuses));
   for (const MethodEntry& entry : list_methods()) {
     const Command command = pretrain.add(entry.name, entry.summary);
-    const auto choices = std::make_shared<Choices>();
+    const auto choices = std::make_shared<PretrainChoices>();
     command.flag("preset", choices->preset, "start from a published recipe; flags still override it");
     command.flag("config", choices->config, "read flags from a file of 'name = value' lines or a config.json");
     command.flag("out", choices->settings.out, "run folder [runs/METHOD-DATE]");
@@ -112,6 +117,9 @@ void add_pretrain(Command program) {
     command.flag("report", choices->report,
                  "at the end, kNN and linear accuracy beside raw pixels and the untrained encoder");
     command.flag("no-html", choices->no_html, "write no report.html at the end");
+    command.flag("choose", choices->choose,
+                 "choose what no flag says by the data and this machine: view size, encoder, batch, epochs");
+    command.flag("dry-run", choices->dry_run, "say what would run, its minutes and memory by some steps, and stop");
     command.flag("check-finite", choices->settings.check_finite,
                  "stop at the first op that gives a NaN, and name it; slow");
     FlagFields flags(command);

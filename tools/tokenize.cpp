@@ -49,7 +49,8 @@ void tokenize(const TokenizeCommand& o) {
 void add_tokenize(Command program) {
   const Command command = program.add("tokenize", "turn a text, once, into token files that training maps");
   const auto options = std::make_shared<TokenizeCommand>();
-  command.argument("text", options->text, "the text file, UTF-8");
+  command.argument("text", options->text,
+                   "the text: a file or a folder of .txt and .md files, also compressed, or jsonl:FILE#FIELD");
   command.argument("out", options->out, "the folder to write train.tokens and val.tokens into");
   set_command(
       command, [](const TokenizeCommand& o) { tokenize(o); }, options);

@@ -76,7 +76,11 @@ std::string nearest(const std::string& name, const std::vector<std::string>& can
   if (!best.empty()) return best;
   const auto longer = std::find_if(candidates.begin(), candidates.end(),
                                    [&](const std::string& candidate) { return candidate.starts_with(name); });
-  return longer == candidates.end() ? "" : *longer;
+  if (longer != candidates.end()) return *longer;
+  const auto shorter = std::find_if(candidates.begin(), candidates.end(), [&](const std::string& candidate) {
+    return candidate.size() >= 5 && name.starts_with(candidate);
+  });
+  return shorter == candidates.end() ? "" : *shorter;
 }
 
 std::string suggestion(const std::string& name, const std::vector<std::string>& candidates) {

@@ -71,7 +71,7 @@ void check_fields(Options&& options) {
 }
 
 // The candidate with the fewest edits (insert, delete, replace, swap neighbours) from `name`, for "did you mean"; if
-// none is near, the first that begins with it; empty if there is neither.
+// none is near, the first that begins with it, or that it begins with ("batchsize"); empty if there is none.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
 
 // "; did you mean 'lr'?" for a message about the unknown `name`, or "; expected one of …" when nothing is near.

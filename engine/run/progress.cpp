@@ -36,6 +36,8 @@ std::string progress_text(const ProgressPlan& plan, int64_t step, double loss, d
   std::string text = fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  {:.0f} {}/s", epoch + 1, epochs,
                                  step - epoch * per_epoch, std::min(per_epoch, plan.total_steps - epoch * per_epoch),
                                  loss, rate * static_cast<double>(plan.items_per_step), plan.item);
+  const double left = rate > 0 ? static_cast<double>(plan.total_steps - step) / rate : NAN;
+  text += fmt::format("  {} left", duration_text(left));
   bool timed = false;
   for (size_t i = 0; i < phase_names.size(); ++i) {
     const auto phase = static_cast<Phase>(i);
@@ -43,9 +45,13 @@ std::string progress_text(const ProgressPlan& plan, int64_t step, double loss, d
     text += fmt::format("  {} {:.1f}", phase_names[i], clock.milliseconds_per_step(phase));
     timed = true;
   }
-  if (timed) text += " ms";
-  const double left = rate > 0 ? static_cast<double>(plan.total_steps - step) / rate : NAN;
-  return text + fmt::format("  {} left", duration_text(left));
+  return timed ? text + " ms" : text;
+}
+
+std::string shortened(const std::string& text, size_t width) {
+  if (text.size() <= width) return text;
+  const size_t cut = text.rfind("  ", width);
+  return text.substr(0, cut == std::string::npos ? width : cut);
 }
 
 ProgressLine::ProgressLine(const ProgressPlan& plan, std::FILE* out)
@@ -91,7 +97,7 @@ void ProgressLine::update(int64_t step, double loss, const PhaseClock& clock) {
   last_print_ = Clock::now();
   std::string text = progress_text(plan_, step, loss, steps_per_second(step, last_print_), clock);
   if (terminal_) {
-    text.resize(std::min(text.size(), terminal_width(out_)));
+    text = shortened(text, terminal_width(out_));
     erase();
     drawn_ = true;
   } else {

@@ -19,9 +19,12 @@ struct ProgressPlan {
   std::string item = "images";  // what is counted: images or tokens
 };
 
-// "epoch 3/100  step 120/390  loss 5.1234  1560 images/s  data 0.1  forward 20.3 ms  12:34 left", of `step` done steps
+// "epoch 3/100  step 120/390  loss 5.1234  1560 images/s  12:34 left  data 0.1  forward 20.3 ms", of `step` done steps
 // in all, at `rate` steps a second.
 std::string progress_text(const ProgressPlan& plan, int64_t step, double loss, double rate, const PhaseClock& clock);
+
+// As many of its parts, two blanks apart, as `width` has room for.
+std::string shortened(const std::string& text, size_t width);
 
 // "1:02:03", "2:03", "2 d 1:02:03".
 std::string duration_text(double seconds);

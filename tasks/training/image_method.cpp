@@ -17,12 +17,18 @@ void ImageMethod::modality_fields(Fields& f) {
   f.title("Encoder and views");
   f("size", image_size, "side of the views in pixels; 0: the data's own", between(0, 16384));
   model.fields(f);
+  f("unlabelled", unlabelled, "look at no label of the data: folders are just folders, and nothing is held out");
+  f("damage-limit", damage_limit, "share of images that may be unreadable, which are left out, before a run refuses",
+    between(0, 1));
   f.title("Augmentation");
   augment.fields(f);
 }
 
 std::unique_ptr<Feed> ImageMethod::open() {
-  images_ = open_splits(run.data, image_size, static_cast<int>(run.threads));
+  if (!make_) check_model(model);  // before data are read
+  images_ =
+      open_splits(run.data, image_size,
+                  {.unlabelled = unlabelled, .threads = static_cast<int>(run.threads), .damage_limit = damage_limit});
   if (image_size == 0) image_size = own_size(*images_.pretrain);
   const LoaderOptions loader{
       .batch = run.batch, .seed = static_cast<uint64_t>(run.seed), .threads = static_cast<int>(run.loader_threads)};

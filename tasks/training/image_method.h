@@ -18,7 +18,9 @@ using MakeEncoder = std::function<std::unique_ptr<Encoder>(Random&)>;
 
 class ImageMethod : public Method {
  public:
-  int64_t image_size = 0;  // of the views; 0: the data's own
+  int64_t image_size = 0;   // of the views; 0: the data's own
+  bool unlabelled = false;  // look at no label
+  double damage_limit = OpenOptions().damage_limit;
   AugmentOptions augment;
   EncoderOptions model;
 

@@ -18,6 +18,7 @@
 #include "kernels/launch.h"
 #include "tasks/training/checkpoint.h"
 #include "tasks/training/collapse.h"
+#include "tasks/training/estimate.h"
 #include "tasks/training/fault.h"
 #include "tasks/training/records.h"
 #include "tasks/training/resume.h"
@@ -104,6 +105,8 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
         outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
   if (!outlook_.note.empty())
     notes_.push_back(outlook_.note + (outlook_.possible ? "" : "; training goes on without being measured"));
+  if (!settings.chosen.empty())
+    notes_.insert(notes_.begin(), fmt::format("{}: {}", settings.chosen, measure_steps(method, *feed_).text()));
   Random random(static_cast<uint64_t>(options.seed));
   method.build(random);
   training_.emplace(method, *feed_, clock_);

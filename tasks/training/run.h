@@ -15,6 +15,7 @@ struct PretrainSettings {
   bool must_measure = false;      // throw before the first step where the probe can be known to give nothing
   bool check_finite = false;      // name the first op that gives a NaN or an infinity; slow
   bool quiet = false;             // no progress lines
+  std::string chosen = {};        // what was chosen, in words: said with the time and memory it takes, measured first
   int64_t stop_after = 0;         // end this sitting after so many steps, as if by SIGTERM; 0: never
 };
 

@@ -6,6 +6,7 @@
 import io
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -117,6 +118,16 @@ def texts():
     seed("bpe_files", "three", part(vocabulary.encode()) + json.dumps(ids).encode())
 
 
+def archives():
+    golden = f"{HERE}/../golden/archives"
+    for name in ("tree.tar.gz", "tree.tar.xz", "tree.zip", "text.txt.bz2", "text.txt.zst"):
+        seed("archive", name, open(f"{golden}/{name}", "rb").read())
+    seed("archive", "gnu.tar", open(f"{golden}/gnu.tar", "rb").read()[:4096])
+    seed("pickle", "batch", open(f"{HERE}/../golden/cifar/data_batch_1", "rb").read())
+    seed("pickle", "protocol4", pickle.dumps({"labels": [1, 2, 300, 70000, -1, None, True], "t": (1, 2), "x": "é"}, 4))
+    seed("archive", "pax.tar", open(f"{golden}/pax.tar", "rb").read()[:6144])
+
+
 def from_the_program(build):
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("a", "b"):
@@ -133,4 +144,4 @@ def from_the_program(build):
 
 
 if __name__ == "__main__":
-    images(), safetensors(), records(), small_sets(), texts(), from_the_program(sys.argv[1])
+    images(), safetensors(), records(), small_sets(), texts(), archives(), from_the_program(sys.argv[1])

@@ -10,6 +10,7 @@
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
 #include "tasks/training/run.h"
+#include "tests/engine/data/images/data_files.h"
 #include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
 #include "tools/commands.h"
@@ -316,6 +317,47 @@ TEST_CASE("commands say what is wrong with what they are given, and what to do")
   says("show " + runs().mae + " /no/such/file.png", "/no/such/file.png");
 }
 
+TEST_CASE("pretrain: without a method, data and machine decide, which is said and recorded") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 20; ++i) {
+    const Image image = test::pattern(40 + i, 60);
+    write_png(folder / fmt::format("{:02}.png", i), image.pixels.data(), image.height, image.width);
+  }
+  const std::string data =
+      " --data images:" + folder.path() + " --threads 1 --dtype f32 --steps 1 --out " + folder.path();
+  const std::string said = gestalt_prints("pretrain" + data + "/run --width 4 --dry-run");
+  CHECK(contains(said,
+                 "chosen for 20 images, the median's shorter side 50 pixels on 1 core: simclr --size 48 --batch 8 "
+                 "--model resnet18 --optimizer adamw --lr 2e-3"));
+  CHECK(contains(said, "20 images of 40 to 60 pixels a side, unlabelled"));
+  CHECK(contains(said, " parameters, f32 on cpu, 1 step (2 an epoch): about "));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  CHECK(contains(gestalt_prints("pretrain" + data + "/run --width 4"), "\ntrained 1 steps"));
+  const auto config = nlohmann::json::parse(read_text(folder / "run/config.json"));
+  CHECK(config["method"] == "simclr");
+  CHECK(config["size"] == 48);
+  CHECK(config["width"] == 4);  // the flag wins
+  CHECK(contains(gestalt_prints("pretrain --resume " + (folder / "run")), "trained 1 steps"));
+  // A method that is named keeps its own settings, but for what would not do.
+  const std::string named = gestalt_prints("pretrain byol --preset byol-tiny" + data + "/byol --dry-run");
+  CHECK(contains(named, "byol --size 48 --batch 8 (your flags win"));
+  CHECK_FALSE(contains(
+      gestalt_prints("pretrain byol --preset byol-tiny --size 16 --batch 4" + data + "/byol --dry-run"), "chosen"));
+  CHECK(contains(gestalt_prints("pretrain --threads 1"), "neither a method nor --data"));
+  CHECK(contains(gestalt_prints("pretrain --data image:x"), "did you mean \"images\"?"));
+  CHECK(contains(gestalt_prints("pretrain --data images:/nowhere --model resnet51"), "did you mean 'resnet50'?"));
+  CHECK(contains(gestalt_prints("pretrain --data images:/nowhere"), "/nowhere is not a folder"));
+}
+
+TEST_CASE("words that others use for commands and flags are answered with ours") {
+  for (const auto& [typed, meant] :
+       std::vector<std::pair<std::string, std::string>>{{"train", "'pretrain'"},
+                                                        {"encode x", "'embed'"},
+                                                        {"eval x", "'evaluate'"},
+                                                        {"pretrain simclr --batchsize 3", "'--batch'"}})
+    CHECK(contains(gestalt_prints(typed), "did you mean " + meant + "?"));
+}
+
 TEST_CASE("pretrain: what --resume may change, and what is wrong with the rest") {
   const auto says = [](const std::string& line, const std::string& part) {
     const std::string said = gestalt_prints("pretrain " + line);
@@ -358,6 +400,14 @@ TEST_CASE("output that does not arrive is a failure") {
   std::clearerr(stdout);
   CHECK(error == "cannot write the output: No space left on device");
   CHECK_NOTHROW(tools::flush_output());
+}
+
+TEST_CASE("what stands beside a name is broken between words where the terminal is narrow") {
+  CHECK(tools::beside("name", "one two three four five six", 8, 30) == "name    one two three four\n        five six");
+  CHECK(tools::beside("name", "one two three four five six", 8, 0) == "name    one two three four five six");
+  CHECK(tools::beside("a name", "averylongwordthatisnotbroken one", 5, 10) ==
+        "a name averylongwordthatisnotbroken\n     one");
+  CHECK(tools::beside("name", "", 8, 30) == "name    ");
 }
 
 TEST_CASE("table rows: LaTeX's own characters are escaped, Markdown's line is whole") {

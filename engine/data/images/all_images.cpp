@@ -5,59 +5,11 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "engine/data/images/joined.h"
 #include "engine/data/images/splits.h"
-#include "engine/run/checksum.h"
 
 namespace gestalt {
 namespace {
-
-using SetPointer = std::shared_ptr<ImageSet>;
-
-class JoinedSet : public ImageSet {
- public:
-  JoinedSet(std::vector<SetPointer> sets, double damage_limit) : sets_(std::move(sets)) {
-    name_ = sets_[0]->name();
-    damage_limit_ = damage_limit;
-    for (const SetPointer& set : sets_) {
-      size_ += static_cast<size_t>(set->size());
-      if (set->class_names().size() > class_names_.size()) class_names_ = set->class_names();
-      const DamageReport report = set->damage();
-      report_.damaged.insert(report_.damaged.end(), report.damaged.begin(), report.damaged.end());
-      report_.not_images.insert(report_.not_images.end(), report.not_images.begin(), report.not_images.end());
-      report_.not_image_count += report.not_image_count;
-    }
-  }
-
-  std::string describe() const override {
-    std::string text = sets_[0]->describe();
-    for (size_t i = 1; i < sets_.size(); ++i) text.append("\n").append(sets_[i]->describe());
-    return text;
-  }
-  bool resident() const override { return false; }
-  uint64_t checksum() const override {
-    Checksum sum;
-    for (const SetPointer& set : sets_) sum.add(set->checksum());
-    return sum.value();
-  }
-  std::string image_name(int64_t index) const override {
-    const ImageSet& set = part_of(index);
-    return set.image_name(index);
-  }
-  Image decode(int64_t index) const override {
-    const ImageSet& set = part_of(index);
-    return set.decode(index);
-  }
-
- private:
-  // The set that holds image `index`, which becomes its number there.
-  const ImageSet& part_of(int64_t& index) const {
-    size_t i = 0;
-    for (; index >= sets_[i]->size(); ++i) index -= sets_[i]->size();
-    return *sets_[i];
-  }
-
-  std::vector<SetPointer> sets_;
-};
 
 // Each split whose images are not in one before it.
 std::vector<std::pair<std::string, SetPointer>> different_splits(const std::string& spec, OpenOptions options) {
@@ -112,7 +64,7 @@ AllImages open_all_images(const std::string& spec, const std::string& split, Ope
   if (splits.back().first == "pretrain") append(all, *splits.back().second, "pretrain");
   std::vector<SetPointer> sets;
   for (const auto& [name, set] : splits) sets.push_back(set);
-  all.set = sets.size() == 1 ? sets[0] : std::make_shared<JoinedSet>(std::move(sets), options.damage_limit);
+  all.set = sets.size() == 1 ? sets[0] : one_after_another(std::move(sets), options.damage_limit);
   return all;
 }
 

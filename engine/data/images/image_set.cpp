@@ -7,9 +7,11 @@
 #include <cmath>
 #include <filesystem>
 
+#include "engine/data/images/joined.h"
 #include "engine/data/images/sources.h"
 #include "engine/run/checksum.h"
 #include "engine/run/fields.h"
+#include "engine/run/files.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -23,14 +25,26 @@ struct Scheme {
 
 const std::vector<Scheme>& schemes() {
   static const std::vector<Scheme> table{
-      {{"cifar10", "cifar10:DIR", "CIFAR-10, binary version (data_batch_1.bin, …)"}, open_cifar10, true},
-      {{"cifar100", "cifar100:DIR", "CIFAR-100, binary version (train.bin, test.bin)"}, open_cifar100, true},
-      {{"mnist", "mnist:DIR", "MNIST or Fashion-MNIST (IDX files, gzip accepted)"}, open_mnist, true},
-      {{"stl10", "stl10:DIR", "STL-10, binary version (unlabeled_X.bin, …)"}, open_stl10, true},
       {{"images", "images:DIR",
-        "any tree of JPEG, PNG and BMP files; first-level folders are labels, train/ and val/ splits"},
+        "any tree of JPEG, PNG, BMP, GIF, WebP and TIFF files; first-level folders are labels, train/ and val/ splits"},
        open_folder,
        true},
+      {{"tar", "tar:FILES",
+        "the same in archives, which are not unpacked: tar, tar.gz, tar.zst; \"shard-{000..009}.tar\" or \"*.tar\" "
+        "name "
+        "several. Labels may lie beside the images, as 7.cls or 7.json beside 7.jpg (webdataset)"},
+       open_tar,
+       true},
+      {{"zip", "zip:FILES", "the same in zip archives"}, open_zip, true},
+      {{"list", "list:FILE", "files that a text names, a path a line, a label after a tab where there are labels"},
+       open_list,
+       true},
+      {{"cifar10", "cifar10:DIR", "CIFAR-10, binary or for Python, a folder or the .tar.gz itself"},
+       open_cifar10,
+       true},
+      {{"cifar100", "cifar100:DIR", "CIFAR-100, likewise"}, open_cifar100, true},
+      {{"mnist", "mnist:DIR", "MNIST or Fashion-MNIST (IDX files, gzip accepted)"}, open_mnist, true},
+      {{"stl10", "stl10:DIR", "STL-10, binary version (unlabeled_X.bin, …)"}, open_stl10, true},
       {{"packed", "packed:FILE", "one file of decoded images, made by `gestalt pack`"}, open_packed, true},
       {{"shapes", "shapes[:COUNT[:SIZE]]", "built-in: drawn shapes, class = shape and texture"}, open_shapes, false}};
   return table;
@@ -58,6 +72,13 @@ std::string ImageSet::class_text() const {
   return fmt::format("{} class{}", class_names_.size(), class_names_.size() == 1 ? "" : "es");
 }
 
+ImageSize ImageSet::stored_size(int64_t index) const {
+  try {
+    const Image image = decode(index);
+    return {.format = {}, .height = image.height, .width = image.width};
+  } catch (const DamagedImage&) { return {}; }
+}
+
 bool ImageSet::known_damaged(int64_t index) const {
   std::lock_guard lock(mutex_);
   return found_.contains(index);
@@ -73,8 +94,9 @@ void ImageSet::check_damage() const {
   if (static_cast<double>(found_.size()) <= damage_limit_ * static_cast<double>(size_)) return;
   DamageReport report;
   for (const auto& [index, damage] : found_) report.damaged.push_back(damage);
-  fail("[data] more than {:g} % of the {} images of {} are unreadable; mend or remove them: {}", damage_limit_ * 100,
-       size_, name_, report.text());
+  fail(
+      "[data] more than {:g} % of the {} images of {} are unreadable; mend or remove them, or raise --damage-limit: {}",
+      damage_limit_ * 100, size_, name_, report.text());
 }
 
 bool ImageSet::decode_or_note(int64_t index, Image& image) {
@@ -123,7 +145,41 @@ DamageReport ImageSet::damage() const {
   return report;
 }
 
+namespace {
+
+// Cut at each comma that a scheme and its colon follow.
+std::vector<std::string> cut_at_schemes(const std::string& spec) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  for (size_t comma = spec.find(','); comma != std::string::npos; comma = spec.find(',', comma + 1)) {
+    if (!names_images(spec.substr(comma + 1))) continue;
+    parts.push_back(spec.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  parts.push_back(spec.substr(begin));
+  for (std::string& part : parts) part = expand_home(part);
+  return parts;
+}
+
+}  // namespace
+
+bool names_images(const std::string& spec) {
+  return std::any_of(schemes().begin(), schemes().end(), [&](const Scheme& known) {
+    const std::string& scheme = known.source.scheme;
+    return spec.starts_with(scheme + ":") || (spec == scheme && !known.needs_place);
+  });
+}
+
+bool names_image_files(const std::string& spec) {
+  const std::vector<std::string> parts = cut_at_schemes(spec);
+  return std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
+    return part.starts_with("images:") || part.starts_with("tar:") || part.starts_with("zip:") ||
+           part.starts_with("list:");
+  });
+}
+
 SetPointer open_images(const std::string& spec, const OpenOptions& options) {
+  if (const std::vector<std::string> parts = cut_at_schemes(spec); parts.size() > 1) return open_joined(parts, options);
   const size_t colon = spec.find(':');
   const std::string scheme = spec.substr(0, colon), place = colon == std::string::npos ? "" : spec.substr(colon + 1);
   check(options.split == "train" || options.split == "test" || options.split == "pretrain",
@@ -131,13 +187,20 @@ SetPointer open_images(const std::string& spec, const OpenOptions& options) {
   for (const Scheme& known : schemes()) {
     if (known.source.scheme != scheme) continue;
     check(!known.needs_place || !place.empty(), "[data] got \"{}\", expected {}", spec, known.source.usage);
-    return known.open(place, options);
+    SetPointer set = known.open(place, options);
+    if (options.unlabelled) set->forget_labels();
+    return set;
   }
   std::vector<std::string> names;
   for (const Scheme& known : schemes()) names.push_back(known.source.scheme);
-  check(scheme != "text" && scheme != "tokens" && scheme != "sums", "[data] got \"{}\", which is text; expected images",
-        spec);
-  check(!std::filesystem::is_directory(spec), "[data] got \"{}\"; for a folder of images give images:{}", spec, spec);
+  for (const char* text : {"text", "jsonl", "tokens", "sums", "letters"})
+    check(scheme != text, "[data] got \"{}\", which is text; expected images", spec);
+  check(!std::filesystem::is_directory(spec), "[data] got \"{0}\"; for a folder of images give images:{0}", spec);
+  check(
+      !std::filesystem::is_regular_file(spec),
+      "[data] got \"{0}\", which is a file; say what it is: tar:{0}, zip:{0}, list:{0} (paths, one a line), packed:{0} "
+      "or, of text, text:{0}",
+      spec);
   const std::string near = nearest(scheme, names);
   fail("[data] got \"{}\", but there is no data set kind \"{}\"; {}expected one of {}", spec, scheme,
        near.empty() ? "" : "did you mean \"" + near + "\"? ", fmt::join(names, ", "));

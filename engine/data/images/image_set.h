@@ -18,11 +18,12 @@ struct OpenOptions {
   // "train", "test", or "pretrain": the images to learn from without labels, which is STL-10's unlabelled split where
   // there is one and "train" everywhere else.
   std::string split = "train";
-  // Where a set has no test split of its own (`images:` without two folders of splits, `packed:`), "test" is every 10th
-  // image of each class (of all images, if unlabelled), in order of path; of fewer than ten the last, of a single one
-  // none. "train" leaves those out only if this is set, so set it whenever the same set will be asked for its test
-  // split.
+  // Where a labelled set has no test split of its own (`images:` without two folders of splits, `packed:`), "test" is
+  // every 10th image of each class, in order of path; of fewer than ten the last, of a single one none. "train" leaves
+  // those out only if this is set, so set it whenever the same set will be asked for its test split. Of unlabelled
+  // images none is held out, for nothing can be measured on them.
   bool hold_out = false;
+  bool unlabelled = false;                    // look at no label: folders are just folders
   int32_t decode_size = 0;                    // `images:`: short side to shrink to; 0 keeps the stored size
   bool decode_crop = false;                   // `images:`: cut to centre squares of decode_size, also enlarged
   int64_t resident_bytes = int64_t{4} << 30;  // sets whose pixels fit stay in memory
@@ -70,6 +71,10 @@ class ImageSet {
   // Which image it is, to people and in files: the path below the folder that was opened ("train/cat/7.jpg"), elsewhere
   // split and number ("test/7"), of a packed file its name and the number in it. No two of a set's splits share one.
   virtual std::string image_name(int64_t index) const = 0;
+  // The file that it is, "" where it has none of its own.
+  virtual std::string image_path(int64_t) const { return ""; }
+  // Its sides as they are stored, 0 of a damaged image.
+  virtual ImageSize stored_size(int64_t index) const;
   virtual std::string describe() const = 0;  // one line: name, split, count, size, classes, where it is held
 
   virtual bool resident() const = 0;
@@ -92,6 +97,7 @@ class ImageSet {
   bool decode_or_note(int64_t index, Image& image);
 
   DamageReport damage() const;
+  void forget_labels() { labels_.clear(), class_names_.clear(); }
 
  protected:
   ImageSet() = default;
@@ -113,8 +119,9 @@ class ImageSet {
   std::map<int64_t, Damage> found_;  // what was found since
 };
 
-// Opens `cifar10:DIR`, `cifar100:DIR`, `mnist:DIR`, `stl10:DIR`, `images:DIR`, `packed:FILE` or
-// `shapes[:COUNT[:SIZE]]`. Throws Error naming what was looked for and the cure.
+// Opens what image_sources() lists, or several of these with commas between them ("images:a,tar:b.tar"), as one set
+// whose classes are those of all parts by name; its images are unlabelled if those of one part are. Throws Error naming
+// what was looked for and the cure.
 std::shared_ptr<ImageSet> open_images(const std::string& spec, const OpenOptions& = {});
 
 // One line for `gestalt list data`.
@@ -122,6 +129,10 @@ struct ImageSource {
   std::string scheme, usage, help;
 };
 const std::vector<ImageSource>& image_sources();
+// Whether it begins with one of their schemes.
+bool names_images(const std::string& spec);
+// Whether its images are files, which take time to decode.
+bool names_image_files(const std::string& spec);
 
 // Writes the set, cut to squares of `side` pixels (0: as they are, if all share one size), as one `packed:` file.
 // Damaged images are left out. The file appears whole or not at all.

@@ -39,35 +39,16 @@ bool has_image_name(const fs::path& path) {
   return std::find(std::begin(names), std::end(names), extension) != std::end(names);
 }
 
-// A file, or what cannot be looked at, which is found damaged later.
-bool may_be_opened(const fs::path& path) {
-  std::error_code error;
-  const fs::file_type type = fs::status(path, error).type();
-  return type == fs::file_type::regular || type == fs::file_type::not_found || type == fs::file_type::none ||
-         type == fs::file_type::unknown;
-}
-
-// Sorted, without hidden ones.
-std::vector<fs::path> entries_of(const fs::path& dir) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error))
-    if (!it->path().filename().string().starts_with('.')) entries.push_back(it->path());
-  check(!error, "[data] cannot list {}: {}", dir.string(), error.message());
-  std::sort(entries.begin(), entries.end());
-  return entries;
-}
-
 struct Files {
   std::vector<std::string> images;  // relative to the root, sorted
   DamageReport report;              // what is not one
 };
 
-void add_file(const fs::path& path, const std::string& name, Files& files) {
+void add_file(const FolderView& view, const fs::path& path, const std::string& name, Files& files) {
   const auto report = [&](const char* reason) {
     if (++files.report.not_image_count <= 1000) files.report.not_images.push_back({name, reason});
   };
-  if (!may_be_opened(path))
+  if (!view.may_be_opened(path))
     report("is a pipe, device or socket, which is not opened");
   else if (has_image_name(path))
     files.images.push_back(name);
@@ -76,51 +57,49 @@ void add_file(const fs::path& path, const std::string& name, Files& files) {
 }
 
 // Follows links, but enters no folder twice.
-void walk(const fs::path& dir, const std::string& prefix, std::set<fs::path>& entered, Files& files) {
-  std::error_code error;
-  if (!entered.insert(fs::canonical(dir, error)).second) return;
-  for (const fs::path& path : entries_of(dir)) {
+void walk(const FolderView& view, const fs::path& dir, const std::string& prefix, std::set<fs::path>& entered,
+          Files& files) {
+  if (!entered.insert(view.identity(dir)).second) return;
+  for (const fs::path& path : view.entries(dir)) {
     const std::string name = path.filename().string();
-    if (fs::is_directory(path, error))
-      walk(path, prefix + name + "/", entered, files);
+    if (view.is_folder(path))
+      walk(view, path, prefix + name + "/", entered, files);
     else
-      add_file(path, prefix + name, files);
+      add_file(view, path, prefix + name, files);
   }
 }
 
-Files list_files(const std::string& root) {
+Files list_files(const FolderView& view, const std::string& root) {
   Files files;
   std::set<fs::path> entered;
-  walk(root, "", entered, files);
+  walk(view, root, "", entered, files);
   return files;
 }
 
 // What lies beside the folders that lead from `dir` to `root`, and is no image.
-void report_beside(const std::string& dir, const std::string& root, DamageReport& report) {
+void report_beside(const FolderView& view, const std::string& dir, const std::string& root, DamageReport& report) {
   Files beside;
-  std::error_code error;
   for (fs::path at = root; at != fs::path(dir) && at.has_relative_path();) {
     at = at.parent_path();
-    for (const fs::path& path : entries_of(at))
-      if (!fs::is_directory(path, error)) add_file(path, path.filename().string(), beside);
+    for (const fs::path& path : view.entries(at))
+      if (!view.is_folder(path)) add_file(view, path, path.filename().string(), beside);
   }
   report.not_image_count += beside.report.not_image_count;
   report.not_images.insert(report.not_images.end(), beside.report.not_images.begin(), beside.report.not_images.end());
 }
 
-bool holds_images(const fs::path& dir, std::set<fs::path>& entered) {
-  std::error_code error;
-  if (!entered.insert(fs::canonical(dir, error)).second) return false;
+bool holds_images(const FolderView& view, const fs::path& dir, std::set<fs::path>& entered) {
+  if (!entered.insert(view.identity(dir)).second) return false;
   std::vector<fs::path> folders;
-  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().filename().string().starts_with('.')) continue;
-    std::error_code ignored;
-    if (it->is_directory(ignored))
-      folders.push_back(it->path());
-    else if (has_image_name(it->path()) && may_be_opened(it->path()))
+  const bool here = view.any_of(dir, [&](const fs::path& path) {
+    if (view.is_folder(path))
+      folders.push_back(path);
+    else if (has_image_name(path) && view.may_be_opened(path))
       return true;
-  }
-  return std::any_of(folders.begin(), folders.end(), [&](const fs::path& f) { return holds_images(f, entered); });
+    return false;
+  });
+  return here ||
+         std::any_of(folders.begin(), folders.end(), [&](const fs::path& f) { return holds_images(view, f, entered); });
 }
 
 // What lies directly in a folder.
@@ -129,14 +108,13 @@ struct Level {
   bool images = false;
 };
 
-Level look_at(const std::string& dir) {
+Level look_at(const FolderView& view, const std::string& dir) {
   Level level;
-  for (const fs::path& path : entries_of(dir)) {
-    std::error_code error;
-    std::set<fs::path> entered{fs::canonical(dir, error)};
-    if (!fs::is_directory(path, error))
-      level.images = level.images || (has_image_name(path) && may_be_opened(path));
-    else if (holds_images(path, entered))
+  for (const fs::path& path : view.entries(dir)) {
+    std::set<fs::path> entered{view.identity(dir)};
+    if (!view.is_folder(path))
+      level.images = level.images || (has_image_name(path) && view.may_be_opened(path));
+    else if (holds_images(view, path, entered))
       level.folders.push_back(path.filename().string());
   }
   return level;
@@ -159,35 +137,36 @@ struct Splits {
 };
 
 // The folder in which the classes of a split lie. One that holds images itself is a class, even if it is the only one.
-std::string through_wraps(std::string dir) {
+std::string through_wraps(const FolderView& view, std::string dir) {
   for (int depth = 0; depth < 8; ++depth) {
-    const Level level = look_at(dir);
-    if (!only_wraps(level) || look_at(dir + "/" + level.folders[0]).images) break;
+    const Level level = look_at(view, dir);
+    if (!only_wraps(level) || look_at(view, dir + "/" + level.folders[0]).images) break;
     dir += "/" + level.folders[0];
   }
   return dir;
 }
 
 // The test folder that is labelled by classes of `train`, or else the first.
-std::string choose_test(const std::string& root, std::vector<std::string> names, const std::string& train) {
+std::string choose_test(const FolderView& view, const std::string& root, std::vector<std::string> names,
+                        const std::string& train) {
   std::stable_sort(names.begin(), names.end(),
                    [](const std::string& a, const std::string& b) { return test_rank(a) < test_rank(b); });
-  const std::vector<std::string> classes = classes_in(look_at(train));
+  const std::vector<std::string> classes = classes_in(look_at(view, train));
   const auto labelled = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
-    const std::vector<std::string> own = classes_in(look_at(through_wraps(root + "/" + name)));
+    const std::vector<std::string> own = classes_in(look_at(view, through_wraps(view, root + "/" + name)));
     return std::find_first_of(own.begin(), own.end(), classes.begin(), classes.end()) != own.end();
   });
   return labelled == names.end() ? names[0] : *labelled;
 }
 
-Splits find_splits(const std::string& dir) {
+Splits find_splits(const FolderView& view, const std::string& dir) {
   Splits splits;
   std::string root = dir;
-  Level level = look_at(root);
+  Level level = look_at(view, root);
   for (int depth = 0; depth < 8 && only_wraps(level) && !is_train(level.folders[0]); ++depth) {
     root += "/" + level.folders[0];
     splits.notes.push_back(fmt::format("{}/ is looked through", level.folders[0]));
-    level = look_at(root);
+    level = look_at(view, root);
   }
   std::vector<std::string> trains, tests;
   for (const std::string& folder : level.folders) {
@@ -202,13 +181,13 @@ Splits find_splits(const std::string& dir) {
   splits.train = splits.test = root;
   if (trains.size() != 1 || (tests.empty() && !only_wraps(level))) return splits;
   splits.train_name = trains[0];
-  splits.train = splits.test = through_wraps(root + "/" + trains[0]);
+  splits.train = splits.test = through_wraps(view, root + "/" + trains[0]);
   if (tests.empty()) {
     splits.notes.push_back(fmt::format("{}/ is the only split", trains[0]));
     return splits;
   }
-  splits.test_name = choose_test(root, tests, splits.train);
-  splits.test = through_wraps(root + "/" + splits.test_name);
+  splits.test_name = choose_test(view, root, tests, splits.train);
+  splits.test = through_wraps(view, root + "/" + splits.test_name);
   splits.notes.push_back(fmt::format("the splits are {}/ and {}/", trains[0], splits.test_name));
   std::vector<std::string> unused;
   for (const std::string& folder : level.folders)
@@ -222,13 +201,13 @@ Splits find_splits(const std::string& dir) {
 }
 
 // Numbers the classes over both splits. None where the wanted split is unlabelled.
-std::vector<std::string> find_classes(Splits& splits, bool want_test) {
-  const Level level = look_at(splits.train);
+std::vector<std::string> find_classes(const FolderView& view, Splits& splits, bool want_test) {
+  const Level level = look_at(view, splits.train);
   std::vector<std::string> classes = classes_in(level);
   if (level.images && !level.folders.empty())
     splits.notes.push_back("images lie beside its folders, so these are not taken as labels");
   if (!splits.test_name.empty() && !classes.empty()) {
-    const std::vector<std::string> own = classes_in(look_at(splits.test));
+    const std::vector<std::string> own = classes_in(look_at(view, splits.test));
     if (std::find_first_of(own.begin(), own.end(), classes.begin(), classes.end()) == own.end()) {
       splits.notes.push_back(fmt::format("{}/ has no folder of a class, so it is unlabelled", splits.test_name));
       if (want_test) return {};
@@ -238,17 +217,23 @@ std::vector<std::string> find_classes(Splits& splits, bool want_test) {
       classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
     }
   }
-  if (!classes.empty()) {
-    const size_t shown = std::min<size_t>(classes.size(), 3);
-    splits.notes.push_back(fmt::format("folders are the classes: {}{}",
-                                       fmt::join(classes.begin(), classes.begin() + shown, ", "),
-                                       shown < classes.size() ? ", …" : ""));
-  }
   return classes;
+}
+
+// The first classes with their images.
+std::string class_counts(const ImageTree& tree) {
+  constexpr size_t most = 5;
+  std::vector<int64_t> counts(tree.class_names.size(), 0);
+  for (int32_t label : tree.labels) ++counts[static_cast<size_t>(label)];
+  std::vector<std::string> shown;
+  for (size_t c = 0; c < std::min(most, counts.size()); ++c)
+    shown.push_back(fmt::format("{} ({})", tree.class_names[c], counts[c]));
+  return fmt::format("{}{}", fmt::join(shown, ", "), counts.size() > most ? ", …" : "");
 }
 
 // Keeps those of the wanted split in a tree without a test split.
 void hold_out(ImageTree& tree, const std::string& dir, const OpenOptions& options) {
+  const bool labelled = !tree.labels.empty();
   std::vector<std::string> files;
   std::vector<int32_t> labels;
   for (int64_t i : held_out_split(std::ssize(tree.files), tree.labels, options)) {
@@ -257,37 +242,58 @@ void hold_out(ImageTree& tree, const std::string& dir, const OpenOptions& option
   }
   tree.files = std::move(files), tree.labels = std::move(labels);
   if (tree.files.empty())
-    throw EmptySplit(
-        fmt::format("[data] {} has no two images of a class, so none can be held out as a test split", dir));
+    throw EmptySplit(fmt::format("[data] {} has {}, so none can be held out as a test split", dir,
+                                 labelled ? "no two images of a class" : "unlabelled images"));
 }
 
-}  // namespace
+// Takes the labels of files beside the images, where all images have one.
+bool label_by_files_beside(const FolderView& view, ImageTree& tree, std::vector<std::string>& notes) {
+  const std::vector<std::string> classes = view.classes_beside();
+  if (classes.empty()) return false;
+  std::vector<int32_t> labels;
+  for (const std::string& file : tree.files) labels.push_back(view.class_beside(tree.root + "/" + file));
+  if (const auto without = std::count(labels.begin(), labels.end(), -1)) {
+    notes.push_back(
+        fmt::format("{} of {} images have no label beside them, so these are not used", without, labels.size()));
+    return false;
+  }
+  tree.class_names = classes, tree.labels = std::move(labels);
+  notes.push_back("labels lie beside the images: " + class_counts(tree));
+  return true;
+}
 
-ImageTree read_image_tree(const std::string& given, const OpenOptions& options) {
-  const std::string dir = given.substr(0, std::max<size_t>(1, given.find_last_not_of('/') + 1));
-  check(fs::is_directory(dir), "[data] {} is not a folder; give the folder that holds the images", dir);
-  const bool want_test = options.split == "test";
-  Splits splits = find_splits(dir);
-  ImageTree tree;
-  tree.class_names = find_classes(splits, want_test);
-  tree.root = want_test ? splits.test : splits.train;
-  if (tree.root != dir) tree.below = tree.root.substr(dir.size() + (dir.ends_with('/') ? 0 : 1)) + "/";
-  Files files = list_files(tree.root);
-  tree.files = std::move(files.images), tree.report = std::move(files.report);
-  report_beside(dir, tree.root, tree.report);
-  check(!tree.files.empty(), "[data] {} holds no image file (.jpg, .png, .bmp, .gif, .webp, .tiff, .heic, .avif)",
-        tree.root);
+void label_by_folders(ImageTree& tree, std::vector<std::string>& notes) {
+  if (tree.class_names.empty()) return;
   for (const std::string& file : tree.files) {
-    if (tree.class_names.empty()) break;
     const std::string name = file.substr(0, file.find('/'));
     const auto at = std::lower_bound(tree.class_names.begin(), tree.class_names.end(), name);
     tree.labels.push_back(static_cast<int32_t>(at - tree.class_names.begin()));
   }
+  notes.push_back("folders are the classes: " + class_counts(tree));
+}
+
+}  // namespace
+
+ImageTree read_image_tree(const FolderView& view, const std::string& given, const OpenOptions& options) {
+  const std::string dir = given.substr(0, std::max<size_t>(1, given.find_last_not_of('/') + 1));
+  check(view.is_folder(dir), "[data] {} is not a folder; give the folder that holds the images", dir);
+  const bool want_test = options.split == "test";
+  Splits splits = find_splits(view, dir);
+  ImageTree tree;
+  if (!options.unlabelled) tree.class_names = find_classes(view, splits, want_test);
+  tree.root = want_test ? splits.test : splits.train;
+  if (tree.root != dir) tree.below = tree.root.substr(dir.size() + (dir.ends_with('/') ? 0 : 1)) + "/";
+  Files files = list_files(view, tree.root);
+  tree.files = std::move(files.images), tree.report = std::move(files.report);
+  report_beside(view, dir, tree.root, tree.report);
+  check(!tree.files.empty(), "[data] {} holds no image file (.jpg, .png, .bmp, .gif, .webp, .tiff, .heic, .avif)",
+        tree.root);
+  if (!options.unlabelled && !label_by_files_beside(view, tree, splits.notes)) label_by_folders(tree, splits.notes);
+  if (options.unlabelled) splits.notes.push_back("folders are not looked at for labels");
   if (splits.test_name.empty()) {
     hold_out(tree, dir, options);
-    if (options.hold_out)
-      splits.notes.push_back(tree.labels.empty() ? "every 10th image is held out"
-                                                 : "held out: every 10th image of a class, the last of a smaller one");
+    if (options.hold_out && !tree.labels.empty())
+      splits.notes.push_back("held out: every 10th image of a class, the last of a smaller one");
   }
   tree.note = fmt::format("{}", fmt::join(splits.notes, "; "));
   return tree;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/data/images/folder_view.h"
 #include "engine/data/images/image_set.h"
 
 namespace gestalt {
@@ -24,6 +25,6 @@ struct ImageTree {
 // beside them. A test split none of whose folders is a class of `train` is unlabelled; where there are several, the
 // first that is labelled is taken. Hidden files are passed over; pipes, devices and sockets are reported and not
 // opened. Throws Error where there are no images, EmptySplit where none can be held out.
-ImageTree read_image_tree(const std::string& dir, const OpenOptions&);
+ImageTree read_image_tree(const FolderView&, const std::string& dir, const OpenOptions&);
 
 }  // namespace gestalt

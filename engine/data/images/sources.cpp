@@ -38,6 +38,7 @@ ResidentSet::ResidentSet(Parts parts)
     : split_(std::move(parts.split)),
       note_(std::move(parts.note)),
       image_names_(std::move(parts.image_names)),
+      image_paths_(std::move(parts.image_paths)),
       pixels_(std::move(parts.pixels)),
       frames_(std::move(parts.frames)) {
   name_ = std::move(parts.name);
@@ -76,13 +77,12 @@ std::vector<kernels::Frame> even_frames(int64_t count, int32_t height, int32_t w
 
 std::vector<int64_t> held_out_split(int64_t count, const std::vector<int32_t>& labels, const OpenOptions& options) {
   constexpr int64_t every = 10;
-  const bool test = options.split == "test";
-  const auto label = [&](int64_t i) { return labels.empty() ? 0 : labels[i]; };
+  const bool test = options.split == "test", labelled = !labels.empty() && !options.unlabelled;
   std::map<int32_t, int64_t> sizes, seen;  // images of each class, all and so far
-  for (int64_t i = 0; i < count; ++i) ++sizes[label(i)];
+  for (int32_t label : labels) ++sizes[label];
   std::vector<int64_t> kept;
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t size = sizes[label(i)], place = seen[label(i)]++;
+    const int64_t size = labelled ? sizes[labels[i]] : 1, place = labelled ? seen[labels[i]]++ : 0;
     const bool held = size < every ? size > 1 && place == size - 1 : place % every == every - 1;
     if (test ? held : !(held && options.hold_out)) kept.push_back(i);
   }

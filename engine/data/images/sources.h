@@ -1,6 +1,7 @@
 // What the readers of the different formats share: sets in memory, files read whole, and one opener each.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <span>
 
@@ -20,6 +21,7 @@ class ResidentSet : public ImageSet {
     DamageReport report;
     std::string note;                      // put at the end of describe()
     std::vector<std::string> image_names;  // one an image; none: split and number
+    std::vector<std::string> image_paths;  // one an image, or none
   };
 
   explicit ResidentSet(Parts);
@@ -28,11 +30,18 @@ class ResidentSet : public ImageSet {
   Tensor pixels() const override { return pixels_; }
   const std::vector<kernels::Frame>& frames() const override { return frames_; }
   std::string image_name(int64_t index) const override;
+  std::string image_path(int64_t index) const override {
+    return image_paths_.empty() ? "" : image_paths_[static_cast<size_t>(index)];
+  }
+  ImageSize stored_size(int64_t index) const override {
+    const kernels::Frame& f = frames_[static_cast<size_t>(index)];
+    return {.format = {}, .height = f.height, .width = f.width};
+  }
   Image decode(int64_t index) const override;
 
  private:
   std::string split_, note_;
-  std::vector<std::string> image_names_;
+  std::vector<std::string> image_names_, image_paths_;
   Tensor pixels_;
   std::vector<kernels::Frame> frames_;
 };
@@ -60,6 +69,9 @@ SetPointer open_cifar100(const std::string& dir, const OpenOptions&);
 SetPointer open_mnist(const std::string& dir, const OpenOptions&);
 SetPointer open_stl10(const std::string& dir, const OpenOptions&);
 SetPointer open_folder(const std::string& dir, const OpenOptions&);
+SetPointer open_tar(const std::string& files, const OpenOptions&);
+SetPointer open_zip(const std::string& files, const OpenOptions&);
+SetPointer open_list(const std::string& path, const OpenOptions&);
 SetPointer open_packed(const std::string& path, const OpenOptions&);
 SetPointer open_shapes(const std::string& count_and_size, const OpenOptions&);
 

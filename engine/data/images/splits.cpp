@@ -27,11 +27,11 @@ void check_measurable(const ImageSet& train, const ImageSet* test) {
   check(text.empty(), "[evaluate] {}; accuracy needs two labelled classes and test images of them", text);
 }
 
-ImageSplits open_splits(const std::string& spec, int64_t size, int threads) {
-  OpenOptions options{.split = "pretrain", .hold_out = true, .decode_size = decode_size(size), .threads = threads};
+ImageSplits open_splits(const std::string& spec, int64_t size, OpenOptions options) {
+  options.split = "pretrain", options.hold_out = true, options.decode_size = decode_size(size);
   ImageSplits splits;
   splits.pretrain = splits.train = open_images(spec, options);
-  if (splits.pretrain->labels().empty()) {
+  if (splits.pretrain->labels().empty() && !options.unlabelled) {
     options.split = "train";
     splits.train = open_images(spec, options);
   }
@@ -42,13 +42,14 @@ ImageSplits open_splits(const std::string& spec, int64_t size, int threads) {
 }
 
 int64_t own_size(const ImageSet& set) {
-  check(set.resident() && !set.frames().empty(), "[data] {} has images of several sizes; give the views' --size",
-        set.name());
+  check(set.resident() && !set.frames().empty(),
+        "[data] {} has images of several sizes; give the views' --size, or let --choose choose it", set.name());
   const kernels::Frame first = set.frames()[0];
   for (const kernels::Frame& f : set.frames())
     check(f.height == first.height && f.width == f.height,
-          "[data] {} has images of {}x{} and {}x{} pixels; give the views' --size", set.name(), first.height,
-          first.width, f.height, f.width);
+          "[data] {} has an image of {} x {} pixels{}; give the views' --size, or let --choose choose it", set.name(),
+          f.width, f.height,
+          f.width == f.height ? fmt::format(" and one of {} x {}", first.width, first.height) : ", which is no square");
   return first.height;
 }
 

@@ -18,8 +18,8 @@ struct ImageSplits {
   int64_t classes() const { return static_cast<int64_t>(train->class_names().size()); }
 };
 
-// Opens `spec` for views of `size` pixels (0: the images' own size). `threads` decode; 0 is one a core.
-ImageSplits open_splits(const std::string& spec, int64_t size, int threads = 0);
+// Opens `spec` for views of `size` pixels (0: the images' own size). `options` say the rest.
+ImageSplits open_splits(const std::string& spec, int64_t size, OpenOptions options = {});
 
 // The "test" split, or null where no image can be held out for it.
 std::shared_ptr<ImageSet> open_test(const std::string& spec, OpenOptions options);

@@ -33,6 +33,12 @@ class SubsetOfImages : public ImageSet {
   std::string image_name(int64_t index) const override {
     return set_->image_name(indices_[static_cast<size_t>(index)]);
   }
+  std::string image_path(int64_t index) const override {
+    return set_->image_path(indices_[static_cast<size_t>(index)]);
+  }
+  ImageSize stored_size(int64_t index) const override {
+    return set_->stored_size(indices_[static_cast<size_t>(index)]);
+  }
   Image decode(int64_t index) const override { return set_->decode(indices_[static_cast<size_t>(index)]); }
 
  private:

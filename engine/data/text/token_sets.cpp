@@ -3,10 +3,11 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 
-#include "engine/data/mapped_file.h"
+#include "engine/data/text/text_files.h"
 #include "engine/run/fields.h"
 #include "engine/run/fields_json.h"
 #include "kernels/check.h"
@@ -45,26 +46,33 @@ int64_t number_of(const std::string& scheme, const std::string& text) {
   return number;
 }
 
-TokenSets use_file(const std::string& path, const UseText& use) {
-  const MappedFile file(path);
-  return use({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
-}
-
 // A scheme whose texts are tokenized in memory has `open`.
 struct Scheme {
   TextSource source;
-  TokenSets (*open)(const std::string& rest, const UseText& use);
+  TokenSets (*open)(const std::string& rest, const std::string& encoding, const UseText& use);
 };
 
 const std::vector<Scheme>& schemes() {
   static const std::vector<Scheme> all{
-      {{"text", "text:FILE", "a text, UTF-8, tokenized in memory; its last tenth is kept for validation"}, use_file},
+      {{"text", "text:FILE",
+        "a text, or a folder's .txt and .md files in order of path, also as .gz or .zst; UTF-8, tokenized in memory; "
+        "the "
+        "last tenth is kept for validation"},
+       [](const std::string& rest, const std::string& encoding, const UseText& use) {
+         return use(open_text(rest, encoding).view(), rest);
+       }},
+      {{"jsonl", "jsonl:FILE#FIELD", "the strings in a field of lines of JSON, also as .gz or .zst; likewise"},
+       [](const std::string& rest, const std::string&, const UseText& use) {
+         return use(open_json_lines(rest).view(), rest);
+       }},
       {{"tokens", "tokens:DIR", "token files that 'gestalt tokenize' wrote, mapped into memory: for texts of any size"},
        nullptr},
       {{"sums", "sums:LINES", "lines such as 27+45=72, made up, for trying things out"},
-       [](const std::string& rest, const UseText& use) { return use(sums(number_of("sums", rest)), "sums:" + rest); }},
+       [](const std::string& rest, const std::string&, const UseText& use) {
+         return use(sums(number_of("sums", rest)), "sums:" + rest);
+       }},
       {{"letters", "letters:COUNT", "characters drawn evenly from 65, which nothing can be learned from, for timing"},
-       [](const std::string& rest, const UseText& use) {
+       [](const std::string& rest, const std::string&, const UseText& use) {
          return use(letters(number_of("letters", rest)), "letters:" + rest);
        }}};
   return all;
@@ -116,21 +124,36 @@ TokenSets open_token_files(const std::filesystem::path& folder) {
 TokenSets open_tokens(const std::string& spec, const TokenizeOptions& options) {
   const Spec s = parse_spec(spec);
   if (!s.scheme->open) return open_token_files(s.rest);
+  const bool any_bytes = options.tokenizer.kind == "byte" && options.encoding == "utf-8";
   return s.scheme->open(
-      s.rest, [&](std::string_view text, const std::string& name) { return tokenize_text(text, name, options); });
+      s.rest, any_bytes ? "bytes" : options.encoding,
+      [&](std::string_view text, const std::string& name) { return tokenize_text(text, name, options); });
 }
 
-TokenSets open_tokens(const std::string& spec, const Tokenizer& tokenizer, double val_fraction) {
+TokenSets open_tokens(const std::string& spec, const Tokenizer& tokenizer, double val_fraction,
+                      const std::string& encoding) {
   const Spec s = parse_spec(spec);
   if (s.scheme->open)
-    return s.scheme->open(s.rest, [&](std::string_view text, const std::string& name) {
-      return tokenize_text(text, name, tokenizer, val_fraction);
-    });
+    return s.scheme->open(s.rest, tokenizer.name() == "byte" ? "bytes" : encoding,
+                          [&](std::string_view text, const std::string& name) {
+                            return tokenize_text(text, name, tokenizer, val_fraction);
+                          });
   TokenSets sets = open_token_files(s.rest);
   check(same_tokenizer(sets.training->tokenizer(), tokenizer.record()),
         "[data] the token files in '{}' are of another tokenizer than the model; give the text itself as text:FILE",
         s.rest);
   return sets;
+}
+
+bool names_text(const std::string& spec) {
+  return std::any_of(schemes().begin(), schemes().end(),
+                     [&](const Scheme& scheme) { return spec.starts_with(scheme.source.scheme + ":"); });
+}
+
+int64_t approximate_bytes(const std::string& spec) {
+  const Spec s = parse_spec(spec);
+  if (s.scheme->source.scheme == "text" || s.scheme->source.scheme == "jsonl") return approximate_text_bytes(s.rest);
+  return open_tokens(spec, {.tokenizer = {.kind = "byte"}, .val_fraction = 0}).training->text_bytes();
 }
 
 const std::vector<TextSource>& text_sources() {

@@ -15,10 +15,13 @@ namespace gestalt {
 struct TokenizeOptions {
   TokenizerOptions tokenizer = {};
   double val_fraction = 0.1;
+  std::string encoding = "utf-8";
 
   void fields(Fields& f) {
     tokenizer.fields(f);
     f("val-fraction", val_fraction, "share of the text, at its end, kept for validation", under(1));
+    f("encoding", encoding, "what a text: is written in; other texts than UTF-8 are refused or converted",
+      {"utf-8", "latin-1"});
   }
 };
 
@@ -34,9 +37,9 @@ struct TokenizedText {
 };
 
 // Writes `train.tokens` and, unless the fraction is 0, `val.tokens` into `folder`, which is made if need be; older ones
-// are replaced. The text
-// is cut at ⌊bytes · (1 - val_fraction)⌋, moved on to the next character. A character tokenizer's characters are those
-// of the whole text. `progress` is told the bytes done and the bytes in all.
+// are replaced. The text is what open_text() makes of the path, or "jsonl:FILE#field". It is cut at ⌊bytes · (1 -
+// val_fraction)⌋, moved on to the next character. A character tokenizer's characters are those of the whole text.
+// `progress` is told the bytes done and the bytes in all.
 TokenizedText tokenize_file(const std::string& text_path, const std::string& folder, const TokenizeOptions& options,
                             const std::function<void(int64_t, int64_t)>& progress = {});
 

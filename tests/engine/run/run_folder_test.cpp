@@ -223,8 +223,12 @@ TEST_SUITE("progress") {
       progress.line("knn 0.3");
       progress.update(2, 0.25, clock);
     });
-    CHECK(terminal.find("left\r\x1b[Kknn 0.3\nepoch 2/2") != std::string::npos);
-    CHECK(terminal.ends_with("left\n"));
+    CHECK(terminal.find(" ms\r\x1b[Kknn 0.3\nepoch 2/2") != std::string::npos);
+    CHECK(terminal.ends_with("left  data 0.0  forward 0.0 ms\n"));
+    CHECK(shortened("loss 1.0  0:47 left  data 0.1  forward 20.3 ms", 32) == "loss 1.0  0:47 left  data 0.1");
+    CHECK(shortened("loss 1.0  0:47 left", 18) == "loss 1.0");
+    CHECK(shortened("loss 1.0  0:47 left", 19) == "loss 1.0  0:47 left");
+    CHECK(shortened("loss", 2) == "lo");
   }
 
   TEST_CASE("phases add up what is spent in them") {
