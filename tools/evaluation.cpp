@@ -15,35 +15,26 @@
 namespace gestalt::tools {
 namespace {
 
-std::string latex_text(const std::string& text) {
-  std::string escaped;
-  for (char c : text) {
-    if (std::string("&%$#_{}").find(c) != std::string::npos) escaped += '\\';
-    escaped += c;
-  }
-  return escaped;
-}
-
 std::string note_of(const EncoderInfo& info, const std::string& key, const std::string& fallback) {
   const auto found = info.notes.find(key);
   return found == info.notes.end() ? fallback : found->second;
 }
 
-// A file as it is; of a run's folder, the encoder that it ended with.
+}  // namespace
+
 std::string encoder_file(const std::string& path, const char* tag) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;
-  const fs::path folder(path), file = folder / "encoder.safetensors";
-  if (fs::exists(file)) return file;
+  const fs::path folder(path);
+  for (const char* name : {"encoder.safetensors", "model.safetensors"})
+    if (fs::exists(folder / name)) return (folder / name).string();
   check(!fs::exists(folder / "gpt2"), "[{}] '{}' holds a GPT; say: gestalt evaluate text {}", tag, path, path);
   check(!fs::exists(folder / "checkpoint.safetensors"),
         "[{}] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
         "--resume {}",
         tag, path, path);
-  fail("[{}] got '{}', expected the folder of a run, or an encoder.safetensors", tag, path);
+  fail("[{}] got '{}', expected the folder of a run or of a model, or a safetensors file", tag, path);
 }
-
-}  // namespace
 
 std::string method_name(const ReadyEncoder& ready) { return note_of(ready.loaded.info, "gestalt.task", "-"); }
 
@@ -54,22 +45,11 @@ std::string model_name(const ReadyEncoder& ready) {
   return o.resnet.width == ResNetOptions().width ? o.model : fmt::format("{} (width {})", o.model, o.resnet.width);
 }
 
-void row_field(Fields& f, std::string& style) {
-  f("row", style, "how the line for a table is written", {"latex", "markdown"});
-}
-
-std::string table_row(const std::vector<std::string>& cells, const std::string& style) {
-  const bool latex = style == "latex";
-  std::string row = latex ? "" : "|";
-  for (size_t i = 0; i < cells.size(); ++i)
-    row += latex ? (i > 0 ? " & " : "") + latex_text(cells[i]) : " " + cells[i] + " |";
-  return latex ? row + " \\\\" : row;
-}
-
 void EncoderChoice::fields(Fields& f) {
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
   f("untrained", untrained, "baseline: the encoder's architecture with fresh weights, drawn by the seed");
+  foreign.fields(f);
 }
 
 void EncoderSource::fields(Fields& f) {
@@ -82,7 +62,9 @@ void EncoderSource::fields(Fields& f) {
 
 ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag) {
   ReadyEncoder ready;
-  ready.loaded = load_encoder(encoder_file(expand_home(choice.encoder), tag));
+  ImportedEncoder imported = import_encoder(encoder_file(expand_home(choice.encoder), tag), choice.foreign);
+  for (const std::string& line : imported.said) fmt::print(stderr, "{}\n", line);
+  ready.loaded = std::move(imported.loaded);
   const RunOptions run{.device = choice.device, .dtype = choice.dtype};
   const EncoderInfo& info = ready.loaded.info;
   ready.view = {.size = info.image_size,
@@ -98,12 +80,16 @@ ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* 
   return ready;
 }
 
-OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
+OpenOptions centre_views(int64_t size) { return {.decode_size = static_cast<int32_t>(size), .decode_crop = true}; }
+
+OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed, bool whole) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
   OpenedEncoder opened{load_ready(source, seed, "evaluate"), {}, {}, 0};
-  OpenOptions open{.split = "train", .hold_out = true, .decode_size = decode_size(opened.view.size)};
+  OpenOptions open = centre_views(opened.view.size);
+  if (whole) open.decode_size = decode_size(opened.view.size), open.decode_crop = false;
+  open.split = "train", open.hold_out = true;
   opened.train = open_images(source.data, open);
   opened.test = open_test(source.data, open);
   check_measurable(*opened.train, opened.test.get());

@@ -9,7 +9,8 @@
 #include "engine/data/images/subset.h"
 #include "engine/data/images/view_feed.h"
 #include "engine/run/checksum.h"
-#include "models/export.h"
+#include "engine/run/files.h"
+#include "models/import.h"
 
 namespace gestalt {
 
@@ -17,6 +18,8 @@ void ImageMethod::modality_fields(Fields& f) {
   f.title("Encoder and views");
   f("size", image_size, "side of the views in pixels; 0: the data's own", between(0, 16384));
   model.fields(f);
+  f("init", init,
+    "begin with the weights of this encoder: a run, or a file or folder of torchvision, timm, transformers");
   f.title("Augmentation");
   augment.fields(f);
 }
@@ -49,6 +52,9 @@ std::unique_ptr<Encoder> ImageMethod::new_encoder(Random& random) const {
 
 void ImageMethod::build(Random& random) {
   encoder_ = new_encoder(random);
+  if (beginning && !init.empty())  // before a teacher is made of it
+    for (const std::string& line : fill_encoder(expand_home(init), *encoder_, model, image_size))
+      beginning->push_back(line);
   build_heads(random);
 }
 
@@ -89,15 +95,18 @@ std::optional<Picture> ImageMethod::held_out_picture() {
 
 std::string ImageMethod::export_to(const std::string& folder) {
   const std::string path = folder + "/encoder.safetensors";
-  save_encoder(
-      path, encoder(),
-      {model,
-       image_size,
-       {{"gestalt.task", name()},
-        {"gestalt.training", run.steps > 0 ? fmt::format("{} steps", run.steps) : fmt::format("{} epochs", run.epochs)},
-        {"gestalt.normalise", augment.normalise},
-        {"gestalt.data", run.data}}});
+  save_encoder(path, encoder(), exported_info());
   return path;
+}
+
+EncoderInfo ImageMethod::exported_info() const {
+  return {
+      model,
+      image_size,
+      {{"gestalt.task", name()},
+       {"gestalt.training", run.steps > 0 ? fmt::format("{} steps", run.steps) : fmt::format("{} epochs", run.epochs)},
+       {"gestalt.normalise", augment.normalise},
+       {"gestalt.data", run.data}}};
 }
 
 Tensor first_samples(int64_t count, Device device) {

@@ -105,7 +105,9 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
   if (!outlook_.note.empty())
     notes_.push_back(outlook_.note + (outlook_.possible ? "" : "; training goes on without being measured"));
   Random random(static_cast<uint64_t>(options.seed));
+  method.beginning = settings.resume.empty() ? &notes_ : nullptr;
   method.build(random);
+  method.beginning = nullptr;
   training_.emplace(method, *feed_, clock_);
   if (settings.resume.empty())
     begin();
