@@ -68,7 +68,8 @@ Tensor counts_of(const Tensor& indices, int64_t length) {
   check(indices.dtype() == DType::i32 && length >= 1,
         "[counts_of] got indices {} and length {}, expected i32, and 1 or more", name(indices.dtype()), length);
   const Tensor ones = Tensor::full({indices.count(), 1}, 1, DType::f32, indices.device());
-  return scattered(ones, indices, {length}, DType::f32, TokenPick{1, length, indices.count(), 1});
+  return scattered(ones, indices, Tensor::empty({length}, DType::f32, indices.device()),
+                   TokenPick{1, length, indices.count(), 1});
 }
 
 Tensor gather_rows(const Tensor& x, const Tensor& index) {
