@@ -57,6 +57,8 @@ void VitOptions::fields(Fields& f) {
   f("patch", patch, "pixels along a patch of a ViT; 0: 4 for images up to 64 pixels, else 16", between(0, 16384));
   f("pool", pool, "features of a ViT: mean of its patch tokens, or cls, its class token", {"mean", "cls"});
   f("class-token", class_token, "give a ViT a class token");
+  f("norm-epsilon", epsilon, "added to the variance in a ViT's layer norms; 1e-12 in those of transformers",
+    at_least(0));
 }
 
 void EncoderOptions::fields(Fields& f) {
@@ -109,7 +111,7 @@ std::unique_ptr<Encoder> make_encoder(const EncoderOptions& options, int64_t ima
           "[model] got --pool cls for a ViT without a class token; use --pool mean");
     const ClassToken class_token =
         options.vit.class_token ? (pooled ? ClassToken::pooled : ClassToken::unpooled) : ClassToken::none;
-    return std::make_unique<VisionTransformer>(*shape, image_size, patch, class_token, random);
+    return std::make_unique<VisionTransformer>(*shape, image_size, patch, class_token, random, options.vit.epsilon);
   }
   if (options.model == dcgan) {
     refuse_others(options.model, options.vit);

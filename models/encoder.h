@@ -33,6 +33,7 @@ struct VitOptions {
   int64_t patch = 0;          // pixels along a patch; 0: 4 for images up to 64 pixels, else 16
   std::string pool = "mean";  // what it gives: the mean of its patch tokens, or its class token
   bool class_token = true;    // that there is one
+  double epsilon = 1e-6;      // of its layer norms
   void fields(Fields& f);
   bool operator==(const VitOptions&) const = default;
 };

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "engine/run/fields_json.h"
-#include "engine/tensor/safetensors.h"
 
 namespace gestalt {
 namespace {
@@ -51,7 +50,9 @@ void refuse_others(const std::string& path, const SafetensorsFile& file, Encoder
 
 }  // namespace
 
-void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& info) {
+Tensor filter_of_ours(const Tensor& oihw) { return permute_filter(oihw, false); }
+
+std::vector<NamedTensor> exported_tensors(Encoder& encoder) {
   std::vector<NamedTensor> tensors;
   for (const NamedPart& p : parts(encoder)) {
     tensors.push_back({p.name, p.tensor.rank() == 4 ? permute_filter(p.tensor, true) : p.tensor.detach()});
@@ -60,6 +61,10 @@ void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& 
       tensors.push_back({prefix + batches_tracked, Tensor::zeros({}, DType::i32), true});
     }
   }
+  return tensors;
+}
+
+void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& info) {
   JsonWriter writer;
   EncoderOptions options = info.options;
   options.own_fields(writer);
@@ -67,7 +72,7 @@ void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& 
   metadata["format"] = "pt";
   metadata["gestalt.encoder"] = writer.object.dump();
   metadata["gestalt.image_size"] = std::to_string(info.image_size);
-  write_safetensors(path, tensors, metadata);
+  write_safetensors(path, exported_tensors(encoder), metadata);
 }
 
 LoadedEncoder load_encoder(const std::string& path) {

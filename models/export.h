@@ -4,7 +4,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "engine/tensor/safetensors.h"
 #include "models/encoder.h"
 
 namespace gestalt {
@@ -19,6 +21,12 @@ struct EncoderInfo {
 // Writes atomically. Filters turn from (O, KH, KW, I) to OIHW; batch norms get the num_batches_tracked that a strict
 // load in torchvision asks for.
 void save_encoder(const std::string& path, Encoder& encoder, const EncoderInfo& info);
+
+// A filter (O, I, KH, KW) as ours, (O, KH, KW, I).
+Tensor filter_of_ours(const Tensor& oihw);
+
+// The tensors of such a file: (O, KH, KW, I) filters turned, everything else as it is.
+std::vector<NamedTensor> exported_tensors(Encoder& encoder);
 
 struct LoadedEncoder {
   std::unique_ptr<Encoder> encoder;

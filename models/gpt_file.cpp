@@ -1,6 +1,8 @@
 // Writing and reading GPT-2 files.
 #include "models/gpt_file.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
 #include "engine/run/fields_json.h"
@@ -142,6 +144,19 @@ std::string save_gpt(const std::string& folder, Gpt& model, const std::string& t
   return path;
 }
 
+std::string find_gpt(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(path)) return path;
+  for (const char* name : {"gpt2/model.safetensors", "model.safetensors"})
+    if (fs::exists(fs::path(path) / name)) return fs::path(path) / name;
+  check(!fs::exists(fs::path(path) / "encoder.safetensors"), "[gpt] '{}' holds an encoder of images, expected a GPT",
+        path);
+  check(!fs::exists(fs::path(path) / "checkpoint.safetensors"),
+        "[gpt] the run in '{}' has not ended, and writes its model then; go on with: gestalt pretrain gpt --resume {}",
+        path, path);
+  fail("[gpt] got '{}', expected the folder of a GPT run, or a model.safetensors", path);
+}
+
 LoadedGpt load_gpt(const std::string& path) {
   const SafetensorsFile file = read_safetensors(path);
   std::map<std::string, Tensor> tensors = tensors_of(path, file);
@@ -164,6 +179,28 @@ LoadedGpt load_gpt(const std::string& path) {
   if (const auto record = file.metadata.find(tokenizer_key); record != file.metadata.end())
     loaded.tokenizer = record->second;
   return loaded;
+}
+
+std::string fill_gpt(const std::string& given, Gpt& model) {
+  const std::string path = find_gpt(given);
+  const LoadedGpt loaded = load_gpt(path);
+  const GptOptions &theirs = loaded.model->options(), &ours = model.options();
+  check(theirs.layers == ours.layers && theirs.heads == ours.heads && theirs.width == ours.width &&
+            theirs.context == ours.context && theirs.epsilon == ours.epsilon,
+        "[init] {} holds another GPT; say --layers {} --heads {} --width {} --context {} --norm-epsilon {}", path,
+        theirs.layers, theirs.heads, theirs.width, theirs.context, theirs.epsilon);
+  check(loaded.model->vocabulary() == model.vocabulary(),
+        "[init] {} has a vocabulary of {} tokens, but the data has {}; train on tokens of the same tokenizer", path,
+        loaded.model->vocabulary(), model.vocabulary());
+  std::map<std::string, Tensor> values;
+  for (const NamedPart& p : parts(*loaded.model)) values.emplace(p.name, p.tensor);
+  for (NamedPart& p : parts(model)) {
+    const Tensor& value = values.at(p.name);
+    Tensor to =
+        p.name == "wte.weight" ? p.tensor.detach().slice(0, value.dim(0)) : p.tensor;  // the table may have more rows
+    to.copy_from(value);
+  }
+  return fmt::format("{}: a GPT-2 of {} blocks", path, theirs.layers);
 }
 
 }  // namespace gestalt

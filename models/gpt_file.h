@@ -15,6 +15,10 @@ namespace gestalt {
 std::string save_gpt(const std::string& folder, Gpt& model, const std::string& tokenizer,
                      const std::map<std::string, std::string>& notes = {});
 
+// Where a GPT's weights are: `path` itself, or what the folder of a run or of a GPT-2 holds. Throws Error, with the
+// cure, for a run that has not ended, and a folder of something else.
+std::string find_gpt(const std::string& path);
+
 struct LoadedGpt {
   std::unique_ptr<Gpt> model;
   std::string tokenizer;  // its record; empty if the file has none, as Hugging Face's do not
@@ -23,5 +27,9 @@ struct LoadedGpt {
 // without one, heads have 64 features, as all of OpenAI's do. Throws Error naming the file and the part for one that is
 // missing, unknown or misshapen, and for a configuration that is not GPT-2's.
 LoadedGpt load_gpt(const std::string& path);
+
+// Fills a GPT with the weights that find_gpt() finds. Returns what is to be said of them. Throws Error, with the flags
+// that would help, where the file's GPT has other sizes or another vocabulary.
+std::string fill_gpt(const std::string& path, Gpt& model);
 
 }  // namespace gestalt

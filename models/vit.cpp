@@ -103,8 +103,8 @@ Tensor add_positions(const Tensor& x, const Tensor& positions, const Tensor& pla
 }
 
 VisionTransformer::VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, ClassToken class_token,
-                                     Random& random)
-    : width_(shape.width), patch_(patch), class_token_(class_token), norm_(shape.width, 1e-6) {
+                                     Random& random, double epsilon)
+    : width_(shape.width), patch_(patch), class_token_(class_token), norm_(shape.width, epsilon) {
   check(patch >= 1 && image_size >= patch && image_size % patch == 0,
         "[vit] got patches of {} pixels for images of {}, expected a divisor; set --patch or --size", patch,
         image_size);
@@ -115,7 +115,7 @@ VisionTransformer::VisionTransformer(const VitShape& shape, int64_t image_size, 
   proj_weight_ = draw_weight({width_, patch, patch, 3}, WeightDraw::xavier, random);
   proj_bias_ = Tensor::zeros({width_}).require_grad();
   for (int64_t i = 0; i < shape.depth; ++i)
-    blocks_.emplace_back(TransformerOptions{.width = width_, .heads = shape.heads}, random);
+    blocks_.emplace_back(TransformerOptions{.width = width_, .heads = shape.heads, .epsilon = epsilon}, random);
 }
 
 Tensor VisionTransformer::embed(const Tensor& images, const Tensor& index, DType dtype) const {

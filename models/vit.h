@@ -45,7 +45,8 @@ enum class ClassToken { pooled, unpooled, none };
 // at the first images of that size.
 class VisionTransformer : public Encoder {
  public:
-  VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, ClassToken class_token, Random& random);
+  VisionTransformer(const VitShape& shape, int64_t image_size, int64_t patch, ClassToken class_token, Random& random,
+                    double epsilon = 1e-6);
 
   Tensor forward(const Tensor& images, bool training) override;
   int64_t features() const override { return width_; }

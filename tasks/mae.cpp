@@ -6,7 +6,7 @@
 #include "engine/ops/pool.h"
 #include "engine/tensor/autograd.h"
 #include "kernels/philox.h"
-#include "models/masked_decoder.h"
+#include "models/hub_folder.h"
 #include "models/reconstruction.h"
 #include "models/vit.h"
 #include "tasks/training/image_method.h"
@@ -72,6 +72,10 @@ class Mae : public ImageMethod {
         losses.model, losses.patch_mean, images.dim(0), 100 * mask_ratio_,
         norm_pixels_ ? "normalised patches" : "raw pixels");
     return picture;
+  }
+
+  void add_to_folder(const std::string& folder) override {
+    add_masked_autoencoder(folder, *encoder_, exported_info(), {decoder_, decoder_options_, mask_ratio_, norm_pixels_});
   }
 
   void visit(Visitor& v) override {

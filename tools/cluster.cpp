@@ -10,6 +10,7 @@
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
+#include "tools/results.h"
 
 namespace gestalt::tools {
 namespace {
@@ -35,7 +36,9 @@ std::shared_ptr<ImageSet> open_set(const ClusterCommand& o, int64_t size) {
   const std::string data = expand_home(o.source.data);
   check(!data.empty(), "[cluster] got no --data; name images, see 'gestalt list data'");
   // Nothing is learned that the rest would be measured on, so nothing is held out.
-  const std::shared_ptr<ImageSet> set = open_images(data, {.split = o.split, .decode_size = decode_size(size)});
+  OpenOptions open = centre_views(size);
+  open.split = o.split;
+  const std::shared_ptr<ImageSet> set = open_images(data, open);
   fmt::print("{}\n", set->describe());
   return set;
 }
@@ -79,7 +82,8 @@ void add_cluster(Command program) {
   const Command command = program.add("cluster", "group images by their features, without labels");
   const auto options = std::make_shared<ClusterCommand>();
   const auto clustering = std::make_shared<ClusteringOptions>();
-  command.argument("encoder", options->source.encoder, "run folder, or its encoder.safetensors");
+  command.argument("encoder", options->source.encoder,
+                   "folder of a run or of a model, or a safetensors file: ours, torchvision's, timm's, transformers'");
   set_command(
       command, [](const ClusterCommand& o, const ClusteringOptions& c) { run(o, c); }, options, clustering);
 }

@@ -7,7 +7,8 @@
 #define GESTALT_COMMANDS(X) \
   X(pretrain)               \
   X(evaluate)               \
-  X(embed) X(look) X(cluster) X(report) X(runs) X(sweep) X(show) X(pack) X(tokenize) X(generate) X(list) X(info)
+  X(embed)                  \
+  X(look) X(cluster) X(report) X(runs) X(sweep) X(show) X(pack) X(tokenize) X(generate) X(export) X(list) X(info)
 
 namespace gestalt::tools {
 

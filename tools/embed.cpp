@@ -58,7 +58,8 @@ int run(EmbedCommand o) {
   ReadyEncoder ready = load_ready(o, 1, "embed");
   if (o.size > 0) ready.view.size = o.size;
   ready.view.threads = static_cast<int>(o.threads);
-  OpenOptions open{.decode_size = decode_size(ready.view.size), .threads = ready.view.threads, .damage_limit = 1};
+  OpenOptions open = centre_views(ready.view.size);
+  open.threads = ready.view.threads, open.damage_limit = 1;
   if (names_image_files(o.data)) open.resident_bytes = 0;  // the first rows come before all files are read
   const AllImages images = open_all_images(o.data, o.split, open);
   fmt::print("{}\n", images.set->describe());
@@ -88,7 +89,8 @@ void add_embed(Command program) {
   const Command command = program.add("embed", "write the features of every image to a file, for other programs");
   command.known_as({"encode", "extract", "features", "predict", "infer"});
   const auto options = std::make_shared<EmbedCommand>();
-  command.argument("encoder", options->encoder, "run folder, or its encoder.safetensors");
+  command.argument("encoder", options->encoder,
+                   "folder of a run or of a model, or a safetensors file: ours, torchvision's, timm's, transformers'");
   command.footer(
       "Rows are in the order of the data: numpy.load(\"e.npy\"), and \"e.files.csv\" has file, split and label of "
       "each. An image that cannot be read has no row and stands in e.skipped.csv. Interrupted, the same command goes "

@@ -46,6 +46,9 @@ double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const LinearOpt
                          o.classes, linear);
 }
 
+bool draws_views(const KnnOptions&) { return false; }
+bool draws_views(const LinearOptions& linear) { return linear.augment; }
+
 uint64_t seed_of(const KnnOptions&) { return 1; }
 uint64_t seed_of(const LinearOptions& linear) { return static_cast<uint64_t>(linear.seed); }
 
@@ -55,7 +58,7 @@ std::string name_of(const LinearOptions& linear) { return linear.augment ? "line
 template <class Options>
 void run(const FrozenSource& source, const Options& options) {
   check(!source.raw_pixels || !source.untrained, "[evaluate] got --raw-pixels and --untrained, expected one of them");
-  OpenedEncoder opened = open_encoder(source, seed_of(options));
+  OpenedEncoder opened = open_encoder(source, seed_of(options), draws_views(options));
   const std::shared_ptr<ImageSet> all = opened.train;
   if (source.labels != 1) opened.train = subset(all, few_labels(all->labels(), source.labels));
   const double accuracy = accuracy_of(opened, source, options);
@@ -77,7 +80,8 @@ void add_protocol(Command evaluate, const char* name, const char* help) {
   const Command command = evaluate.add(name, help);
   const auto source = std::make_shared<FrozenSource>();
   const auto options = std::make_shared<Options>();
-  command.argument("encoder", source->encoder, "run folder, or its encoder.safetensors");
+  command.argument("encoder", source->encoder,
+                   "folder of a run or of a model, or a safetensors file: ours, torchvision's, timm's, transformers'");
   set_command(
       command, [](const FrozenSource& s, const Options& o) { run(s, o); }, source, options);
 }

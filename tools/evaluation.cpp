@@ -21,21 +21,21 @@ std::string note_of(const EncoderInfo& info, const std::string& key, const std::
   return found == info.notes.end() ? fallback : found->second;
 }
 
-// A file as it is; of a run's folder, the encoder that it ended with.
+}  // namespace
+
 std::string encoder_file(const std::string& path, const char* tag) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;
-  const fs::path folder(path), file = folder / "encoder.safetensors";
-  if (fs::exists(file)) return file;
+  const fs::path folder(path);
+  for (const char* name : {"encoder.safetensors", "model.safetensors"})
+    if (fs::exists(folder / name)) return (folder / name).string();
   check(!fs::exists(folder / "gpt2"), "[{}] '{}' holds a GPT; say: gestalt evaluate text {}", tag, path, path);
   check(!fs::exists(folder / "checkpoint.safetensors"),
         "[{}] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
         "--resume {}",
         tag, path, path);
-  fail("[{}] got '{}', expected the folder of a run, or an encoder.safetensors", tag, path);
+  fail("[{}] got '{}', expected the folder of a run or of a model, or a safetensors file", tag, path);
 }
-
-}  // namespace
 
 std::string method_name(const ReadyEncoder& ready) { return note_of(ready.loaded.info, "gestalt.task", "-"); }
 
@@ -50,6 +50,7 @@ void EncoderChoice::fields(Fields& f) {
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
   f("untrained", untrained, "baseline: the encoder's architecture with fresh weights, drawn by the seed");
+  foreign.fields(f);
 }
 
 void EncoderSource::fields(Fields& f) {
@@ -64,7 +65,9 @@ void EncoderSource::fields(Fields& f) {
 
 ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag) {
   ReadyEncoder ready;
-  ready.loaded = load_encoder(encoder_file(expand_home(choice.encoder), tag));
+  ImportedEncoder imported = import_encoder(encoder_file(expand_home(choice.encoder), tag), choice.foreign);
+  for (const std::string& line : imported.said) fmt::print(stderr, "{}\n", line);
+  ready.loaded = std::move(imported.loaded);
   const RunOptions run{.device = choice.device, .dtype = choice.dtype};
   const EncoderInfo& info = ready.loaded.info;
   ready.view = {.size = info.image_size,
@@ -80,18 +83,19 @@ ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* 
   return ready;
 }
 
-OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed) {
+OpenOptions centre_views(int64_t size) { return {.decode_size = static_cast<int32_t>(size), .decode_crop = true}; }
+
+OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed, bool whole) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
   check(!source.data.empty(), "[evaluate] got no --data; name labelled images, see 'gestalt list data'");
   if (source.threads > 0) kernels::cpu::set_team_size(static_cast<int>(source.threads));
   OpenedEncoder opened{load_ready(source, seed, "evaluate"), {}, {}, 0};
   opened.view.threads = static_cast<int>(source.threads);
-  OpenOptions open{.split = "train",
-                   .hold_out = true,
-                   .decode_size = decode_size(opened.view.size),
-                   .threads = static_cast<int>(source.threads),
-                   .damage_limit = source.damage_limit};
+  OpenOptions open = centre_views(opened.view.size);
+  if (whole) open.decode_size = decode_size(opened.view.size), open.decode_crop = false;
+  open.split = "train", open.hold_out = true;
+  open.threads = static_cast<int>(source.threads), open.damage_limit = source.damage_limit;
   opened.train = open_images(source.data, open);
   opened.test = open_test(source.data, open);
   check_measurable(*opened.train, opened.test.get());

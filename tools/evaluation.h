@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "models/export.h"
+#include "models/import.h"
 #include "tasks/evaluation/features.h"
 
 namespace gestalt::tools {
@@ -14,6 +14,7 @@ struct EncoderChoice {
   std::string encoder, device = "auto", dtype = "auto";
   int64_t batch = 256;  // has a flag with every command, under its own name
   bool untrained = false;
+  ImportOptions foreign = {};
 
   void fields(Fields& f);
 };
@@ -22,6 +23,9 @@ struct ReadyEncoder {
   LoadedEncoder loaded;  // with fresh weights where the choice says untrained
   ViewOptions view;      // as in training
 };
+// A file as it is; of a run's folder, the encoder that it ended with; of another folder, its model.safetensors. `tag`
+// names the command in errors.
+std::string encoder_file(const std::string& path, const char* tag);
 // `seed` draws an untrained encoder's weights; `tag` names the command in errors.
 ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag);
 
@@ -38,8 +42,12 @@ struct OpenedEncoder : ReadyEncoder {
   std::shared_ptr<ImageSet> train, test;  // labelled
   int64_t classes = 0;
 };
-// Says which images they are. `seed` draws an untrained encoder's weights.
-OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed);
+// Says which images they are. `seed` draws an untrained encoder's weights. `whole` images are for those who draw views
+// of their own from them, instead of what centre_views() decodes.
+OpenedEncoder open_encoder(const EncoderSource& source, uint64_t seed, bool whole = false);
+// Files decoded to the evaluation's view at once, as another program's transform would: resampled once, from all
+// pixels.
+OpenOptions centre_views(int64_t size);
 
 std::string method_name(const ReadyEncoder& ready);  // that it was trained by; "-" where that is not known
 std::string model_name(const ReadyEncoder& ready);   // "vit-tiny/2", "resnet18 (width 16)"
@@ -54,10 +62,5 @@ struct EvaluationResult {
 };
 // The result in words, its protocol, and a line for a table, or as JSON; the run's results.jsonl gets it too.
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result);
-
-// "a & b \\" with LaTeX's special characters escaped, or "| a | b |".
-std::string table_row(const std::vector<std::string>& cells, const std::string& style);
-// The flag that chooses between them.
-void row_field(Fields& f, std::string& style);
 
 }  // namespace gestalt::tools

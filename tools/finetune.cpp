@@ -14,7 +14,7 @@ namespace gestalt::tools {
 namespace {
 
 void run(const EncoderSource& source, const FinetuneOptions& options) {
-  OpenedEncoder opened = open_encoder(source, static_cast<uint64_t>(options.seed));
+  OpenedEncoder opened = open_encoder(source, static_cast<uint64_t>(options.seed), true);
   const double accuracy = finetune_accuracy(
       *opened.loaded.encoder, opened.train, opened.test, opened.view, options, [&](int64_t epoch, double loss) {
         fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, options.epochs, loss);
@@ -36,7 +36,8 @@ void add_finetune(Command evaluate) {
       "finetune", "train the encoder and a classifier with labels; with --untrained, supervised from scratch");
   const auto source = std::make_shared<EncoderSource>();
   const auto options = std::make_shared<FinetuneOptions>();
-  command.argument("encoder", source->encoder, "run folder, or its encoder.safetensors");
+  command.argument("encoder", source->encoder,
+                   "folder of a run or of a model, or a safetensors file: ours, torchvision's, timm's, transformers'");
   set_command(
       command, [](const EncoderSource& s, const FinetuneOptions& o) { run(s, o); }, source, options);
 }

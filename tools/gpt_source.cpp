@@ -4,25 +4,12 @@
 #include <filesystem>
 
 #include "engine/run/files.h"
+#include "engine/tensor/safetensors.h"
 #include "models/gpt_file.h"
 #include "tasks/training/run_options.h"
 
 namespace gestalt::tools {
 namespace {
-
-// A file as it is; of a run's folder, the model that it ended with; of another folder, its model.safetensors.
-std::string weights_of(const std::string& path) {
-  namespace fs = std::filesystem;
-  if (!fs::is_directory(path)) return path;
-  for (const char* name : {"gpt2/model.safetensors", "model.safetensors"})
-    if (fs::exists(fs::path(path) / name)) return fs::path(path) / name;
-  check(!fs::exists(fs::path(path) / "encoder.safetensors"), "[gpt] '{}' holds an encoder of images, expected a GPT",
-        path);
-  check(!fs::exists(fs::path(path) / "checkpoint.safetensors"),
-        "[gpt] the run in '{}' has not ended, and writes its model then; go on with: gestalt pretrain gpt --resume {}",
-        path, path);
-  fail("[gpt] got '{}', expected the folder of a GPT run, or a model.safetensors", path);
-}
 
 std::unique_ptr<const Tokenizer> tokenizer_of(const LoadedGpt& loaded, const GptSource& source) {
   if (!loaded.tokenizer.empty()) return tokenizer_from_record(loaded.tokenizer, expand_home(source.bpe));
@@ -33,6 +20,16 @@ std::unique_ptr<const Tokenizer> tokenizer_of(const LoadedGpt& loaded, const Gpt
 
 }  // namespace
 
+bool holds_gpt(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (fs::is_directory(path) && !fs::exists(fs::path(path) / "gpt2") &&
+      !fs::exists(fs::path(path) / "model.safetensors"))
+    return false;
+  for (const NamedTensor& t : read_safetensors(find_gpt(path)).tensors)
+    if (t.name.ends_with("wte.weight")) return true;
+  return false;
+}
+
 void GptSource::fields(Fields& f) {
   f("bpe", bpe, "folder with GPT-2's encoder.json and vocab.bpe; a file from Hugging Face needs it");
   f("device", device, "auto, cpu or cuda", {"auto", "cpu", "cuda"});
@@ -41,7 +38,7 @@ void GptSource::fields(Fields& f) {
 
 OpenedGpt open_gpt(const GptSource& source) {
   const RunOptions place{.device = source.device, .dtype = source.dtype};
-  LoadedGpt loaded = load_gpt(weights_of(expand_home(source.model)));
+  LoadedGpt loaded = load_gpt(find_gpt(expand_home(source.model)));
   OpenedGpt opened{nullptr, tokenizer_of(loaded, source), place.resolved_dtype()};
   check(opened.tokenizer->vocabulary() <= loaded.model->vocabulary(),
         "[gpt] got a tokenizer of {} tokens for a model of {}; was --bpe made for another?",

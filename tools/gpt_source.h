@@ -15,13 +15,15 @@ struct GptSource {
   void fields(Fields& f);
 };
 
+// Whether `path` is a GPT's weights, or a folder that holds some.
+bool holds_gpt(const std::string& path);
+
 struct OpenedGpt {
   std::unique_ptr<Gpt> model;
   std::unique_ptr<const Tokenizer> tokenizer;
   DType dtype;
 };
-// Throws Error, with the cure, for a run that has not ended, a folder or a file of something else, and a missing
-// tokenizer.
+// Throws Error as find_gpt() does, and for a missing tokenizer.
 OpenedGpt open_gpt(const GptSource& source);
 
 }  // namespace gestalt::tools

@@ -39,11 +39,12 @@ void run(LookCommand o) {
   if (o.threads > 0) kernels::cpu::set_team_size(static_cast<int>(o.threads));
   ReadyEncoder ready = load_ready(o, 1, "look");
   ready.view.threads = static_cast<int>(o.threads);
-  OpenOptions open{.decode_size = decode_size(ready.view.size), .threads = ready.view.threads, .damage_limit = 1};
+  OpenOptions open = centre_views(ready.view.size);
+  open.threads = ready.view.threads, open.damage_limit = 1;
   const bool files = names_image_files(o.data);
   if (files) open.resident_bytes = 0;
   const AllImages images = open_all_images(o.data, o.split, open);
-  open.decode_size = 0;
+  open.decode_size = 0, open.decode_crop = false;
   const AllImages stored = files ? open_all_images(o.data, o.split, open) : images;
   fmt::print("{}\n", images.set->describe());
   flush_output();
@@ -59,7 +60,8 @@ void run(LookCommand o) {
 void add_look(Command program) {
   const Command command = program.add("look", "find neighbours, duplicates, outliers and images to label first");
   const auto options = std::make_shared<LookCommand>();
-  command.argument("encoder", options->encoder, "run folder, or its encoder.safetensors");
+  command.argument("encoder", options->encoder,
+                   "folder of a run or of a model, or a safetensors file: ours, torchvision's, timm's, transformers'");
   command.footer(
       "Two images are duplicates where their features are near (--near) and their pixels agree (--pixels), also after "
       "compression, brightening, resizing or a small crop; 'exact' are the same pixels. Needs no labels.");

@@ -1,8 +1,9 @@
-// What an evaluation found, as data: a line of JSON in the run's folder, and on stdout where it is asked for.
+// What an evaluation found, as a line of JSON in the run's folder or on stdout, and as a row of a table.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "engine/run/fields.h"
 
@@ -14,5 +15,10 @@ namespace gestalt::tools {
 void record_result(const std::string& model, nlohmann::ordered_json result, bool json);
 // The flag --json.
 void json_field(Fields& f, bool& json);
+
+// "a & b \\" with LaTeX's special characters escaped, or "| a | b |".
+std::string table_row(const std::vector<std::string>& cells, const std::string& style);
+// The flag that chooses between them.
+void row_field(Fields& f, std::string& style);
 
 }  // namespace gestalt::tools

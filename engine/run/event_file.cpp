@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -16,49 +15,11 @@
 #include <vector>
 
 #include "engine/run/files.h"
+#include "engine/run/protobuf.h"
 #include "kernels/check.h"
 
 namespace gestalt {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "event files are little-endian");
-
-// A message of protocol buffers, field after field (https://protobuf.dev/programming-guides/encoding).
-class Message {
- public:
-  Message& integer(int field, uint64_t value) {
-    key(field, 0);
-    varint(value);
-    return *this;
-  }
-  Message& real(int field, double value) { return fixed(field, 1, value); }
-  Message& real32(int field, float value) { return fixed(field, 5, value); }
-  Message& bytes(int field, std::string_view value) {
-    key(field, 2);
-    varint(value.size());
-    text_ += value;
-    return *this;
-  }
-  Message& reals(int field, const std::vector<double>& values) {
-    return bytes(field, {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double)});
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  void key(int field, int kind) { varint(static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(kind)); }
-  void varint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) text_ += static_cast<char>(value | 0x80);
-    text_ += static_cast<char>(value);
-  }
-  template <class T>
-  Message& fixed(int field, int kind, T value) {
-    key(field, kind);
-    text_.append(reinterpret_cast<const char*>(&value), sizeof value);
-    return *this;
-  }
-
-  std::string text_;
-};
 
 // Numbers of fields in event.proto and summary.proto.
 namespace event {

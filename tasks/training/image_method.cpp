@@ -9,7 +9,8 @@
 #include "engine/data/images/subset.h"
 #include "engine/data/images/view_feed.h"
 #include "engine/run/checksum.h"
-#include "models/export.h"
+#include "engine/run/files.h"
+#include "models/import.h"
 
 namespace gestalt {
 
@@ -20,6 +21,8 @@ void ImageMethod::modality_fields(Fields& f) {
   f("unlabelled", unlabelled, "look at no label of the data: folders are just folders, and nothing is held out");
   f("damage-limit", damage_limit, "share of images that may be unreadable, which are left out, before a run refuses",
     between(0, 1));
+  f("init", init,
+    "begin with the weights of this encoder: a run, or a file or folder of torchvision, timm, transformers");
   f.title("Augmentation");
   augment.fields(f);
 }
@@ -55,6 +58,9 @@ std::unique_ptr<Encoder> ImageMethod::new_encoder(Random& random) const {
 
 void ImageMethod::build(Random& random) {
   encoder_ = new_encoder(random);
+  if (beginning && !init.empty())  // before a teacher is made of it
+    for (const std::string& line : fill_encoder(expand_home(init), *encoder_, model, image_size))
+      beginning->push_back(line);
   build_heads(random);
 }
 
@@ -95,15 +101,18 @@ std::optional<Picture> ImageMethod::held_out_picture() {
 
 std::string ImageMethod::export_to(const std::string& folder) {
   const std::string path = folder + "/encoder.safetensors";
-  save_encoder(
-      path, encoder(),
-      {model,
-       image_size,
-       {{"gestalt.task", name()},
-        {"gestalt.training", run.steps > 0 ? fmt::format("{} steps", run.steps) : fmt::format("{} epochs", run.epochs)},
-        {"gestalt.normalise", augment.normalise},
-        {"gestalt.data", run.data}}});
+  save_encoder(path, encoder(), exported_info());
   return path;
+}
+
+EncoderInfo ImageMethod::exported_info() const {
+  return {
+      model,
+      image_size,
+      {{"gestalt.task", name()},
+       {"gestalt.training", run.steps > 0 ? fmt::format("{} steps", run.steps) : fmt::format("{} epochs", run.epochs)},
+       {"gestalt.normalise", augment.normalise},
+       {"gestalt.data", run.data}}};
 }
 
 Tensor first_samples(int64_t count, Device device) {

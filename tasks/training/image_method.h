@@ -9,7 +9,7 @@
 #include "engine/data/images/augment.h"
 #include "engine/data/images/loader.h"
 #include "engine/data/images/splits.h"
-#include "models/encoder.h"
+#include "models/export.h"
 #include "tasks/training/method.h"
 
 namespace gestalt {
@@ -23,6 +23,7 @@ class ImageMethod : public Method {
   double damage_limit = OpenOptions().damage_limit;
   AugmentOptions augment;
   EncoderOptions model;
+  std::string init;  // whose weights the encoder begins with: a file, a folder, a run; empty: drawn ones
 
   Modality modality() const override { return Modality::images; }
   Wants wants() const override { return {.groups = views(), .view_dtype = view_dtype()}; }
@@ -31,6 +32,9 @@ class ImageMethod : public Method {
   int64_t least_batch() const override { return 2; }  // a contrast, or batch norm in a head, needs another image
   void build(Random& random) final;
   std::string export_to(const std::string& folder) override;
+  // Adds to a folder that save_encoder_folder() wrote what a method has besides its encoder that other libraries know.
+  virtual void add_to_folder(const std::string& /*folder*/) {}
+  EncoderInfo exported_info() const;  // what the exported encoder's file says of it
   void visit(Visitor& v) override { v("encoder", *encoder_); }
   std::optional<Picture> held_out_picture() final;
 

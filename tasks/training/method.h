@@ -61,6 +61,9 @@ class Method : public Module {
  public:
   RunOptions run;
   OptimizerOptions optimizer;
+  // Set by the loop where a run begins, rather than goes on: build() then takes the weights that fields name, and adds
+  // here what is to be said of them.
+  std::vector<std::string>* beginning = nullptr;
   std::unique_ptr<Probe> probe;  // null for a method that was not made by make_method()
 
   // As registered.

@@ -108,7 +108,9 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
   if (!settings.chosen.empty())
     notes_.insert(notes_.begin(), fmt::format("{}: {}", settings.chosen, measure_steps(method, *feed_).text()));
   Random random(static_cast<uint64_t>(options.seed));
+  method.beginning = settings.resume.empty() ? &notes_ : nullptr;
   method.build(random);
+  method.beginning = nullptr;
   training_.emplace(method, *feed_, clock_);
   if (settings.resume.empty())
     begin();

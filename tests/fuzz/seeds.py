@@ -5,6 +5,7 @@
 """
 import io
 import json
+import math
 import os
 import pickle
 import struct
@@ -91,6 +92,24 @@ def records():
     seed("run_record", "null", json.dumps(record).encode())
 
 
+def foreign():
+    half = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    seed("foreign", "timm", json.dumps({"architecture": "vit_base_patch16_224", "global_pool": "avg", "model_args": {
+        "img_size": 32, "num_heads": 4, "fc_norm": False}, "pretrained_cfg": {"input_size": [3, 32, 32], **half}}).encode())
+    seed("foreign", "timm_resnet", json.dumps({"architecture": "resnet18", "input_size": [3, 32, 32], **half}).encode())
+    for kind in ("vit", "vit_mae", "resnet"):
+        seed("foreign", kind, json.dumps({"model_type": kind, "hidden_act": "relu" if kind == "resnet" else "gelu",
+                                          "layer_norm_eps": 1e-12, "image_size": 32, "num_attention_heads": 4,
+                                          "image_mean": half["mean"], "image_std": half["std"]}).encode())
+    header, at = {}, 0
+    for name, shape in (("layer1.0.conv1.weight", [1, 1, 3, 3]), ("conv1.weight", [1, 3, 3, 3]), ("fc.weight", [1, 8])):
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    seed("foreign", "weights", struct.pack("<Q", len(text)) + text + bytes(at))
+
+
 def small_sets():
     def idx(dims, data):
         return struct.pack(">BBBB", 0, 0, 8, len(dims)) + b"".join(struct.pack(">I", d) for d in dims) + data
@@ -144,4 +163,4 @@ def from_the_program(build):
 
 
 if __name__ == "__main__":
-    images(), safetensors(), records(), small_sets(), texts(), archives(), from_the_program(sys.argv[1])
+    images(), safetensors(), records(), foreign(), small_sets(), texts(), archives(), from_the_program(sys.argv[1])

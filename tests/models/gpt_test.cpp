@@ -241,6 +241,26 @@ TEST_CASE("GPT files: a head that is the token table is taken, one of its own is
   }
 }
 
+TEST_CASE("a GPT begins with the weights of another of its sizes and its vocabulary") {
+  Random random(7);
+  const auto begins = [&](const GptOptions& options, int64_t vocabulary, int64_t rows = 0) {
+    Gpt model(options, vocabulary, random, rows);
+    const std::string said = fill_gpt(golden, model);
+    return std::pair(said, logits_of(model, as_batch(some_tokens("begin", 24, 53))).values());
+  };
+  const GptOptions same{.layers = 2, .heads = 3, .width = 24, .context = 24};
+  const auto [said, logits] = begins(same, 53, 64);
+  CHECK(said.find("model.safetensors: a GPT-2 of 2 blocks") != std::string::npos);
+  const Tensor tokens = as_batch(some_tokens("begin", 24, 53));
+  const std::vector<float> theirs = logits_of(*load_gpt(golden + "model.safetensors").model, tokens).values();
+  for (int64_t i = 0; i < 24; ++i)
+    for (int64_t j = 0; j < 53; ++j) REQUIRE(logits[i * 64 + j] == doctest::Approx(theirs[i * 53 + j]).epsilon(1e-5));
+  GptOptions other = same;
+  other.heads = 4;
+  CHECK_THROWS_WITH_AS(begins(other, 53), doctest::Contains("--layers 2 --heads 3 --width 24 --context 24"), Error);
+  CHECK_THROWS_WITH_AS(begins(same, 54), doctest::Contains("a vocabulary of 53 tokens, but the data has 54"), Error);
+}
+
 TEST_CASE("dropout sites: one mask a site and batch") {
   const auto dropout_of = [](int64_t batch) {
     DropoutSites drop{0.5, 1, static_cast<uint64_t>(batch)};

@@ -9,6 +9,7 @@
 
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
+#include "engine/tensor/safetensors.h"
 #include "tasks/training/run.h"
 #include "tests/engine/data/images/data_files.h"
 #include "tests/tasks/training/tiny_method.h"
@@ -17,6 +18,7 @@
 #include "tools/evaluation.h"
 #include "tools/flags.h"
 #include "tools/output.h"
+#include "tools/results.h"
 
 namespace gestalt::test {
 namespace {
@@ -69,6 +71,49 @@ const Runs& runs() {
 }
 
 }  // namespace
+
+TEST_CASE("export: a folder that other libraries load, with a card, and an ONNX file; nothing is written over") {
+  const TemporaryFolder folder;
+  const std::string hub = folder / "hub", onnx = folder / "net.onnx", to = " --out " + hub + " --onnx " + onnx;
+  const std::string first = gestalt_prints("export " + runs().simclr + to);
+  CHECK(contains(first, "its model.py: " + hub));
+  CHECK(contains(first, "u8 (batch, height, width, 3) -> features (batch, 64): " + onnx));
+  const std::string card = read_text(hub + "/README.md");
+  CHECK(contains(card, "library_name: torchvision"));
+  CHECK(contains(card, "gestalt pretrain simclr --data shapes:"));
+  CHECK(contains(card, "2 steps of"));
+  CHECK(contains(gestalt_prints("export " + runs().simclr + to), "give --overwrite"));
+  CHECK(contains(gestalt_prints("export " + runs().simclr + to + " --overwrite"), onnx));
+  CHECK(contains(gestalt_prints("export " + runs().simclr), "got no --out and no --onnx"));
+  CHECK(contains(gestalt_prints("export " + runs().simclr + " --out " + runs().gpt), "is the folder of a run"));
+  const std::string knn = " --data shapes:192 --dtype f32";
+  const std::string there = gestalt_prints("evaluate knn " + hub + knn),
+                    here = gestalt_prints("evaluate knn " + runs().simclr + knn);
+  REQUIRE(contains(here, "protocol: "));
+  CHECK(contains(there, here.substr(here.find("protocol: "))));
+  CHECK(contains(gestalt_prints("evaluate knn " + hub + knn + " --pool cls"), "says all of them itself"));
+
+  gestalt_prints("export " + runs().mae + " --out " + folder / "mae");
+  CHECK(std::filesystem::exists(folder / "mae/mae.safetensors"));
+  CHECK(contains(read_text(folder / "mae/README.md"), "ViTMAEForPreTraining"));
+  const std::string gpt = gestalt_prints("export " + runs().gpt + " --out " + folder / "gpt");
+  CHECK(contains(gpt, "for transformers: "));
+  CHECK(std::filesystem::exists(folder / "gpt/tokenizer.json"));
+}
+
+TEST_CASE("pretrain --init: an encoder begins with a file's weights; another model is refused by the flag that helps") {
+  const TemporaryFolder folder;
+  const auto begun = [&](const std::string& method, const std::string& from) {
+    const std::unique_ptr<Method> made = tiny_method(method);
+    set_fields(*made, "test", "steps = 1\nlr = 0\ninit = " + from);
+    return pretrain(*made, {.out = folder / method, .quiet = true}).encoder_file;
+  };
+  const SafetensorsFile before = read_safetensors(runs().simclr + "/encoder.safetensors"),
+                        after = read_safetensors(begun("simclr", runs().simclr));
+  for (const char* name : {"conv1.weight", "layer3.0.conv2.weight", "bn1.bias"})
+    CHECK(after.at(name).values() == before.at(name).values());
+  CHECK_THROWS_WITH_AS(begun("mae", runs().simclr), doctest::Contains("say --model resnet10"), Error);
+}
 
 TEST_CASE("evaluate: each protocol prints itself and a row for a table") {
   const std::string encoder = runs().simclr + "/encoder.safetensors", data = " --data shapes:192 --dtype f32";

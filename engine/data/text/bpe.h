@@ -39,6 +39,7 @@ class BpeTokenizer : public Tokenizer {
   std::optional<int32_t> end_of_text() const override { return end_of_text_; }
   std::string record() const override;
   uint32_t checksum() const { return checksum_; }  // of the two files
+  const std::string& folder() const { return folder_; }
 
  private:
   struct Scratch;
