@@ -1,6 +1,5 @@
 // NNCLR: the nearest of a queue of embeddings stands for a view, and is to be told from the batch's other neighbours.
-// Dwibedi et al. 2021, "With a little help from my friends: nearest-neighbor contrastive learning of visual
-// representations", equations 2 to 5.
+// Dwibedi et al. 2021, "With a little help from my friends", equations 2 to 5.
 #include <algorithm>
 
 #include "engine/data/images/views.h"

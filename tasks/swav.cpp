@@ -1,6 +1,5 @@
 // SwAV: a crop of an image predicts to which prototypes another of its crops was assigned, while assignments share the
-// prototypes out evenly. Caron et al. 2020, "Unsupervised learning of visual features by contrasting cluster
-// assignments", equations 1 to 5 and algorithm 1.
+// prototypes out evenly. Caron et al. 2020, "… by contrasting cluster assignments", equations 1 to 5, algorithm 1.
 #include <cmath>
 
 #include "engine/data/images/views.h"

@@ -61,6 +61,7 @@ int run(const MethodEntry& entry, Command command, const PretrainChoices& choice
   settings.must_measure = choices.report;
   settings.out = expand_home(settings.out);
   settings.resume = expand_home(settings.resume);
+  if (command.is_given("profile-steps")) settings.profile = profile_steps(choices.profile);
   const PretrainResult result = pretrain(*method, settings);
   if (result.interrupted) {
     fmt::print("stopped at step {}; go on with: gestalt pretrain {} --resume {}\n", result.steps, entry.name,
@@ -122,6 +123,8 @@ void add_pretrain(Command program) {
     command.flag("dry-run", choices->dry_run, "say what would run, its minutes and memory by some steps, and stop");
     command.flag("check-finite", choices->settings.check_finite,
                  "stop at the first op that gives a NaN, and name it; slow");
+    command.flag("profile-steps", choices->profile,
+                 "A:B: steps that Nsight Systems or Compute, told to wait, looks at; on cuda alone");
     FlagFields flags(command);
     entry.make()->fields(flags);
     command.footer(preset_help(entry));

@@ -11,7 +11,7 @@ namespace gestalt::tools {
 
 struct PretrainChoices {
   PretrainSettings settings;
-  std::string preset, config;
+  std::string preset, config, profile;
   bool report = false, no_html = false, choose = false, dry_run = false;
 };
 

@@ -1,6 +1,7 @@
 // CUDA memory, streams, graphs and the scope around each launch.
 #include "kernels/cuda/runtime.h"
 
+#include <cuda_profiler_api.h>
 #include <fmt/format.h>
 #include <nvtx3/nvToolsExt.h>
 
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "kernels/cuda/profiler.h"
 #include "kernels/cuda/status.cuh"
 
 namespace gestalt::kernels::cuda {
@@ -166,6 +168,15 @@ const char* last_kernel() { return last_launched; }
 
 void push_range(const char* name) { nvtxRangePushA(name); }
 void pop_range() { nvtxRangePop(); }
+
+void start_profiler() {
+  synchronize();
+  GESTALT_CUDA_CHECK(cudaProfilerStart());
+}
+void stop_profiler() noexcept {
+  cudaDeviceSynchronize();
+  cudaProfilerStop();
+}
 
 Timer::Timer() {
   for (void** event : {&begin_, &end_}) {

@@ -116,6 +116,7 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
     begin();
   else
     go_on();
+  settings.profile.check_within(training_->steps(), training_->total_steps(), options.resolved_device());
   records_.emplace(*folder_);
   records_->go_on(state_.step, state_.metrics_bytes, state_.timing_bytes);
   if (options.tensorboard) records_->open_events(state_.step);
@@ -216,6 +217,7 @@ void Run::say_what_runs() {
 }
 
 void Run::step() {
+  const ProfiledStep profiled(method_.name(), training_->steps() + 1, settings_.profile);
   for (Training::Scalars& batch : training_->step()) unread_.push_back(std::move(batch));
   ++row_steps_;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/run/profile_steps.h"
 #include "tasks/training/method.h"
 
 namespace gestalt {
@@ -17,6 +18,7 @@ struct PretrainSettings {
   bool quiet = false;             // no progress lines
   std::string chosen = {};        // what was chosen, in words: said with the time and memory it takes, measured first
   int64_t stop_after = 0;         // end this sitting after so many steps, as if by SIGTERM; 0: never
+  ProfileSteps profile = {};      // that a profiler outside of the program looks at
 };
 
 struct PretrainResult {

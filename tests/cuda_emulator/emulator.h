@@ -50,7 +50,8 @@ struct Counters {
 };
 Counters counters();
 
-// Names of the profiler ranges opened since record_ranges(), oldest first, up to 100,000.
+// Names of the profiler ranges opened since record_ranges(), oldest first, up to 100,000; among them
+// "cudaProfilerStart" and "cudaProfilerStop".
 void record_ranges();
 std::vector<std::string> recorded_ranges();
 

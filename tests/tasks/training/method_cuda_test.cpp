@@ -131,6 +131,24 @@ TEST_CASE("a profile of a step on cuda reads like the flow: phases around the ke
   }
 }
 
+TEST_CASE(
+    "profile steps on cuda: a profiler that waits sees these steps whole, under the method's name, and no others") {
+  const TemporaryFolder folder;
+  emulator::record_ranges();
+  const std::unique_ptr<Method> method = tiniest_method("simclr", Device::cuda);
+  pretrain(*method, {.out = folder / "run", .quiet = true, .profile = {3, 4}});
+  const std::vector<std::string> ranges = emulator::recorded_ranges();
+  const auto start = std::find(ranges.begin(), ranges.end(), "cudaProfilerStart");
+  const auto stop = std::find(ranges.begin(), ranges.end(), "cudaProfilerStop");
+  REQUIRE(start < stop);
+  REQUIRE(stop < ranges.end());
+  CHECK(std::count(ranges.begin(), start, "simclr") == 2);
+  CHECK(std::count(start, stop, "simclr") == 2);
+  CHECK(std::count(start, stop, "optimizer") == 2);
+  CHECK(std::count(stop, ranges.end(), "simclr") == method->run.steps - 4);
+  CHECK(std::count(ranges.begin(), ranges.end(), "cudaProfilerStart") == 1);
+}
+
 TEST_CASE("out of memory on cuda: the message says what asked for how much, what is in use and what to change") {
   synchronize(Device::cuda);
   emulator::set_memory_limit(emulator::counters().bytes_in_use + (size_t{2} << 20));
