@@ -1,5 +1,6 @@
 #!/bin/sh
 # Runs the CUDA compiler given, and keeps what it says of each kernel's registers and memory in OBJECT.resources.
+[ -n "$1" ] || shift  # CMake's list of launchers has an empty word where no ccache was set
 for argument in "$@"; do
   [ "$previous" = -o ] && object=$argument
   previous=$argument
