@@ -16,7 +16,6 @@ struct Card {
   double gb_per_s, bf16_tflop_per_s, f32_tflop_per_s;
 };
 constexpr Card cards[] = {
-    {"a100", 2039, 312, 19.5},  // NVIDIA A100 80GB data sheet, 2021
     {"h100", 3350, 989, 66.9},  // NVIDIA H100 data sheet, 2023
     {"h200", 4800, 989, 66.9},  // NVIDIA H200 data sheet, 2024
 };
@@ -29,8 +28,8 @@ struct Shares {
 };
 constexpr double memory_share = 0.9, seconds_of_a_launch = 1.5e-6;  // the latter within a graph
 constexpr Shares shares[] = {
-    {"AttentionBackward", 0.11, memory_share},
-    {"Attention", 0.17, memory_share},
+    {"AttentionBackward", 0.17, memory_share},
+    {"Attention", 0.27, memory_share},
     {"NtXent", 0.27, memory_share},
     {"InfoNce", 0.27, memory_share},
     {"Conv", 0.25, memory_share},
