@@ -86,7 +86,7 @@ __device__ __forceinline__ void write_rows(const float (&d)[D / 8][4], float low
 #pragma unroll
     for (int n = 0; n < D / 8; ++n) {
       const float pair[2] = {d[n][2 * half] * factor, d[n][2 * half + 1] * factor};
-      if (fast && 8 * n < s.dim) Fragments<T>::store_pair(of_row + 8 * n, pair[0], pair[1]);
+      if (fast && 8 * n + 2 * t < s.dim) Fragments<T>::store_pair(of_row + 8 * n, pair[0], pair[1]);
 #pragma unroll
       for (int e = 0; e < 2; ++e)
         if (!fast && 8 * n + 2 * t + e < s.dim) of_row[8 * n + e] = static_cast<T>(pair[e]);
