@@ -8,8 +8,6 @@ narrower copies from memory, on a kernel without a budget and on a budget withou
 is now. Both sides of a branch count, so that a number is what a round takes at most.
 Needs cuobjdump, of the CUDA toolkit or of PyPI (pip install nvidia-cuda-cuobjdump); without it nothing is checked.
 """
-import argparse
-import csv
 import pathlib
 import re
 import shutil
@@ -17,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 
-from cuda_resources import key, short
+from cuda_resources import hold, key, read_options, short
 
 COLUMNS = ["architecture", "file", "kernel", "instructions", "tensor", "matrix_loads", "copies", "copy_bytes", "special"]
 FUNCTION = re.compile(r"Function : (\w+)")
@@ -122,11 +120,7 @@ def table(kernels):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build")
-    parser.add_argument("--budgets", default=str(pathlib.Path(__file__).with_name("cuda_code.csv")))
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = read_options(__doc__, "cuda_code.csv")
     tool = find_tool()
     if not tool:
         print("cuda_code: there is no cuobjdump (pip install nvidia-cuda-cuobjdump): the machine code is NOT checked")
@@ -135,17 +129,7 @@ def main():
     if not kernels:
         sys.exit(f"cuda_code: no kernel that multiplies below {options.build}; build it with -DGESTALT_CUDA=ON")
     print(table(kernels))
-    if options.write:
-        with open(options.budgets, "w", newline="") as f:
-            writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(kernels)
-    with open(options.budgets, newline="") as f:
-        wrong = faults(kernels, list(csv.DictReader(f)))
-    for line in wrong:
-        print(f"error: {line}")
-    print(f"{len(kernels)} kernels, {len(wrong)} faults")
-    sys.exit(bool(wrong))
+    hold(kernels, options, COLUMNS, faults)
 
 
 if __name__ == "__main__":

@@ -102,27 +102,36 @@ def table(kernels):
     return "\n".join(lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_options(doc, budgets):
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
-    parser.add_argument("--budgets", default=str(pathlib.Path(__file__).with_name("cuda_budgets.csv")))
+    parser.add_argument("--budgets", default=str(pathlib.Path(__file__).with_name(budgets)))
     parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    kernels = sorted(read_listings(options.build), key=key)
-    if not kernels:
-        sys.exit(f"cuda_resources: no listing of kernels below {options.build}; build it with -DGESTALT_CUDA=ON")
-    print(table(kernels))
+    return parser.parse_args()
+
+
+def hold(kernels, options, columns, find_faults):
+    """Records the kernels or holds them to what is recorded; ends the program with what is wrong."""
     if options.write:
         with open(options.budgets, "w", newline="") as f:
-            writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer = csv.DictWriter(f, columns, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(kernels)
     with open(options.budgets, newline="") as f:
-        wrong = faults(kernels, list(csv.DictReader(f)))
+        wrong = find_faults(kernels, list(csv.DictReader(f)))
     for line in wrong:
         print(f"fault: {line}", file=sys.stderr)
     print(f"{len(kernels)} kernels, {len(wrong)} faults")
     sys.exit(1 if wrong else 0)
+
+
+def main():
+    options = read_options(__doc__, "cuda_budgets.csv")
+    kernels = sorted(read_listings(options.build), key=key)
+    if not kernels:
+        sys.exit(f"cuda_resources: no listing of kernels below {options.build}; build it with -DGESTALT_CUDA=ON")
+    print(table(kernels))
+    hold(kernels, options, COLUMNS, faults)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string latex_text(const std::string& text) {
-  std::string escaped;
-  for (char c : text) {
-    if (std::string("&%$#_{}").find(c) != std::string::npos) escaped += '\\';
-    escaped += c;
-  }
-  return escaped;
-}
-
 // The folder of the run that a model belongs to, or empty.
 std::string run_of(const std::string& model) {
   fs::path at(expand_home(model));
@@ -56,17 +47,5 @@ void record_result(const std::string& model, nlohmann::ordered_json result, bool
 }
 
 void json_field(Fields& f, bool& json) { f("json", json, "print the result as one line of JSON, and nothing else"); }
-
-void row_field(Fields& f, std::string& style) {
-  f("row", style, "how the line for a table is written", {"latex", "markdown"});
-}
-
-std::string table_row(const std::vector<std::string>& cells, const std::string& style) {
-  const bool latex = style == "latex";
-  std::string row = latex ? "" : "|";
-  for (size_t i = 0; i < cells.size(); ++i)
-    row += latex ? (i > 0 ? " & " : "") + latex_text(cells[i]) : " " + cells[i] + " |";
-  return latex ? row + " \\\\" : row;
-}
 
 }  // namespace gestalt::tools
