@@ -26,7 +26,8 @@ TEST_CASE("data: CIFAR for Python is read from its archive, by rows or by column
   const auto test = open_images("cifar10:" + golden + "cifar-10-python.tar.xz", {.split = "test"});
   CHECK(test->labels() == std::vector<int32_t>{7, 8, 9});
   const auto at = [](const ImageSet& set, int64_t image) {
-    const uint8_t* p = &set.decode(image).pixels[(5 * 32 + 17) * 3];
+    const auto decoded = set.decode(image);
+    const uint8_t* p = &decoded.pixels[(5 * 32 + 17) * 3];
     return std::vector<int>(p, p + 3);
   };
   CHECK(at(*ten, 9) == std::vector<int>{17, 5, 5});
