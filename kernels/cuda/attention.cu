@@ -109,6 +109,20 @@ __device__ __forceinline__ bool all_see(const AttentionShape& s, int query, int 
   return key + keys <= s.length && query + queries <= s.length && (!s.causal || key + keys <= query + 1);
 }
 
+// Puts `value` at what the warp's 16 queries from `first` on do not see of a tile of scores that begins at key `key`;
+// the keys of a thread's two queries end at own_keys, less the column that its scores begin at.
+template <int keys>
+__device__ __forceinline__ void leave_out(float (&scores)[keys / 8][4], const AttentionShape& s, int first,
+                                          const int (&own_keys)[2], int key, float value) {
+  if (all_see(s, first, 16, key, keys)) return;
+  const int ends[2] = {own_keys[0] - key, own_keys[1] - key};
+#pragma unroll
+  for (int n = 0; n < keys / 8; ++n)
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      if (8 * n + e % 2 >= ends[e / 2]) scores[n][e] = value;
+}
+
 template <class T, int D>
 struct ForwardTiles {
   static constexpr int keys = D > 64 && sizeof(T) == 4 ? 16 : 64;
@@ -148,14 +162,7 @@ __global__ void __launch_bounds__(threads, 2)
 
     // Exponentials against the running maximum; what was summed against the old one shrinks.
     float top[2] = {most[0], most[1]};
-    if (!all_see(s, first_of_warp, 16, key, keys)) {
-      const int ends[2] = {own_keys[0] - key, own_keys[1] - key};
-#pragma unroll
-      for (int n = 0; n < keys / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (8 * n + e % 2 >= ends[e / 2]) p[n][e] = -INFINITY;
-    }
+    leave_out<keys>(p, s, first_of_warp, own_keys, key, -INFINITY);
 #pragma unroll
     for (int n = 0; n < keys / 8; ++n)
 #pragma unroll
@@ -281,14 +288,7 @@ __global__ void __launch_bounds__(threads, 2)
         const float probability = exp2_fast(fmaf(score[n][e], exponent, -lse[e / 2]));
         grad[n][e] = probability * (grad[n][e] - along[e / 2]);
       }
-    if (!all_see(s, first_of_warp, 16, key, keys)) {
-      const int ends[2] = {own_keys[0] - key, own_keys[1] - key};
-#pragma unroll
-      for (int n = 0; n < keys / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (8 * n + e % 2 >= ends[e / 2]) grad[n][e] = 0;
-    }
+    leave_out<keys>(grad, s, first_of_warp, own_keys, key, 0);
     add_from_sums<T, keys, D>(dq, grad, k_tile);
   });
   write_rows<T, D>(dq, scale, scale, p.dqkv + (head.q - p.qkv), head.stride, first_of_warp, s, fast);
