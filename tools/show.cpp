@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "engine/data/images/image_codec.h"
+#include "engine/run/csv.h"
 #include "engine/run/files.h"
 #include "tasks/training/image_method.h"
 #include "tasks/training/run.h"
@@ -45,9 +46,7 @@ int64_t parse_number(const std::string& text, const std::string& list) {
 
 std::vector<int64_t> parse_numbers(const std::string& list) {
   std::vector<int64_t> numbers;
-  for (size_t begin = 0, end = 0; begin <= list.size(); begin = end + 1) {
-    end = std::min(list.find(',', begin), list.size());
-    const std::string part = list.substr(begin, end - begin);
+  for (const std::string& part : split(list, ',')) {
     const size_t dash = part.find('-');
     const int64_t first = parse_number(part.substr(0, dash), list);
     const int64_t last = dash == std::string::npos ? first : parse_number(part.substr(dash + 1), list);

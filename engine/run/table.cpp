@@ -4,19 +4,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/run/csv.h"
 #include "kernels/check.h"
 
 namespace gestalt {
 namespace {
-
-std::vector<std::string> cells_of(std::string_view line) {
-  std::vector<std::string> cells;
-  for (size_t begin = 0, end = 0; begin <= line.size(); begin = end + 1) {
-    end = std::min(line.find(',', begin), line.size());
-    cells.emplace_back(line.substr(begin, end - begin));
-  }
-  return cells;
-}
 
 // Characters of UTF-8, each a column wide.
 size_t width(const std::string& text) {
@@ -48,7 +40,7 @@ NumberTable parse_number_table(const std::string& source, std::string_view text)
     ++number;
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty()) continue;
-    const std::vector<std::string> cells = cells_of(line);
+    const std::vector<std::string> cells = split(line, ',');
     if (table.columns.empty()) {
       table.columns = cells;
       continue;

@@ -30,9 +30,7 @@ using Json = nlohmann::ordered_json;
 // "a | b" → {"a", "b"}.
 std::vector<std::string> alternatives(const GivenValue& value) {
   std::vector<std::string> all;
-  for (size_t begin = 0, end = 0; begin <= value.text.size(); begin = end + 1) {
-    end = std::min(value.text.find('|', begin), value.text.size());
-    std::string one = value.text.substr(begin, end - begin);
+  for (std::string& one : split(value.text, '|')) {
     one.erase(0, std::min(one.find_first_not_of(' '), one.size()));
     one.erase(one.find_last_not_of(' ') + 1);
     check(!one.empty(), "[sweep] {} has an empty value beside '|'", value.place);
