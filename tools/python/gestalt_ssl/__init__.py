@@ -156,7 +156,7 @@ def pretrain(method: str | None = None, *, callback: Callable[[dict[str, float]]
              verbose: bool = False, **flags: Any) -> Run:
     """Trains an encoder without labels: `gestalt pretrain METHOD --FLAG…`.
 
-    `pretrain("simclr", data="images:photos", batch_size…)`: flags are those of `gestalt pretrain METHOD --help` with _ for
+    `pretrain("simclr", data="images:photos", weight_decay=1e-4)`: flags are those of `gestalt pretrain METHOD --help` with _ for
     -, True for one that takes no value, False for its --no- form, None for one that is not given. Without a method,
     `data` and the machine choose. Without `out` the run's folder is runs/METHOD-DATE.
 
@@ -202,7 +202,8 @@ def embed(encoder: Source | Run, data: Source | Iterable[Image], *, out: Source 
         if skipped.exists():
             with open(skipped, newline="") as table:
                 warnings.warn(f"{sum(1 for _ in csv.DictReader(table))} images could not be read", stacklevel=2)
-        return np.load(file, mmap_mode="r" if out else None)
+        features: np.ndarray = np.load(file, mmap_mode="r" if out else None)
+        return features
 
 
 def pack(samples: Iterable[Sample], out: Source, *, size: int = 0, verbose: bool = False, **flags: Any) -> str:
