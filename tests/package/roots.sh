@@ -67,9 +67,9 @@ for suite in "${suites[@]}"; do
   git -C "$source" ls-files -co --exclude-standard -z | tar -C "$source" --null -T - -c --ignore-failed-read |
     tar -C "$builder/gestalt/source" -x
   echo "-- $suite: building the packages"
-  inside "$builder" bash -c 'cd /gestalt/source && tools/deb.sh'
+  inside "$builder" bash -c 'cd /gestalt/source && tools/deb.sh dist -DCMAKE_COMPILE_WARNING_AS_ERROR=ON'
   if [[ ! $wheel ]]; then
-    inside "$builder" bash -c 'cd /gestalt/source && tools/wheel.sh'
+    inside "$builder" bash -c 'cd /gestalt/source && tools/wheel.sh dist -C cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON'
     wheel=$(cd "$builder/gestalt/source/dist" && ls gestalt_ssl-*.whl)
   fi
   cp "$builder"/gestalt/source/dist/* "$folder/dist/"
