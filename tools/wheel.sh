@@ -17,7 +17,8 @@ python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q auditwheel wheel
 "$work/venv/bin/pip" wheel -q . --no-deps -w "$work" "$@"
 # Its name says which systems it runs on, by the symbols that it needs of their C library.
-"$work/venv/bin/auditwheel" -q addtag -w "$work/tagged" "$work"/gestalt_ssl-*.whl
+tag=$("$work/venv/bin/auditwheel" show "$work"/gestalt_ssl-*.whl | grep -o 'manylinux_[0-9_]*_'"$(uname -m)" | head -n 1)
+"$work/venv/bin/wheel" tags --remove --platform-tag "$tag" "$work"/gestalt_ssl-*.whl >/dev/null
 mkdir -p "$out"
-cp "$work"/tagged/gestalt_ssl-*.whl "$out/"
+cp "$work"/gestalt_ssl-*.whl "$out/"
 ls -l "$out"/gestalt_ssl-*.whl

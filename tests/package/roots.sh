@@ -29,6 +29,7 @@ inside() {
     fi
   }
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+  [[ -z ${PIP_CERT:-} ]] || cp -L "$PIP_CERT" "$root/usr/local/share/certificates.crt"
   env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
     CCACHE_BASEDIR=/gestalt/source SOURCE_DATE_EPOCH="$(git -C "$source" log -1 --format=%ct)" \
     ${PIP_CERT:+PIP_CERT=/usr/local/share/certificates.crt} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
@@ -49,7 +50,6 @@ new_root() {
   fi
   rm -rf --one-file-system "${folder:?}/$2"
   cp -a "$base" "$folder/$2"
-  [[ -z ${PIP_CERT:-} ]] || cp -L "$PIP_CERT" "$folder/$2/usr/local/share/certificates.crt"
   inside "$folder/$2" apt-get update -qq
 }
 
