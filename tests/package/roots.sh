@@ -69,7 +69,7 @@ for suite in "${suites[@]}"; do
   echo "-- $suite: building the packages"
   inside "$builder" bash -c 'cd /gestalt/source && tools/deb.sh dist -DCMAKE_COMPILE_WARNING_AS_ERROR=ON'
   if [[ ! $wheel ]]; then
-    inside "$builder" bash -c 'cd /gestalt/source && tools/wheel.sh dist -C cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON'
+    inside "$builder" bash -c 'cd /gestalt/source && tools/wheel.sh dist --config-settings=cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON'
     wheel=$(cd "$builder/gestalt/source/dist" && ls gestalt_ssl-*.whl)
   fi
   cp "$builder"/gestalt/source/dist/* "$folder/dist/"

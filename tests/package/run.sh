@@ -29,7 +29,7 @@ PATH=$work/root/usr/bin:$PATH "$here/try_program.sh" "$work/root/usr/share"
 
 echo "-- wheel"
 same=()  # flags, so that ccache has what the build has
-! grep -q '^CMAKE_COMPILE_WARNING_AS_ERROR.*=ON' "$build/CMakeCache.txt" || same=(-C cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON)
+! grep -q '^CMAKE_COMPILE_WARNING_AS_ERROR.*=ON' "$build/CMakeCache.txt" || same=(--config-settings=cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON)
 "$source/tools/wheel.sh" "$work/dist" "${same[@]}"
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q "$work"/dist/*.whl pillow

@@ -13,7 +13,7 @@ gestalt info | grep -E '^(gestalt|build|own kernels|oneDNN|images) '
 gestalt pretrain simclr --preset tiny --data shapes:256 --out run 2>/dev/null | grep '^trained '
 [[ -s run/encoder.safetensors && -s run/report.html ]] || fail "the run left no encoder or no report"
 gestalt evaluate knn run --data shapes:192 | grep '^protocol: '
-gestalt embed run --data shapes:64 --out e.npy | grep '^features (64, '
+gestalt embed run --data shapes:64 --out e.npy | grep '^features (80, '
 gestalt pretrain simclr --preset quickstart --dry-run | grep '^simclr on '
 cmp <(gestalt list completion bash) "$share/bash-completion/completions/gestalt" || fail "the completion is of another build"
 
