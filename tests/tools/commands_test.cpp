@@ -14,6 +14,7 @@
 #include "tests/engine/data/images/data_files.h"
 #include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
+#include "tests/tools/printed.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
@@ -22,28 +23,6 @@
 
 namespace gestalt::test {
 namespace {
-
-// What `gestalt LINE` prints; a message follows if it fails.
-std::string gestalt_prints(const std::string& line) {
-  tools::CommandLine program("gestalt", "");
-#define GESTALT_ADD(name) tools::add_##name(program.root());
-  GESTALT_COMMANDS(GESTALT_ADD)
-#undef GESTALT_ADD
-  const TemporaryFolder folder;
-  const std::string file = folder / "stdout";
-  std::string error;
-  std::fflush(stdout);
-  const int kept = dup(STDOUT_FILENO), out = open(file.c_str(), O_WRONLY | O_CREAT, 0600);
-  dup2(out, STDOUT_FILENO);
-  try {
-    program.run(line);
-  } catch (const Error& e) { error = e.what(); }
-  std::fflush(stdout);
-  dup2(kept, STDOUT_FILENO);
-  close(kept);
-  close(out);
-  return read_text(file) + error;
-}
 
 Image image_in(const std::string& file) {
   const std::string bytes = read_text(file);
