@@ -20,16 +20,18 @@ trap 'rm -rf "$work"' EXIT
 bundle=$work/$name
 mkdir -p "$bundle/lib"
 
-# Libraries that a system with a C++ program on it has, and NVIDIA's, which are large and belong to the driver or to CUDA.
-is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcu.*|libnv.*)\.so ]]; }
+# Libraries that a system with a C++ program on it has, NVIDIA's, which are large and belong to the driver or to CUDA, and
+# ours, which is each variant's own.
+is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcu.*|libnv.*|libgestalt)\.so ]]; }
 
 for variant in $variants; do
   build=build-bundle-$variant flags=()
   [[ $variant == cuda ]] && flags=(-DGESTALT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=${ARCHITECTURES:-80-real;90}")
-  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF \
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF -DGESTALT_SHARED=ON \
     -DCMAKE_BUILD_RPATH='$ORIGIN/../../lib' -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON "${flags[@]}" >/dev/null
   cmake --build "$build" --target gestalt_program gestalt_tests gestalt_bench
   mkdir -p "$bundle/bin/$variant"
+  strip -o "$bundle/bin/$variant/libgestalt.so" "$build/libgestalt.so"
   for program in "${programs[@]}"; do
     strip -o "$bundle/bin/$variant/$program" "$build/$program"
     while read -r library path; do
