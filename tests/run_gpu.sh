@@ -61,7 +61,7 @@ device() {
     "$gestalt" info; } >"$out/device.txt" 2>&1
   local said=0
   grep -q '^devices *cpu cuda' "$out/device.txt" || said=1
-  result device $said "$(grep -m1 '^cuda' "$out/device.txt" | cut -c1-90)"
+  result device $said "$({ grep -m1 '^cuda' "$out/device.txt" || tail -n 1 "$out/device.txt"; } | cut -c1-110)"
   return $said
 }
 

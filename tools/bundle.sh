@@ -27,6 +27,8 @@ is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|libr
 for variant in $variants; do
   build=build-bundle-$variant flags=()
   [[ $variant == cuda ]] && flags=(-DGESTALT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=${ARCHITECTURES:-80-real;90}")
+  # The old form of the path to libraries, which also counts for what the libraries themselves need.
+  flags+=(-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags -DCMAKE_SHARED_LINKER_FLAGS=-Wl,--disable-new-dtags)
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF -DGESTALT_SHARED=ON \
     -DCMAKE_BUILD_RPATH='$ORIGIN/../../lib' -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON "${flags[@]}" >/dev/null
   cmake --build "$build" --target gestalt_program gestalt_tests gestalt_bench

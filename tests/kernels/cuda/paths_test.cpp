@@ -77,7 +77,7 @@ std::vector<Tensor> product(const ProductCase& c, DType operands, DType result, 
   Tensor y = drawn("y", {c.batch * c.m * c.n}, result, device, c.offset), gelu = y.clone();
   launch(Product{.a = a.in(),
                  .b = b.in(),
-                 .bias = c.bias ? bias.in() : kernels::In{},
+                 .bias = c.bias ? bias.in() : In{},
                  .c = y.out(),
                  .m = c.m,
                  .n = c.n,
@@ -85,7 +85,7 @@ std::vector<Tensor> product(const ProductCase& c, DType operands, DType result, 
                  .batch = c.batch,
                  .transpose_a = c.transpose_a,
                  .transpose_b = c.transpose_b,
-                 .gelu = c.gelu ? gelu.out() : kernels::Out{}},
+                 .gelu = c.gelu ? gelu.out() : Out{}},
          y.stream());
   return c.gelu ? std::vector{y, gelu} : std::vector{y};
 }
