@@ -23,10 +23,13 @@ mkdir -p "$bundle"
 for variant in $variants; do
   build=build-bundle-$variant flags=()
   [[ $variant == cuda ]] && flags=(-DGESTALT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=${ARCHITECTURES:-80-real;90}")
-  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF \
+  # The old form of the path to libraries, which also counts for what the libraries themselves need.
+  flags+=(-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags -DCMAKE_SHARED_LINKER_FLAGS=-Wl,--disable-new-dtags)
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF -DGESTALT_SHARED=ON \
     -DCMAKE_BUILD_RPATH='$ORIGIN/../../lib' -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON "${flags[@]}" >/dev/null
   cmake --build "$build" --target gestalt_program gestalt_tests gestalt_bench
   mkdir -p "$bundle/bin/$variant"
+  strip -o "$bundle/bin/$variant/libgestalt.so" "$build/libgestalt.so"
   for program in "${programs[@]}"; do
     strip -o "$bundle/bin/$variant/$program" "$build/$program"
     tools/needed_libraries.sh "$build/$program" "$bundle/lib"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Copies the shared libraries that PROGRAM needs into FOLDER, and the terms they are under: tools/needed_libraries.sh PROGRAM
 # FOLDER. Not those that every system with a C++ program on it has, nor NVIDIA's, which are large and belong to the driver
-# or to CUDA.
+# or to CUDA, nor libgestalt, which its maker puts beside the program.
 set -euo pipefail
 program=$1 folder=$2
-is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcu.*|libnv.*)\.so ]]; }
+is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcu.*|libnv.*|libgestalt)\.so ]]; }
 
 mkdir -p "$folder"
 while read -r library path; do
