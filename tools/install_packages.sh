@@ -4,7 +4,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libeigen3-dev libjpeg-dev libstb-dev librandom123-dev zlib1g-dev
+  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libeigen3-dev libjpeg-dev libspng-dev libstb-dev librandom123-dev zlib1g-dev
   libpcre2-dev libxxhash-dev libarchive-dev libwebp-dev libtiff-dev
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev)
