@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills a run with SIGKILL at random moments, resumes it, and compares it with one that was left alone: the encoder and
-# metrics.csv must be the same bytes. usage: tests/kill_and_resume.sh [BUILD_FOLDER [TIMES [pretrain flags …]]]
+# metrics.csv (.jsonl) must be the same bytes. usage: tests/kill_and_resume.sh [BUILD_FOLDER [TIMES [pretrain flags …]]]
 set -euo pipefail
 build=$(cd "${1:-build}" && pwd)
 times=${2:-3}
@@ -31,5 +31,6 @@ for ((i = 1; i <= times; ++i)); do
   done
   cmp "$work/whole/encoder.safetensors" "$run/encoder.safetensors"
   cmp "$work/whole/metrics.csv" "$run/metrics.csv"
+  cmp "$work/whole/metrics.jsonl" "$run/metrics.jsonl"
   echo "run $i: killed $kills times, resumed, identical"
 done

@@ -39,6 +39,7 @@ class RunFolder {
   static constexpr const char* previous_checkpoint = "checkpoint.previous.safetensors";
   static constexpr const char* metrics = "metrics.csv";
   static constexpr const char* timing = "timing.csv";
+  static constexpr const char* metric_lines = "metrics.jsonl";  // the rows of metrics.csv
   static constexpr const char* fault = "fault.json";
 
  private:

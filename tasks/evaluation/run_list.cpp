@@ -35,7 +35,7 @@ std::string field_of(const RunRecord& run, const std::string& name) {
 
 // By which a run is better than others: of a loss, the less the better. Runs without a measure are the last.
 double merit(const ListedRun& run) {
-  const std::optional<double> probe = run.record ? run.record->metrics.last("probe") : std::nullopt;
+  const std::optional<double> probe = run.record ? run.record->metrics.last(probe_column(*run.record)) : std::nullopt;
   if (!probe) return -HUGE_VAL;
   return make_method(run.record->method)->modality() == Modality::images ? *probe : -*probe;
 }
@@ -146,7 +146,7 @@ std::string run_table(const std::vector<ListedRun>& runs, const RunListOptions& 
            number(r.metrics.last("step"), "{:.0f}"),
            number(r.metrics.last("epoch"), "{:.4g}"),
            seconds ? fmt::format("{:.1f}", *seconds / 60) : "-",
-           number(r.metrics.last("probe"), "{:.4g}"),
+           number(r.metrics.last(probe_column(r)), "{:.4g}"),
            results_of(r)};
     for (const std::string& name : shown) row.push_back(field_of(r, name));
     for (const std::string& missing : r.missing) problems += fmt::format("{}: {}\n", run.folder, missing);
@@ -169,7 +169,7 @@ Json run_json(const std::vector<ListedRun>& runs) {
     row["state"] = name(r.phase), row["method"] = r.method, row["data"] = field_of(r, "data");
     put("steps", r.metrics.last("step")), put("epochs", r.metrics.last("epoch"));
     put("seconds", r.timing.last("seconds")), put("loss", r.metrics.last("loss"));
-    put("probe", r.metrics.last("probe"));
+    put("probe", r.metrics.last(probe_column(r)));
     row["probe_is"] = probe_name(r), row["results"] = r.results, row["config"] = r.config;
     if (!r.missing.empty()) row["missing"] = r.missing;
   }

@@ -32,7 +32,8 @@ struct RunRecord {
 // `missing`.
 RunRecord read_run_record(const std::string& folder);
 
-// What metrics.csv's column `probe` holds, in words: "kNN accuracy, %".
+// The column of metrics.csv that has the probe's headline, and what it holds in words: "kNN accuracy, %".
+std::string probe_column(const RunRecord& run);
 std::string probe_name(const RunRecord& run);
 
 // Wilson's interval of 95 % for `percent` of `count` right, in percent.

@@ -190,8 +190,9 @@ SweepOutcome run_sweep(Sweep& sweep, const std::string& out, bool quiet,
       continue;
     }
     const RunRecord record = read_run_record(folder);
-    const bool probed = record.metrics.last("probe").has_value();
-    const std::optional<double> value = record.metrics.last(probed ? "probe" : "loss");
+    const std::string headline = probe_column(record);
+    const bool probed = record.metrics.last(headline).has_value();
+    const std::optional<double> value = record.metrics.last(probed ? headline : "loss");
     if (!value) continue;
     groups.back().values.push_back(*value);
     measures.insert(probed ? probe_name(record) : "loss");

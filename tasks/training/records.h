@@ -22,8 +22,8 @@ class Records {
   // Event files too, from `step` on.
   void open_events(int64_t step);
 
-  // Rows of metrics.csv and timing.csv, which begin with their step. A file opens with its first row, when its columns
-  // are known. Both return what was found amiss in it, in a sentence, or nothing.
+  // Rows of metrics.csv, which metrics.jsonl gets too, and of timing.csv; they begin with their step. A file opens with
+  // its first row, when its columns are known. Both return what was found amiss in it, in a sentence, or nothing.
   std::string metrics(const MetricsRow& row);
   std::string timing(const MetricsRow& row);
   // NAME.png in the run's folder.

@@ -59,6 +59,9 @@ class Run {
   void say(const std::string& text) {
     if (progress_) progress_->line(text);
   }
+  std::vector<std::string> probe_columns() const {
+    return method_.probe ? method_.probe->columns() : std::vector<std::string>();
+  }
   bool at_epoch_end() const { return training_->steps() % training_->steps_per_epoch() == 0; }
   int64_t epoch() const { return training_->steps() / training_->steps_per_epoch(); }
 
@@ -236,7 +239,7 @@ void Run::read_scalars() {
   unread_.clear();
 }
 
-// All of a row but the probe's cell, which is its last.
+// All of a row but the probe's cells, which are its last.
 MetricsRow Run::make_row() {
   read_scalars();
   const double batches = static_cast<double>(std::max<int64_t>(1, state_.batches));
@@ -256,14 +259,15 @@ MetricsRow Run::make_row() {
   if (method_.optimizer.skip_outliers > 0) row.push_back({"skipped", static_cast<double>(training_->skipped())});
   measure_spread(row);
   if (const std::string collapse = guard_.look_at(row, method_); !collapse.empty()) say(collapse);
-  row.push_back({"probe", {}});
+  for (const std::string& column : probe_columns()) row.push_back({column, {}});
   if (std::isfinite(loss) && std::isfinite(norm)) return row;
   write_row(std::move(row));
   fail_not_finite(loss, norm);
 }
 
 void Run::write_row(MetricsRow row) {
-  if (probe_pending_ && !probed_.empty()) row.back().second = probed_[0].value;
+  const size_t cells = probe_pending_ ? probed_.size() : 0, first = row.size() - probe_columns().size();
+  for (size_t i = 0; i < cells; ++i) row[first + i].second = probed_[i].value;
   probe_pending_ = false;
   if (const std::string note = records_->metrics(row); !note.empty()) say(note);
   log_timing();

@@ -48,7 +48,7 @@ def works(folder):
     with open(f"{folder}/text.txt", "w") as text:
         text.write("some text that says what it says, again and again\n" * 400)
     return [
-        Work("training", training, ["run/encoder.safetensors", "run/metrics.csv"], ["pretrain", "simclr", "--resume", "OUT/run"]),
+        Work("training", training, ["run/encoder.safetensors", "run/metrics.csv", "run/metrics.jsonl"], ["pretrain", "simclr", "--resume", "OUT/run"]),
         Work("pack", ["pack", "shapes:64", "OUT/x.packed"], ["x.packed"]),
         Work("tokenize", ["tokenize", f"{folder}/text.txt", "OUT/tokens"], ["tokens/train.tokens", "tokens/val.tokens"]),
     ]
