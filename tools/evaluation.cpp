@@ -83,8 +83,6 @@ ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* 
   return ready;
 }
 
-OpenOptions centre_views(int64_t size) { return {.decode_size = static_cast<int32_t>(size), .decode_crop = true}; }
-
 OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed, bool whole) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
@@ -120,19 +118,27 @@ void print_result(const EncoderSource& source, const OpenedEncoder& opened, cons
                  {"classes", opened.classes},
                  {"train_images", opened.train->size()},
                  {"labels_used", result.kept},
+                 {"labels_asked", result.labels},
                  {"test_images", opened.test->size()},
                  {"size", opened.view.size},
                  {"dtype", name(opened.view.dtype)}},
                 source.json);
   if (source.json) return;
-  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels{}, {}\n",
+  const int64_t all = opened.train->size();
+  const std::string share = fmt::format("{:.3g} %", 100 * static_cast<double>(result.kept) / static_cast<double>(all));
+  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {}, {}\n",
              pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
-             result.protocol, 100 * result.labels, opened.train->size(),
-             result.labels == 1 ? "" : fmt::format(" ({} of them)", result.kept), name(opened.view.dtype));
+             result.protocol,
+             result.kept == all ? fmt::format("all {} labels", all)
+                                : fmt::format("{} of {} labels ({}; {:g} % of each class, at least one, was asked for)",
+                                              result.kept, all, share, 100 * result.labels),
+             name(opened.view.dtype));
   const std::string row = table_row(
       {pretrained ? method_name(opened) : result.instead, result.instead == "raw pixels" ? "-" : model_name(opened),
-       pretrained ? note_of(info, "gestalt.training", "-") : "-", result.evaluation,
-       fmt::format("{:g} %", 100 * result.labels), fmt::format("{:.2f}", result.accuracy)},
+       pretrained ? note_of(info, "gestalt.training", "-") : "-",
+       result.details.empty() ? result.evaluation : fmt::format("{} ({})", result.evaluation, result.details),
+       result.kept == all ? share : fmt::format("{} of {} ({})", result.kept, all, share),
+       fmt::format("{:.2f}", result.accuracy)},
       source.row);
   fmt::print("table row (method, encoder, pretraining, evaluation, labels, top-1 %):\n{}\n", row);
 }

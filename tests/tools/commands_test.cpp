@@ -119,10 +119,15 @@ TEST_CASE("evaluate: each protocol prints itself and a row for a table") {
   const std::string encoder = runs().simclr + "/encoder.safetensors", data = " --data shapes:192 --dtype f32";
   const std::string knn = gestalt_prints("evaluate knn " + encoder + data);
   CHECK(contains(knn, "protocol: weighted kNN"));
-  CHECK(contains(knn, "simclr & resnet10 (width 8) & 2 steps & knn & 100 \\% & "));
+  CHECK(contains(knn, "simclr & resnet10 (width 8) & 2 steps & knn (k = 192) & 100 \\% & "));
+  CHECK(contains(knn, "all 192 labels"));
   const std::string linear = gestalt_prints("evaluate linear " + encoder + data + " --epochs 2 --labels 0.1");
   CHECK(contains(linear, "protocol: linear probe"));
-  CHECK(contains(linear, " & linear & 10 \\% & "));
+  CHECK(contains(linear, "24 of 192 labels (12.5 %; 10 % of each class, at least one, was asked for)"));
+  CHECK(contains(linear, " & linear & 24 of 192 (12.5 \\%) & "));
+  const std::string least = gestalt_prints("evaluate knn " + encoder + data + " --labels 0.001 --knn-k 3");
+  CHECK(contains(least, "12 of 192 labels (6.25 %; 0.1 % of each class, at least one, was asked for)"));
+  CHECK(contains(least, " & knn (k = 3) & 12 of 192 (6.25 \\%) & "));
   const std::string augmented =
       gestalt_prints("evaluate linear " + encoder + data + " --epochs 2 --augment --row markdown");
   CHECK(contains(augmented, "random views"));
