@@ -26,6 +26,8 @@ struct ReadyEncoder {
 // A file as it is; of a run's folder, the encoder that it ended with; of another folder, its model.safetensors. `tag`
 // names the command in errors.
 std::string encoder_file(const std::string& path, const char* tag);
+// The folder of the run whose best encoder (--keep-best) `path` is, RUN/best or a file in it; else empty.
+std::string run_of_best(const std::string& path);
 // `seed` draws an untrained encoder's weights; `tag` names the command in errors.
 ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag);
 

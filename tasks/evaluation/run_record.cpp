@@ -106,6 +106,7 @@ RunRecord read_run_record(const std::string& folder) {
   reading("results.jsonl", [&](const std::string& p) { run.results = read_lines(p); });
   reading(RunFolder::checkpoint,
           [&](const std::string&) { run.changes = read_checkpoint_header(folder).origin.changes; });
+  reading("best/best.json", [&](const std::string& p) { run.best = parse_json(p, read_text(p)); });
   run.phase = is_locked(folder)                                          ? RunPhase::running
               : newer(at / RunFolder::fault, at / RunFolder::checkpoint) ? RunPhase::failed
               : made_its_steps(run)                                      ? RunPhase::finished

@@ -26,6 +26,7 @@ struct RunRecord {
   std::vector<nlohmann::ordered_json> results;  // the lines of results.jsonl
   std::vector<std::string> changes;             // by which a resume was asked to go on otherwise
   std::vector<std::string> missing;             // what could not be read, and why
+  nlohmann::ordered_json best;                  // best/best.json; null where no best encoder is kept
 };
 
 // The run in `folder`. Throws Error, with the cure, where no run stands; a table or a result that is damaged is

@@ -9,6 +9,7 @@
 
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
+#include "engine/run/run_folder.h"
 #include "tasks/evaluation/html.h"
 
 namespace gestalt {
@@ -32,6 +33,10 @@ std::vector<std::pair<std::string, std::string>> figures(const RunRecord& run) {
     if (value) all.push_back({what, fmt::format(fmt::runtime(digits), *value)});
   };
   add(probe_name(run), run.metrics.last(probe_column(run)), "{:.4g}");
+  if (run.best.is_object())
+    all.push_back({"best, in " + std::string(RunFolder::best),
+                   fmt::format("{} {} at step {}", text_at(run.best, "column"), text_at(run.best, "value"),
+                               text_at(run.best, "step"))});
   add("loss", run.metrics.last("loss"), "{:.4g}");
   add("effective rank", run.metrics.last("effective_rank"), "{:.3g}");
   add("steps", run.metrics.last("step"), "{:.0f}");

@@ -60,6 +60,10 @@ void Records::picture(const std::string& name, int64_t step, const Picture& pict
   if (events_) events_->image("picture", step, read_text(path), picture.height, picture.width);
 }
 
+void Records::event_picture(const std::string& tag, int64_t step, const Picture& picture) {
+  if (events_) events_->image(tag, step, encode_picture(picture), picture.height, picture.width);
+}
+
 void Records::weights(int64_t step, Method& method) {
   if (!events_) return;
   for (const NamedPart& part : parts(method)) {

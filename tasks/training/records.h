@@ -28,7 +28,8 @@ class Records {
   std::string timing(const MetricsRow& row);
   // NAME.png in the run's folder.
   void picture(const std::string& name, int64_t step, const Picture& picture);
-  // Every trained part's weights, to TensorBoard alone.
+  // To TensorBoard alone: a picture; every trained part's weights.
+  void event_picture(const std::string& tag, int64_t step, const Picture& picture);
   void weights(int64_t step, Method& method);
 
   // How long the tables are on the disk; 0 for one that has no row yet.

@@ -116,7 +116,8 @@ void replace_places(Method& method, const std::function<std::string(const std::s
 }
 
 bool may_change(const std::string& field) {
-  for (const char* name : {"data", "bpe", "threads", "loader-threads", "checkpoint-minutes", "keep", "tensorboard"})
+  for (const char* name :
+       {"data", "bpe", "threads", "loader-threads", "checkpoint-minutes", "keep", "keep-best", "tensorboard"})
     if (field == name) return true;
   return false;
 }

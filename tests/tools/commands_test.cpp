@@ -156,6 +156,27 @@ TEST_CASE("evaluate: each result is a line of JSON in the run's folder, and on s
   CHECK(read_text(runs().gpt + "/results.jsonl").ends_with(text));
 }
 
+TEST_CASE("pretrain --keep-best: evaluate, embed and export take RUN/best, and say of which step it is") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", best = run + "/best", data = " --data shapes:192 --dtype f32";
+  const std::string said =
+      gestalt_prints("pretrain simclr --preset tiny" + data +
+                     " --batch 64 --epochs 2 --probe-every 1 --keep-best rank --no-html --out " + run);
+  REQUIRE(contains(said, "best: "));
+  const auto record = nlohmann::json::parse(read_text(best + "/best.json"));
+  const std::string step = std::to_string(record.at("step").get<int64_t>());
+  CHECK(contains(gestalt_prints("evaluate knn " + best + data), ", the best at step " + step + " & knn"));
+  const std::string results = read_text(run + "/results.jsonl");
+  CHECK(contains(results, "\"features\":\"best encoder\""));
+  gestalt_prints("embed " + best + data + " --out " + folder / "e.npy");
+  CHECK(std::filesystem::exists(folder / "e.npy"));
+  gestalt_prints("export " + best + " --out " + folder / "hub");
+  const std::string card = read_text(folder / "hub/README.md");
+  CHECK(contains(card, "as it was after step " + step));
+  CHECK(contains(card, "gestalt pretrain simclr"));
+  CHECK(contains(gestalt_prints("runs " + folder.path()), " at step " + step));
+}
+
 TEST_CASE("list and info: the same as JSON") {
   const auto methods = nlohmann::json::parse(gestalt_prints("list methods --json"));
   const bool simclr = std::any_of(methods.begin(), methods.end(), [](const auto& m) { return m["name"] == "simclr"; });
