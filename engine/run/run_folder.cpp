@@ -93,7 +93,8 @@ RunFolder::~RunFolder() {
 void RunFolder::discard() noexcept {
   std::error_code ignored;
   const fs::path folder(path_);
-  for (const char* name : {checkpoint, previous_checkpoint, config, timing, metric_lines}) fs::remove(folder / name, ignored);
+  for (const char* name : {checkpoint, previous_checkpoint, config, timing, metric_lines})
+    fs::remove(folder / name, ignored);
   fs::rename(folder / metrics, folder / "metrics.failed.csv", ignored);
   for (auto made = made_.rbegin(); made != made_.rend(); ++made) rmdir(made->c_str());  // if it is empty
 }

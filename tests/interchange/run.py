@@ -37,7 +37,7 @@ def main():
         for part in parts:
             importlib.import_module(f"check_{part}").check(gestalt, trained, given)
     print(f"{len(failures)} failed" + "".join(f"\n  {f}" for f in failures))
-    sys.exit(bool(failures))
+    sys.exit(1 if failures else 0)
 
 
 main()
