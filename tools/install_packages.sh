@@ -7,7 +7,7 @@ packages=(
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libeigen3-dev libjpeg-dev libspng-dev libstb-dev librandom123-dev zlib1g-dev
   libpcre2-dev libxxhash-dev libarchive-dev libwebp-dev libtiff-dev
 )
-tests=(doctest-dev libbenchmark-dev libboost-context-dev)
+tests=(doctest-dev libbenchmark-dev libboost-context-dev libheif-dev)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)
 
 case "${1:-}" in

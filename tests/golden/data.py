@@ -1,6 +1,6 @@
 """Records small image files and what Pillow decodes and resizes them to into data.h, for tests/engine/data/images/codec_test.cpp.
 
-Run: python3 tests/golden/data.py   (needs Pillow and numpy; writes tests/golden/data.h beside itself)
+Run: python3 tests/golden/data.py   (needs Pillow, pillow_heif and numpy; writes tests/golden/data.h beside itself)
 """
 import io
 import pathlib
@@ -9,7 +9,10 @@ import zlib
 
 import numpy as np
 import PIL
+import pillow_heif
 from PIL import Image, ImageOps
+
+pillow_heif.register_heif_opener()
 
 
 def pattern(height, width):
@@ -129,6 +132,7 @@ files = {
     "tiff_grey": encode(grey, "tiff"),
     "tiff_alpha": encode(alpha, "tiff"),
     "avif": encode(soft, "avif", quality=90),
+    "heic": encode(soft, "heif", quality=90),
     "avif_alpha": encode(soft_alpha, "avif", quality=90),
 }
 arrays = {}

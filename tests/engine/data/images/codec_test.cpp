@@ -111,7 +111,7 @@ TEST_CASE("data: PNG, BMP and JPEG decode to Pillow's pixels, alpha on white") {
   }
 }
 
-TEST_CASE("data: GIF, and where their libraries are WebP, TIFF and AVIF, decode to Pillow's pixels") {
+TEST_CASE("data: GIF, and where their libraries are WebP, TIFF, HEIC and AVIF, decode to Pillow's pixels") {
   struct Case {
     const char* format;
     View file, pixels;
@@ -132,6 +132,7 @@ TEST_CASE("data: GIF, and where their libraries are WebP, TIFF and AVIF, decode 
                         {"TIFF", tiff_grey, tiff_grey_pixels, 5, 7, 0},
                         {"TIFF", tiff_alpha, tiff_alpha_pixels, 5, 7, 1},
                         {"AVIF", avif, avif_pixels, 16, 24, 10},
+                        {"HEIC", heic, heic_pixels, 16, 24, 10},
                         {"AVIF", avif_alpha, avif_alpha_pixels, 16, 24, 10}};
   const std::vector<std::string> read = image_formats();
   for (const Case& c : cases) {
