@@ -66,9 +66,12 @@ TEST_SUITE("run folder") {
       run.keep();
     }
     CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("--resume"), Error);
-    write_file_atomically(out + "/model.part-1-2", "left by a killed process");
+    std::filesystem::create_directories(out + "/best/gpt2");
+    for (const char* left : {"/model.part-1-2", "/best/gpt2/model.part-1-2"})
+      write_file_atomically(out + left, "left by a killed process");
     const RunFolder run = RunFolder::resume(out);
     CHECK_FALSE(std::filesystem::exists(out + "/model.part-1-2"));
+    CHECK_FALSE(std::filesystem::exists(out + "/best/gpt2/model.part-1-2"));
     CHECK(run.read_config().dump() == R"({"method":"simclr","epochs":3})");
     CHECK_THROWS_AS(RunFolder::resume(folder / "none"), Error);
     CHECK_THROWS_WITH_AS(RunFolder::resume(""), doctest::Contains("empty --resume"), Error);
