@@ -4,10 +4,10 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libjpeg-dev libstb-dev librandom123-dev zlib1g-dev
+  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libeigen3-dev libjpeg-dev libspng-dev libstb-dev librandom123-dev zlib1g-dev
   libpcre2-dev libxxhash-dev libarchive-dev libwebp-dev libtiff-dev
 )
-tests=(doctest-dev libbenchmark-dev libboost-context-dev)
+tests=(doctest-dev libbenchmark-dev libboost-context-dev libheif-dev)
 deb=(dpkg-dev file libheif-dev)
 wheel=(python3-venv)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)

@@ -59,10 +59,9 @@ std::vector<std::string> make_folder(const fs::path& folder) {
   return made;
 }
 
-// Takes away what a killed process did not finish, also of a GPT's export.
+// Takes away what a killed process did not finish.
 void clean(const std::string& folder) {
-  remove_unfinished_files(folder);
-  remove_unfinished_files(folder + "/gpt2");
+  for (const char* part : {"", "/gpt2", "/best", "/best/gpt2"}) remove_unfinished_files(folder + part);
 }
 
 // runs/NAME-DATE, with a number behind it if two runs begin in one second.
@@ -99,7 +98,8 @@ RunFolder::~RunFolder() {
 void RunFolder::discard() noexcept {
   std::error_code ignored;
   const fs::path folder(path_);
-  for (const char* name : {checkpoint, previous_checkpoint, config, timing}) fs::remove(folder / name, ignored);
+  for (const char* name : {checkpoint, previous_checkpoint, config, timing, metric_lines})
+    fs::remove(folder / name, ignored);
   fs::rename(folder / metrics, folder / "metrics.failed.csv", ignored);
   for (auto made = made_.rbegin(); made != made_.rend(); ++made) rmdir(made->c_str());  // if it is empty
 }

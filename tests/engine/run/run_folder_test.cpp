@@ -59,13 +59,13 @@ TEST_SUITE("run folder") {
     TemporaryFolder folder;
     const std::string out = folder / "a/b";
     const auto left_by_a_killed_process = [&] {
-      std::filesystem::create_directories(out + "/gpt2");
-      for (const char* name : {"/model.part-1-2", "/gpt2/config.json.part-1-3"})
+      std::filesystem::create_directories(out + "/best/gpt2");
+      for (const char* name : {"/model.part-1-2", "/best/gpt2/config.json.part-1-3"})
         write_file_atomically(out + name, "a part");
     };
     const auto parts = [&] {
       return std::filesystem::exists(out + "/model.part-1-2") ||
-             std::filesystem::exists(out + "/gpt2/config.json.part-1-3");
+             std::filesystem::exists(out + "/best/gpt2/config.json.part-1-3");
     };
     std::filesystem::create_directories(out);
     write_file_atomically(out + "/model.part-1-2", "a part");
