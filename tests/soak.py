@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains every method for many steps on its tiny recipe, and measures what grows.
 
-    tests/soak.py BUILD_DIR [--steps 50000] [--methods simclr,gpt] [--minutes 10]
+    tests/soak.py BUILD_DIR [--steps 50000] [--methods simclr,gpt] [--minutes 10] [--flags "--batch 4 --data shapes:48"]
 
 A row a method: steps, and from a tenth of them on the growth of resident memory by 1,000 steps (least squares), of file
 descriptors and of threads. Fails where memory grows by 1 KiB or more by 1,000 steps, or the others at all. --minutes ends
@@ -40,7 +40,7 @@ def slope(points):
 
 def soak(program, method, options):
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/log", "w") as log:
-        line = [program, "pretrain", method, "--preset", "tiny", "--steps", str(options.steps), "--checkpoint-minutes", "0.1", "--out", f"{folder}/run"]
+        line = [program, "pretrain", method, "--preset", "tiny", *options.flags.split(), "--steps", str(options.steps), "--checkpoint-minutes", "0.1", "--out", f"{folder}/run"]
         child = subprocess.Popen(line, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
         points, end = [], time.monotonic() + 60 * options.minutes
         while child.poll() is None:
@@ -73,6 +73,7 @@ def main():
     parser.add_argument("--steps", type=int, default=50000)
     parser.add_argument("--methods")
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--flags", default="")
     options = parser.parse_args()
     program = os.path.abspath(f"{options.build}/gestalt")
     listed = subprocess.run([program, "list", "methods"], capture_output=True, text=True, check=True).stdout

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "engine/data/mapped_file.h"
 #include "kernels/check.h"
 #include "kernels/cpu/level.h"
 #include "tools/commands.h"
@@ -16,6 +17,7 @@ namespace {
 int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
   const auto complain = [](const std::string& text) { fmt::print(stderr, "gestalt: {}\n", text); };
   try {
+    gestalt::report_cut_files();
     gestalt::kernels::cpu::level();  // what is wrong with GESTALT_ISA is said at once
     const int status = line.run(argc, argv);
     gestalt::tools::flush_output();

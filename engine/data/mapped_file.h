@@ -9,7 +9,7 @@
 
 namespace gestalt {
 
-// Read-only. The file must not be cut short by others while it is mapped.
+// Read-only. Where another program cuts the file short meanwhile, looking past its new end is a SIGBUS; see below.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);  // throws Error if it cannot be opened
@@ -22,6 +22,11 @@ class MappedFile {
  private:
   void* memory_ = nullptr;
   size_t size_ = 0;
+  int known_ = -1;  // its place among those that report_cut_files() knows
 };
+
+// For a program: from here on, looking at what a mapped file has lost ends it with status 1 and the file's name on
+// standard error. Other causes of SIGBUS stay what they are.
+void report_cut_files();
 
 }  // namespace gestalt

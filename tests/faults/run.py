@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Lets each call of a run to the file system fail once, and asks what is left.
 
-    tests/faults/run.py BUILD_DIR [--every N] [--seed S]
+    tests/faults/run.py BUILD_DIR [--every N]
 
-A short training, a pack and an export of tokens are made whole first, which also counts their calls: open, write (half of
+A short training, a pack, a tokenization, and of a trained run an embedding, exports, tables, sheets and a report are
+made whole first, which also counts their calls: open, write (half of
 it is written), fsync, rename, link, unlink, mkdir, ftruncate, mmap. Then call 1, 2, … fails with ENOSPC or EIO in turn;
 --every N tries each N-th. What must hold at each point: the program ends with status 0, 1 or 4; with 1 or 4 it names the
 system's reason of that very call; and the same command, or `--resume` where a run stands, then ends with the same bytes
@@ -42,15 +43,21 @@ class Work:
         return [open(f"{out}/{name}", "rb").read() for name in self.results]
 
 
-def works(folder):
+def works(program, folder):
     training = ["pretrain", "simclr", "--preset", "tiny", "--data", "shapes:64", "--steps", "8", "--batch", "16", "--probe-every", "1",
                 "--checkpoint-minutes", "0", "--keep", "2", "--dtype", "f32", "--out", "OUT/run"]
     with open(f"{folder}/text.txt", "w") as text:
         text.write("some text that says what it says, again and again\n" * 400)
+    trained, data = f"{folder}/trained", ["--data", "shapes:64"]
+    subprocess.run([program, *[a.replace("OUT/run", trained) for a in training]], check=True, capture_output=True)
     return [
         Work("training", training, ["run/encoder.safetensors", "run/metrics.csv"], ["pretrain", "simclr", "--resume", "OUT/run"]),
         Work("pack", ["pack", "shapes:64", "OUT/x.packed"], ["x.packed"]),
         Work("tokenize", ["tokenize", f"{folder}/text.txt", "OUT/tokens"], ["tokens/train.tokens", "tokens/val.tokens"]),
+        Work("embed", ["embed", trained, *data, "--out", "OUT/e.npy"], ["e.npy", "e.files.csv"]),
+        Work("export", ["export", trained, "--out", "OUT/hub", "--onnx", "OUT/e.onnx", "--overwrite"], ["hub/model.safetensors", "hub/config.json", "e.onnx"]),
+        Work("look", ["look", trained, *data, "--out", "OUT/look"], ["look/neighbours.csv", "look/neighbours.png"]),
+        Work("report", ["report", trained, "--out", "OUT/report.html"], []),
     ]
 
 
@@ -87,7 +94,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         Work.library = f"{folder}/fail_call.so"
         subprocess.run(["c++", "-std=c++20", "-O1", "-shared", "-fPIC", f"{HERE}/fail_call.cpp", "-o", Work.library, "-ldl"], check=True)
-        for work in works(folder):
+        for work in works(program, folder):
             out = f"{folder}/{work.name}"
             os.mkdir(out)
             status, text = work.run(program, work.arguments, out, count=f"{folder}/count")
