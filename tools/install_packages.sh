@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Gestalt is built with, those that are missing only. Asks for sudo when not root.
+#   tools/install_packages.sh [--tests | --ci | --arm64]      --arm64: also what builds for that processor on another
+#   tools/install_packages.sh --libraries                     only names those of libraries, the tests' too
 set -euo pipefail
 
 packages=(
@@ -9,12 +11,15 @@ packages=(
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)
+arm64=(g++-aarch64-linux-gnu qemu-user-static mmdebstrap)
 
 case "${1:-}" in
   "") ;;
   --tests) packages+=("${tests[@]}") ;;
   --ci) packages+=("${tests[@]}" "${ci[@]}") ;;
-  *) echo "usage: tools/install_packages.sh [--tests | --ci]" >&2; exit 2 ;;
+  --arm64) packages+=("${tests[@]}" "${arm64[@]}") ;;
+  --libraries) printf '%s\n' "${packages[@]}" "${tests[@]}" | grep -- '-dev$'; exit ;;
+  *) echo "usage: tools/install_packages.sh [--tests | --ci | --arm64 | --libraries]" >&2; exit 2 ;;
 esac
 
 missing=()
