@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 tools/install_packages.sh --tests
 build=${GESTALT_BUILD_DIR:-build}
 cmake -S . -B "$build" -G Ninja -DGESTALT_TESTS=ON "$@" >/dev/null
-cmake --build "$build"
+cmake --build "$build" --target gestalt_program gestalt_tests  # the benchmarks are built when asked for
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Gestalt is built with, those that are missing only. Asks for sudo when not root.
+#   tools/install_packages.sh [--tests | --deb | --wheel | --ci | --arm64]      --arm64: also what builds for that processor on another
+#   tools/install_packages.sh --libraries                     only names those of libraries, the tests' too
 set -euo pipefail
 
 packages=(
@@ -11,6 +13,7 @@ tests=(doctest-dev libbenchmark-dev libboost-context-dev libheif-dev)
 deb=(dpkg-dev file libheif-dev)
 wheel=(python3-venv)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)
+arm64=(g++-aarch64-linux-gnu qemu-user-static mmdebstrap)
 
 case "${1:-}" in
   "") ;;
@@ -18,7 +21,10 @@ case "${1:-}" in
   --ci) packages+=("${tests[@]}" "${deb[@]}" "${wheel[@]}" "${ci[@]}") ;;
   --deb) packages+=("${deb[@]}") ;;
   --wheel) packages+=("${wheel[@]}") ;;
-  *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --ci]" >&2; exit 2 ;;
+  --arm64) packages+=("${tests[@]}" "${arm64[@]}") ;;
+  --libraries) printf '%s
+' "${packages[@]}" "${tests[@]}" | grep -- '-dev$'; exit ;;
+  *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --ci | --arm64 | --libraries]" >&2; exit 2 ;;
 esac
 
 missing=()

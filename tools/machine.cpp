@@ -4,6 +4,7 @@
 #include <dnnl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -55,6 +56,11 @@ std::vector<std::string> instruction_sets() {
 #undef GESTALT_PROBE
   // Neither compiler that is supported knows this name in __builtin_cpu_supports.
   if (line_value("/proc/cpuinfo", "flags").find(" amx_bf16") != std::string::npos) found.push_back("amx-bf16");
+#elif defined(__aarch64__)
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMD) found.push_back("neon");
+  if (getauxval(AT_HWCAP) & HWCAP_SVE) found.push_back("sve");
+  if (getauxval(AT_HWCAP2) & HWCAP2_SVE2) found.push_back("sve2");
+  if (getauxval(AT_HWCAP2) & HWCAP2_BF16) found.push_back("bf16");
 #endif
   return found;
 }
@@ -76,6 +82,8 @@ std::string built_for() {
   return "AVX2";
 #elif defined(__AVX__)
   return "AVX";
+#elif defined(__aarch64__)
+  return "arm64 with NEON";
 #else
   return "the architecture's least";
 #endif
@@ -84,13 +92,17 @@ std::string built_for() {
 std::string bf16() {
   if (kernels::cpu::multiplies_bf16()) return "multiplied by the processor; --dtype auto is bf16";
   const std::vector<std::string> found = instruction_sets();
-  const bool lowered = std::find(found.begin(), found.end(), "avx512bf16") != found.end();
-  return fmt::format(
-      "multiplied in f32, as {}; --dtype auto is f32",
-      lowered ? "oneDNN is kept from the processor's instructions for it" : "the processor has no instructions for it");
+  const auto has = [&](const char* name) { return std::find(found.begin(), found.end(), name) != found.end(); };
+  return fmt::format("multiplied in f32, as {}; --dtype auto is f32",
+                     has("avx512bf16") ? "oneDNN is kept from the processor's instructions for it"
+                     : has("bf16")     ? "our kernels use no instructions of arm64 for it"
+                                       : "the processor has no instructions for it");
 }
 
 std::string onednn_isa() {
+#if !defined(__x86_64__)
+  return "what it finds";  // its bits have names for x86-64 alone
+#endif
   const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
   const std::pair<unsigned, const char*> names[] = {{dnnl_cpu_isa_avx512_core_amx, "AVX-512 with AMX"},
                                                     {dnnl_cpu_isa_avx512_core_bf16, "AVX-512 with bf16"},
