@@ -36,14 +36,14 @@ double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const KnnOption
 double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const LinearOptions& linear) {
   check(!source.raw_pixels || !linear.augment, "[evaluate] got --raw-pixels and --augment, expected one of them");
   if (source.raw_pixels)
-    return linear_accuracy(raw_pixels(o.train, o.view), raw_pixels(o.test, o.view), o.classes, linear);
+    return linear_accuracy(raw_pixels(o.train, o.view), raw_pixels(o.test, o.view), o.classes, linear, o.view.device);
   Encoder& encoder = *o.loaded.encoder;
   if (linear.augment)
     return augmented_linear_accuracy(encoder, o.train, o.test, o.view, linear, [&](int64_t epoch, double loss) {
       fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, linear.epochs, loss);
     });
   return linear_accuracy(extract_features(encoder, o.train, o.view), extract_features(encoder, o.test, o.view),
-                         o.classes, linear);
+                         o.classes, linear, o.view.device);
 }
 
 bool draws_views(const KnnOptions&) { return false; }
@@ -54,6 +54,16 @@ uint64_t seed_of(const LinearOptions& linear) { return static_cast<uint64_t>(lin
 
 std::string name_of(const KnnOptions&) { return "knn"; }
 std::string name_of(const LinearOptions& linear) { return linear.augment ? "linear (augmented)" : "linear"; }
+
+std::string details_of(const KnnOptions& knn, int64_t bank) {
+  if (knn.k >= bank)
+    fmt::print(stderr,
+               "gestalt: warning: all {} labelled images vote, as --knn-k is {}; the answer is nearly the same for "
+               "every image: give a smaller --knn-k\n",
+               bank, knn.k);
+  return fmt::format("k = {}", knn.of_bank(bank).k);
+}
+std::string details_of(const LinearOptions&, int64_t) { return ""; }
 
 template <class Options>
 void run(const FrozenSource& source, const Options& options) {
@@ -67,6 +77,7 @@ void run(const FrozenSource& source, const Options& options) {
   const char* instead = source.raw_pixels ? "raw pixels" : source.untrained ? "untrained encoder" : "";
   print_result(source, opened,
                {.evaluation = name_of(options),
+                .details = details_of(options, kept),
                 .accuracy = accuracy,
                 .protocol = options.of_bank(kept).protocol(),
                 .labels = source.labels,
