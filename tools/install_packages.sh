@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Gestalt is built with, those that are missing only. Asks for sudo when not root.
-#   tools/install_packages.sh [--tests | --deb | --wheel | --ci | --arm64]      --arm64: also what builds for that processor on another
+#   tools/install_packages.sh [--tests | --ci | --arm64]      --arm64: also what builds for that processor on another
 #   tools/install_packages.sh --libraries                     only names those of libraries, the tests' too
 set -euo pipefail
 
@@ -22,8 +22,7 @@ case "${1:-}" in
   --deb) packages+=("${deb[@]}") ;;
   --wheel) packages+=("${wheel[@]}") ;;
   --arm64) packages+=("${tests[@]}" "${arm64[@]}") ;;
-  --libraries) printf '%s
-' "${packages[@]}" "${tests[@]}" | grep -- '-dev$'; exit ;;
+  --libraries) printf '%s\n' "${packages[@]}" "${tests[@]}" | grep -- '-dev$'; exit ;;
   *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --ci | --arm64 | --libraries]" >&2; exit 2 ;;
 esac
 
