@@ -3,7 +3,8 @@
 
 Each row gives the time on the device's own clock, from the beginning of a step to its end; the aim; what share that
 time is of the machine's measured copy bandwidth and bf16 product rate; and, for the same step timed from outside with
-a wait at its end, PyTorch's time over Gestalt's. bench/run_gpu.sh builds and runs this.
+a wait at its end, PyTorch's time over Gestalt's. A case that fails is a row that says why, and the file has every row as soon as it is
+measured. bench/run_gpu.sh runs this.
 
 usage: bench/compare_gpu.py --output bench/results/FILE.md [--build build-cuda] [--case nt_xent,adamw] [--rounds 3]
        --quick: a smoke test on tiny batches; with --build build-emulated it needs no GPU
@@ -12,6 +13,7 @@ import argparse
 import dataclasses
 import datetime
 import json
+import signal
 import subprocess
 import sys
 
@@ -40,19 +42,19 @@ VIT_B = ("model=vit-base", "patch=16", "decoder-width=512", "decoder-depth=8", "
 GPT2 = ("layers=12", "heads=12", "width=768", "vocabulary-multiple=50304")
 
 CASES = [
-    Case("augment", "augment, two views of 224² of 1,024 images of 256², all operations", "≤ 2 ms",
+    Case("augment", "augment, two views of 224² of 1,024 images of 256², all operations", "≤ 2.5 ms",
          "augment-224-byol", batch=1024, quick=(1, 32), configs=()),
     Case("nt_xent", "NT-Xent forward + backward, N = 4,096, d = 128", "≤ 0.11 ms", "nt_xent", batch=8192, size=128,
          quick=(64, 32)),
     Case("nt_xent-large", "NT-Xent forward + backward, N = 65,536, d = 128", "≤ 20 ms", "nt_xent", batch=131072, size=128,
          quick=(128, 32), configs=("eager",)),
-    Case("masked_loss", "masked reconstruction loss + gradient, batch 1,024", "≤ 0.18 ms", "masked_loss", batch=1024,
+    Case("masked_loss", "masked reconstruction loss + gradient, batch 1,024", "≤ 0.25 ms", "masked_loss", batch=1024,
          quick=(1, 32)),
-    Case("adamw", "AdamW of 124 M parameters", "≤ 0.9 ms", "adamw", dtype="f32", quick=(10000, 0),
+    Case("adamw", "AdamW of 124 M parameters", "≥ 0.9 of copy", "adamw", dtype="f32", quick=(10000, 0),
          configs=("foreach", "fused"), bytes_each=28),
-    Case("simclr", "SimCLR step, ResNet-18 (CIFAR stem), batch 512", "≥ 30,000 images/s", "simclr", batch=512,
+    Case("simclr", "SimCLR step, ResNet-18 (CIFAR stem), batch 512", "≥ 32,000 images/s", "simclr", batch=512,
          quick=(2, 8), rate="images/s"),
-    Case("gpt2", "GPT-2 124M step, 32 windows of 1,024", "≥ 520,000 tokens/s", "gpt-6x384", batch=32, size=1024,
+    Case("gpt2", "GPT-2 124M step, 32 windows of 1,024", "≥ 500,000 (H100), 550,000 (H200) tokens/s", "gpt-6x384", batch=32, size=1024,
          quick=(1, 16), sets=GPT2, peer="gpt-124m", rate="tokens/s"),
     Case("mae", "MAE ViT-B/16 step, batch 256", "≥ 6,000 images/s", "mae", batch=256, size=224, quick=(2, 16), sets=VIT_B,
          peer="mae-vit-b", rate="images/s"),
@@ -82,8 +84,16 @@ def measure(case, options):
     running = [name for name, p in programs.items() if isinstance(p, Program)]
     try:
         for _ in range(options.rounds):
-            for name in running:
-                line = programs[name].round(options.seconds)
+            for name in list(running):
+                try:
+                    line = programs[name].round(options.seconds)
+                except Failed as why:
+                    if name == "gestalt":
+                        raise
+                    results[name] = Timings(failure=f"failed: {why}")
+                    running.remove(name)
+                    programs[name].close()
+                    continue
                 results[name].add(line)
                 if name == "gestalt":
                     device.add(line | {"ms": line["device_ms"]})
@@ -141,18 +151,20 @@ def main():
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(c.name for c in CASES)}")
     ceilings = [f"{options.build}/gestalt_bench", "machine", "--device", "cuda"] + (["--quick"] if options.quick else [])
     machine = json.loads(subprocess.run(ceilings, check=True, capture_output=True, text=True).stdout)
-    rows = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends with this
+    rows, failed = [], 0
     for case in (c for c in CASES if c.name in options.case.split(",")):
         try:
             rows.append(row(case, *measure(case, options), machine))
         except Failed as why:
-            sys.exit(f"compare_gpu: {case.name}: {why}")
+            rows.append([case.work, case.dtype, f"failed: {why}".replace("|", "/").replace("\n", " "), "", case.aim, "", "", "", ""])
+            failed += 1
         print("| " + " | ".join(rows[-1]) + " |", file=sys.stderr, flush=True)
-    text = report(rows, machine, "bench/run_gpu.sh" if not options.quick else " ".join(sys.argv))
-    print(text)
-    if options.output:
-        with open(options.output, "w") as file:
-            file.write(text)
+        if options.output:
+            with open(options.output, "w") as file:
+                file.write(report(rows, machine, " ".join(sys.argv)))
+    print(report(rows, machine, " ".join(sys.argv)))
+    sys.exit(min(failed, 1))
 
 
 if __name__ == "__main__":

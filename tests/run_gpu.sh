@@ -61,12 +61,13 @@ device() {
     "$gestalt" info; } >"$out/device.txt" 2>&1
   local said=0
   grep -q '^devices *cpu cuda' "$out/device.txt" || said=1
-  result device $said "$(grep -m1 '^cuda' "$out/device.txt" | cut -c1-90)"
+  result device $said "$({ grep -m1 '^cuda' "$out/device.txt" || tail -n 1 "$out/device.txt"; } | cut -c1-110)"
   return $said
 }
 
 # One process for each line of input, `jobs` at once, for at most `most` seconds in all: the function is called with the
-# line; counts in `folder` what failed and what did not end.
+# line; counts in `folder` what failed and what did not end. What runs within must stay in timeout's process group
+# (--foreground), or it outlives it.
 each() { # FUNCTION FOLDER JOBS MOST
   local function=$1 folder=$2 jobs=$3 most=$4
   export -f "${function?}"
@@ -78,7 +79,7 @@ export -f name_of
 export tests out
 
 smoke_one() {
-  timeout 60 env GESTALT_SYNC=1 GESTALT_OP="$1" "$tests" -nc -tc="op table: cuda*" >"$out/smoke/$(name_of "$1").txt" 2>&1
+  timeout --foreground 60 env GESTALT_SYNC=1 GESTALT_OP="$1" "$tests" -nc -tc="op table: cuda*" >"$out/smoke/$(name_of "$1").txt" 2>&1
   echo "status $?" >>"$out/smoke/$(name_of "$1").txt"
 }
 smoke() {
@@ -89,7 +90,7 @@ smoke() {
   failures smoke
 }
 case_one() {
-  timeout 120 "$tests" -nc -tc="$(sed 's/[,*]/?/g' <<<"$1")" >"$out/cases/$(name_of "$1").txt" 2>&1
+  timeout --foreground 120 "$tests" -nc -tc="$(sed 's/[,*]/?/g' <<<"$1")" >"$out/cases/$(name_of "$1").txt" 2>&1
   echo "status $?" >>"$out/cases/$(name_of "$1").txt"
 }
 cases() {
@@ -181,7 +182,7 @@ benchmarks() {
 
 profile() {
   local case=(simclr --batch 512 --dtype bf16)
-  ((rehearse)) && case=(simclr --batch 2 --dtype f32)
+  ((rehearse)) && case=(nt_xent --batch 64 --size 32 --dtype f32 --quick --seconds 0.1)
   timeout "$(share 40)" "$bench" profile "${case[@]}" --device cuda >"$out/profile.md" 2>&1
   result profile $? "$(grep -m1 '^|.*%' "$out/profile.md" | cut -c1-70)"
 }
@@ -201,7 +202,11 @@ sanitizers() {
   result sanitizers $((bad > 0)) "$tried runs"
 }
 
-device || { ((rehearse)) || exit 1; }
+if ! device && ((!rehearse)); then
+  note "nothing else was run: the program sees no device. $out/device.txt has what nvidia-smi and it say; a bundle looks for"
+  note "NVIDIA's libraries in LD_LIBRARY_PATH, CUDA_HOME and the Python on the path"
+  exit 1
+fi
 for part in smoke cases trainings benchmarks profile sanitizers; do
   if wanted $part; then $part; elif [[ ,$only, == *,$part,* ]]; then note "$part: no time was left"; fi
 done

@@ -18,23 +18,21 @@ tools/install_packages.sh --tests
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bundle=$work/$name
-mkdir -p "$bundle/lib"
-
-# Libraries that a system with a C++ program on it has, and NVIDIA's, which are large and belong to the driver or to CUDA.
-is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcu.*|libnv.*)\.so ]]; }
+mkdir -p "$bundle"
 
 for variant in $variants; do
   build=build-bundle-$variant flags=()
   [[ $variant == cuda ]] && flags=(-DGESTALT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=${ARCHITECTURES:-80-real;90}")
-  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF \
+  # The old form of the path to libraries, which also counts for what the libraries themselves need.
+  flags+=(-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags -DCMAKE_SHARED_LINKER_FLAGS=-Wl,--disable-new-dtags)
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_NATIVE=OFF -DGESTALT_SHARED=ON \
     -DCMAKE_BUILD_RPATH='$ORIGIN/../../lib' -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON "${flags[@]}" >/dev/null
   cmake --build "$build" --target gestalt_program gestalt_tests gestalt_bench
   mkdir -p "$bundle/bin/$variant"
+  strip -o "$bundle/bin/$variant/libgestalt.so" "$build/libgestalt.so"
   for program in "${programs[@]}"; do
     strip -o "$bundle/bin/$variant/$program" "$build/$program"
-    while read -r library path; do
-      is_left_out "$library" || cp -nL "$path" "$bundle/lib/$library"
-    done < <(ldd "$build/$program" | awk '$2 == "=>" && $3 ~ /^\// {print $1, $3}')
+    tools/needed_libraries.sh "$build/$program" "$bundle/lib"
   done
 done
 if [[ $variants == *cuda* ]]; then

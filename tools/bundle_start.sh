@@ -42,13 +42,16 @@ if [ -z "$variant" ]; then
   if [ -x "$here/bin/cuda/$program" ] && [ -e /dev/nvidiactl ]; then
     if find_nvidia; then
       variant=cuda
-      LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}$found"
-      export LD_LIBRARY_PATH
     else
       echo "$program: there is a GPU, but not ${missing}of NVIDIA's; set LD_LIBRARY_PATH, CUDA_HOME, or pip install \
 nvidia-cublas nvidia-cudnn-cu13; running the CPU's build" >&2
     fi
   fi
+fi
+if [ "$variant" = cuda ]; then
+  [ -n "${found:-}" ] || find_nvidia || echo "$program: not found of NVIDIA's libraries: $missing" >&2
+  LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}${found:-}"
+  export LD_LIBRARY_PATH
 fi
 if [ ! -x "$here/bin/$variant/$program" ]; then
   echo "$program: this bundle has no variant '$variant'" >&2

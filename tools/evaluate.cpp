@@ -36,14 +36,14 @@ double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const KnnOption
 double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const LinearOptions& linear) {
   check(!source.raw_pixels || !linear.augment, "[evaluate] got --raw-pixels and --augment, expected one of them");
   if (source.raw_pixels)
-    return linear_accuracy(raw_pixels(o.train, o.view), raw_pixels(o.test, o.view), o.classes, linear);
+    return linear_accuracy(raw_pixels(o.train, o.view), raw_pixels(o.test, o.view), o.classes, linear, o.view.device);
   Encoder& encoder = *o.loaded.encoder;
   if (linear.augment)
     return augmented_linear_accuracy(encoder, o.train, o.test, o.view, linear, [&](int64_t epoch, double loss) {
       fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, linear.epochs, loss);
     });
   return linear_accuracy(extract_features(encoder, o.train, o.view), extract_features(encoder, o.test, o.view),
-                         o.classes, linear);
+                         o.classes, linear, o.view.device);
 }
 
 bool draws_views(const KnnOptions&) { return false; }

@@ -8,13 +8,17 @@ packages=(
   libpcre2-dev libxxhash-dev libarchive-dev libwebp-dev libtiff-dev
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev libheif-dev)
+deb=(dpkg-dev file libheif-dev)
+wheel=(python3-venv)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)
 
 case "${1:-}" in
   "") ;;
   --tests) packages+=("${tests[@]}") ;;
-  --ci) packages+=("${tests[@]}" "${ci[@]}") ;;
-  *) echo "usage: tools/install_packages.sh [--tests | --ci]" >&2; exit 2 ;;
+  --ci) packages+=("${tests[@]}" "${deb[@]}" "${wheel[@]}" "${ci[@]}") ;;
+  --deb) packages+=("${deb[@]}") ;;
+  --wheel) packages+=("${wheel[@]}") ;;
+  *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --ci]" >&2; exit 2 ;;
 esac
 
 missing=()

@@ -31,7 +31,7 @@ void say_what_would_run(Method& method, const std::string& chosen) {
 
 // The method for flags without one: that of the run to go on with, of the preset, or the default one for the data, with
 // the rest chosen too.
-Command::Words name_method(const Command::Words& flags) {
+Words name_method(const Words& flags) {
   const auto value_of = [&](const std::string& flag) -> std::string {
     for (size_t i = 0; i < flags.size(); ++i) {
       if (flags[i] == flag && i + 1 < flags.size()) return flags[i + 1];

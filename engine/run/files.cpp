@@ -154,7 +154,7 @@ std::string read_text(const std::string& path) {
 
 void remove_unfinished_files(const std::string& folder) {
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, ignored))
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
     if (entry.is_regular_file(ignored) && entry.path().filename().string().find(unfinished) != std::string::npos)
       std::filesystem::remove(entry.path(), ignored);
 }

@@ -54,7 +54,7 @@ std::string expand_home(const std::string& path);
 // The whole file; throws Error with the path.
 std::string read_text(const std::string& path);
 
-// Removes the temporary files that a killed process left in `folder` and below it.
+// Removes the temporary files that a killed process left in `folder`, not in those below it.
 void remove_unfinished_files(const std::string& folder);
 
 }  // namespace gestalt

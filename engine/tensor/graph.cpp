@@ -19,10 +19,10 @@ struct Graph::Impl {
 
 void Graph::capture(const std::function<void()>& work) {
   impl_.reset();
-  // What the same work left in the common pool goes back to the device, or memory would be needed twice; once it is
-  // done, for the driver does not join or move what is still in use.
-  kernels::cuda::synchronize(kernels::cuda::compute_stream());
+  // What the same work left in the common pool goes back to the device, or memory would be needed twice; and has gone
+  // before more is asked for, which the driver does not wait for.
   release_cached(Device::cuda);
+  kernels::cuda::synchronize(kernels::cuda::compute_stream());
   auto recorded = std::make_unique<Impl>();
   {
     const OwnPool::Use use(recorded->pool);

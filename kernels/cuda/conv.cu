@@ -1,6 +1,8 @@
-// Two-dimensional convolution on CUDA by cuDNN, NHWC, by the fastest deterministic algorithm that turns out to run.
+// Two-dimensional convolution on CUDA by cuDNN, NHWC, by the deterministic algorithm that it takes for the fastest and
+// that turns out to run.
 #include "kernels/conv.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
@@ -9,11 +11,13 @@
 
 #include "kernels/cuda/library.cuh"
 #include "kernels/elementwise.h"
+#include "kernels/product.h"
 
 namespace gestalt::kernels::cuda {
 namespace {
 
 constexpr int most_choices = 10;
+constexpr size_t most_workspace = size_t{2} << 30;  // a choice that asks for more is the last to be tried
 
 enum Pass { forward, backward_input, backward_weights };
 
@@ -26,6 +30,7 @@ struct Choice {
 // How a shape is convolved. What cuDNN names as able may still refuse when it is called: the first of the choices is
 // the one in use once it has run, and those before it are in `refused`.
 struct Plan {
+  int64_t images;  // at once: cuDNN takes no tensors of 2³¹ elements
   cudnnTensorDescriptor_t x, y;
   cudnnFilterDescriptor_t w;
   cudnnConvolutionDescriptor_t conv;
@@ -56,6 +61,12 @@ cudnnDataType_t type(DType dtype) {
   return dtype == DType::f32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
 }
 
+cudnnStatus_t set_tensor(cudnnTensorDescriptor_t d, DType dtype, int64_t n, int64_t c, int64_t h, int64_t w) {
+  if (n * c * h * w > INT32_MAX) return CUDNN_STATUS_NOT_SUPPORTED;
+  auto i = [](int64_t v) { return static_cast<int>(v); };
+  return cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, type(dtype), i(n), i(c), i(h), i(w));
+}
+
 Plan describe(const ConvShape& s, DType dtype) {
   Plan p{};
   auto i = [](int64_t v) { return static_cast<int>(v); };
@@ -63,10 +74,13 @@ Plan describe(const ConvShape& s, DType dtype) {
   GESTALT_CUDA_CHECK(cudnnCreateTensorDescriptor(&p.y));
   GESTALT_CUDA_CHECK(cudnnCreateFilterDescriptor(&p.w));
   GESTALT_CUDA_CHECK(cudnnCreateConvolutionDescriptor(&p.conv));
-  GESTALT_CUDA_CHECK(cudnnSetTensor4dDescriptor(p.x, CUDNN_TENSOR_NHWC, type(dtype), i(s.batch), i(s.in_channels),
-                                                i(s.height), i(s.width)));
-  GESTALT_CUDA_CHECK(cudnnSetTensor4dDescriptor(p.y, CUDNN_TENSOR_NHWC, type(dtype), i(s.batch), i(s.out_channels),
-                                                i(s.out_height()), i(s.out_width())));
+  for (p.images = s.batch;; p.images = divide_up(p.images, 2)) {
+    cudnnStatus_t status = set_tensor(p.x, dtype, p.images, s.in_channels, s.height, s.width);
+    if (status == CUDNN_STATUS_SUCCESS)
+      status = set_tensor(p.y, dtype, p.images, s.out_channels, s.out_height(), s.out_width());
+    if (status == CUDNN_STATUS_SUCCESS) break;
+    if (p.images <= 1) GESTALT_CUDA_CHECK(status);
+  }
   GESTALT_CUDA_CHECK(cudnnSetFilter4dDescriptor(p.w, type(dtype), CUDNN_TENSOR_NHWC, i(s.out_channels),
                                                 i(s.in_channels), i(s.kernel_height), i(s.kernel_width)));
   GESTALT_CUDA_CHECK(cudnnSetConvolution2dDescriptor(p.conv, i(s.padding), i(s.padding), i(s.stride), i(s.stride), 1, 1,
@@ -86,6 +100,8 @@ void choose(Plan& p, Ask&& ask) {
     if (choices[i].status == CUDNN_STATUS_SUCCESS && choices[i].determinism == CUDNN_DETERMINISTIC)
       p.choices.push_back(
           {static_cast<int>(choices[i].algo), choices[i].memory, p.exact ? CUDNN_FMA_MATH : choices[i].mathType});
+  std::stable_partition(p.choices.begin(), p.choices.end(),
+                        [](const Choice& c) { return c.workspace <= most_workspace; });
 }
 
 // Calls call(choice, workspace) with the first choice that runs; `more` bytes of the workspace are behind the choice's.
@@ -139,50 +155,88 @@ Plan& plan_for(Library& lib, Pass pass, const ConvShape& s, DType dtype) {
 
 constexpr float one = 1, zero = 0;
 
+// Calls part(plan, first, shape) for images from `first` on, as many as cuDNN takes at once.
+template <class Part>
+void in_parts(Pass pass, const ConvShape& s, DType dtype, Stream stream, Part&& part) {
+  Library& lib = library();
+  const std::lock_guard lock(lib.mutex);
+  GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
+  ConvShape rest = s;
+  for (int64_t first = 0; first < s.batch; rest.batch = s.batch - first) {
+    Plan& p = plan_for(lib, pass, rest, dtype);
+    part(lib.handle, p, first);
+    first += p.images;
+  }
+}
+
+int64_t input_elements(const ConvShape& s) { return s.height * s.width * s.in_channels; }  // of an image
+int64_t output_elements(const ConvShape& s) { return s.out_height() * s.out_width() * s.out_channels; }
+
+// Whether it is a product of pixels' channels, whose gradient of the weights cuBLASLt sums into f32, as cuDNN does not.
+bool is_product(const ConvShape& s) {
+  return s.kernel_height == 1 && s.kernel_width == 1 && s.stride == 1 && s.padding == 0;
+}
+
 }  // namespace
 
 void run(const Conv& k, Stream stream) {
-  Library& lib = library();
-  const std::lock_guard lock(lib.mutex);
-  Plan& p = plan_for(lib, forward, k.shape, k.x.dtype);
-  GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
-  execute(p, "Conv", k.shape, 0, [&](const Choice& choice, char* workspace) {
-    return cudnnConvolutionForward(lib.handle, &one, p.x, k.x.data, p.w, k.w.data, p.conv,
-                                   static_cast<cudnnConvolutionFwdAlgo_t>(choice.algorithm), workspace,
-                                   choice.workspace, &zero, p.y, k.y.data);
+  const ConvShape& s = k.shape;
+  in_parts(forward, s, k.x.dtype, stream, [&](cudnnHandle_t handle, Plan& p, int64_t first) {
+    const In x = k.x.from(first * input_elements(s));
+    const Out y = k.y.from(first * output_elements(s));
+    execute(p, "Conv", s, 0, [&](const Choice& choice, char* workspace) {
+      return cudnnConvolutionForward(handle, &one, p.x, x.data, p.w, k.w.data, p.conv,
+                                     static_cast<cudnnConvolutionFwdAlgo_t>(choice.algorithm), workspace,
+                                     choice.workspace, &zero, p.y, y.data);
+    });
   });
 }
 
 void run(const ConvBackwardInput& k, Stream stream) {
-  Library& lib = library();
-  const std::lock_guard lock(lib.mutex);
-  Plan& p = plan_for(lib, backward_input, k.shape, k.dy.dtype);
-  GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
-  execute(p, "ConvBackwardInput", k.shape, 0, [&](const Choice& choice, char* workspace) {
-    return cudnnConvolutionBackwardData(lib.handle, &one, p.w, k.w.data, p.y, k.dy.data, p.conv,
-                                        static_cast<cudnnConvolutionBwdDataAlgo_t>(choice.algorithm), workspace,
-                                        choice.workspace, &zero, p.x, k.dx.data);
+  const ConvShape& s = k.shape;
+  in_parts(backward_input, s, k.dy.dtype, stream, [&](cudnnHandle_t handle, Plan& p, int64_t first) {
+    const In dy = k.dy.from(first * output_elements(s));
+    const Out dx = k.dx.from(first * input_elements(s));
+    execute(p, "ConvBackwardInput", s, 0, [&](const Choice& choice, char* workspace) {
+      return cudnnConvolutionBackwardData(handle, &one, p.w, k.w.data, p.y, dy.data, p.conv,
+                                          static_cast<cudnnConvolutionBwdDataAlgo_t>(choice.algorithm), workspace,
+                                          choice.workspace, &zero, p.x, dx.data);
+    });
   });
 }
 
 void run(const ConvBackwardWeights& k, Stream stream) {
-  Library& lib = library();
-  const std::lock_guard lock(lib.mutex);
   const ConvShape& s = k.shape;
-  Plan& p = plan_for(lib, backward_weights, s, k.x.dtype);
-  // cuDNN's dw has x's dtype; ours is f32. A bf16 one lies behind cuDNN's own workspace until it is converted.
+  // cuDNN's dw has x's dtype; ours is f32.
   const bool narrow = k.x.dtype != k.dw.dtype;
+  if (narrow && is_product(s))
+    return run(Product{.a = k.dy,
+                       .b = k.x,
+                       .c = k.dw,
+                       .m = s.out_channels,
+                       .n = s.in_channels,
+                       .k = s.batch * s.height * s.width,
+                       .transpose_a = true},
+               stream);
   const int64_t count = s.out_channels * s.kernel_height * s.kernel_width * s.in_channels;
-  const size_t more = narrow ? 256 + count * size_of(k.x.dtype) : 0;
-  void* dw = k.dw.data;
-  GESTALT_CUDA_CHECK(cudnnSetStream(lib.handle, static_cast<cudaStream_t>(stream.handle)));
-  execute(p, "ConvBackwardWeights", s, more, [&](const Choice& choice, char* workspace) {
-    if (narrow) dw = workspace + (choice.workspace + 255) / 256 * 256;
-    return cudnnConvolutionBackwardFilter(lib.handle, &one, p.x, k.x.data, p.y, k.dy.data, p.conv,
-                                          static_cast<cudnnConvolutionBwdFilterAlgo_t>(choice.algorithm), workspace,
-                                          choice.workspace, &zero, p.w, dw);
+  in_parts(backward_weights, s, k.x.dtype, stream, [&](cudnnHandle_t handle, Plan& p, int64_t first) {
+    // A bf16 one, and that of a later part, lie behind cuDNN's own workspace until they are converted or added.
+    const bool apart = narrow || first > 0;
+    const In x = k.x.from(first * input_elements(s)), dy = k.dy.from(first * output_elements(s));
+    void* dw = k.dw.data;
+    execute(p, "ConvBackwardWeights", s, apart ? 256 + count * size_of(x.dtype) : 0,
+            [&](const Choice& choice, char* workspace) {
+              if (apart) dw = workspace + (choice.workspace + 255) / 256 * 256;
+              return cudnnConvolutionBackwardFilter(handle, &one, p.x, x.data, p.y, dy.data, p.conv,
+                                                    static_cast<cudnnConvolutionBwdFilterAlgo_t>(choice.algorithm),
+                                                    workspace, choice.workspace, &zero, p.w, dw);
+            });
+    const In part{dw, x.dtype}, before{k.dw.data, k.dw.dtype};
+    if (first > 0)
+      run(Combine{.a = before, .b = part, .y = k.dw, .a_scale = 1, .b_scale = 1, .count = count}, stream);
+    else if (narrow)
+      run(Convert{part, k.dw, count}, stream);
   });
-  if (narrow) run(Convert{{dw, k.x.dtype}, k.dw, count}, stream);
 }
 
 }  // namespace gestalt::kernels::cuda

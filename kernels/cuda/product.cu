@@ -1,4 +1,4 @@
-// Matrix products on CUDA by cuBLASLt, whose algorithm is chosen once per shape.
+// Matrix products on CUDA by cuBLASLt, by the algorithm that its heuristic names first for a shape.
 #include "kernels/product.h"
 
 #include <array>
@@ -24,6 +24,7 @@ struct Plan {
   cublasLtMatmulDesc_t op;
   cublasLtMatrixLayout_t a, b, c;
   cublasLtMatmulHeuristicResult_t choice;
+  bool bias;  // in the epilogue; else a kernel adds it
   bool gelu;  // in the epilogue: the result is the GELU, what it was taken of goes to a second place
 };
 
@@ -87,9 +88,12 @@ bool takes_gelu(const Product& k) {
   return k.gelu && k.c.dtype == DType::bf16 && k.batch == 1 && k.n % 8 == 0 && aligned16(k.c.data, k.gelu.data);
 }
 
+// A bias in the epilogue is read 16 bytes at a time. One of bf16 lies in working memory.
+bool takes_bias(const Product& k) { return k.bias && (k.c.dtype == DType::bf16 || aligned16(k.bias.data)); }
+
 void set_epilogue(const Plan& p, const Product& k) {
-  const auto plain = k.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-  const auto gelu = k.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+  const auto plain = p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  const auto gelu = p.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
   set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE, p.gelu ? gelu : plain);
   if (p.gelu) set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, k.n);
 }
@@ -105,9 +109,10 @@ Plan make_plan(const Library& lib, const Product& k) {
   p.a = k.transpose_b ? layout(k.b.dtype, k.k, k.n, k.batch) : layout(k.b.dtype, k.n, k.k, k.batch);
   p.b = k.transpose_a ? layout(k.a.dtype, k.m, k.k, k.batch) : layout(k.a.dtype, k.k, k.m, k.batch);
   p.c = layout(k.c.dtype, k.n, k.m, k.batch);
-  for (const bool gelu : {true, false}) {
-    if (gelu && !takes_gelu(k)) continue;
-    p.gelu = gelu;
+  // What the epilogue does not take over is a kernel's, first the GELU, which is taken after the bias.
+  for (const auto& [bias, gelu] : {std::pair{takes_bias(k), takes_gelu(k)}, {takes_bias(k), false}, {false, false}}) {
+    p.bias = bias;
+    p.gelu = gelu && (bias || !k.bias);
     set_epilogue(p, k);
     if (choose(lib, p, k)) return p;
   }
@@ -143,7 +148,7 @@ void run(const Product& k, Stream stream) {
                 k.batch,
                 k.transpose_a,
                 k.transpose_b,
-                (k.bias ? 1 : 0) + (takes_gelu(k) ? 2 : 0),
+                (k.bias ? 1 : 0) + (takes_gelu(k) ? 2 : 0) + (takes_bias(k) ? 4 : 0),
                 alignment_of(k.a.data),
                 alignment_of(k.b.data),
                 result_alignment(k),
@@ -151,7 +156,7 @@ void run(const Product& k, Stream stream) {
   auto found = lib.plans.find(key);
   if (found == lib.plans.end()) found = lib.plans.emplace(key, make_plan(lib, k)).first;
   const Plan& p = found->second;
-  if (k.bias) set(p.op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_for(k, stream));
+  if (p.bias) set(p.op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_for(k, stream));
   if (p.gelu) set(p.op, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, k.c.data);
   const float one = 1, zero = 0;
   const size_t bytes = p.choice.workspaceSize;
@@ -159,6 +164,7 @@ void run(const Product& k, Stream stream) {
   GESTALT_CUDA_CHECK(cublasLtMatmul(lib.handle, p.op, &one, k.b.data, p.a, k.a.data, p.b, &zero, d, p.c, d, p.c,
                                     &p.choice.algo, library_workspace(bytes), bytes,
                                     static_cast<cudaStream_t>(stream.handle)));
+  if (k.bias && !p.bias) run(AddRow{{k.c.data, k.c.dtype}, k.bias, k.c, k.batch * k.m, k.n}, stream);
   if (k.gelu && !p.gelu) run(gelu_of(k), stream);
 }
 

@@ -128,9 +128,13 @@ __device__ __forceinline__ void store_part(const float (&held)[S::Packs][S::N], 
   }
 }
 
+// Elements of a row that a thread of the backward pass may hold and leave room for a second block on its
+// multiprocessor, which loads its rows while the first one sums.
+constexpr int held_by_two = 24;
+
 // dx, and in the same pass over memory each block's part of dgamma and dbeta.
 template <class S, class T>
-__global__ void __launch_bounds__(row_threads)
+__global__ void __launch_bounds__(row_threads, S::Packs* S::N <= held_by_two ? 2 : 1)
     layer_norm_backward_kernel(const T* h, const T* dy, const T* dsum, const float* gamma, const float* mean,
                                const float* inv_std, T* dx, float* partial, int64_t rows, int columns) {
   constexpr int N = S::N, P = S::Packs;
@@ -324,6 +328,9 @@ void run(const LayerNormBackward& k, Stream stream) {
   const bool aligned = aligned16(k.h.data, k.dy.data, k.dsum.data, k.gamma.data, k.dx.data);
   dispatch_cuda(k.h.dtype, [&](auto tag) {
     using T = decltype(tag);
+    constexpr int N = 16 / sizeof(T);
+    if (aligned && k.columns % N == 0 && k.columns <= 32 * held_by_two)
+      return layer_norm_backward<RowShape<N, held_by_two / N, 32>, T>(k, stream, {});
     dispatch_row<T>(k.columns, aligned, [&](auto shape) { layer_norm_backward<decltype(shape), T>(k, stream, shape); });
   });
 }

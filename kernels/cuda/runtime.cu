@@ -5,9 +5,13 @@
 #include <fmt/format.h>
 #include <nvtx3/nvToolsExt.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <mutex>
 
 #include "kernels/cuda/profiler.h"
 #include "kernels/cuda/status.cuh"
@@ -26,11 +30,9 @@ struct Streams {
     GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&copy, cudaStreamNonBlocking));
     GESTALT_CUDA_CHECK(cudaStreamCreateWithFlags(&memory, cudaStreamNonBlocking));
     GESTALT_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
-    // The engine's allocator caches; the driver need not give memory back at every synchronisation.
-    cudaMemPool_t pool;
-    GESTALT_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
-    uint64_t keep = UINT64_MAX;
-    GESTALT_CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+    int pools = 0;
+    GESTALT_CUDA_CHECK(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, 0));
+    check(pools != 0, "[cuda] {} has no stream-ordered memory; use --device cpu", text);
   }
 };
 
@@ -61,6 +63,49 @@ Capture& capture() {
 
 cudaStream_t handle(Stream s) { return static_cast<cudaStream_t>(s.handle); }
 
+// A stream of its own, so that memory can be had while the compute stream is being captured. Null where there is none.
+void* try_allocate(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMallocAsync(&memory, bytes, streams().memory);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  GESTALT_CUDA_CHECK(status);
+  GESTALT_CUDA_CHECK(cudaStreamSynchronize(streams().memory));
+  return memory;
+}
+
+// Page-locked memory that small copies from the host go through, so that the host's own is free when they return.
+class Staging {
+ public:
+  static constexpr size_t most_bytes = size_t{1} << 20;
+
+  void copy(void* to, const void* from, size_t bytes, Stream stream) {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = slots_[next_++ % slots_.size()];
+    if (!slot.memory) slot.memory = pinned_allocate(most_bytes);
+    slot.read.wait();
+    std::memcpy(slot.memory, from, bytes);
+    copy_async(to, slot.memory, bytes, stream);
+    slot.read.record(stream);
+  }
+
+ private:
+  struct Slot {
+    void* memory = nullptr;
+    Event read;
+  };
+  std::mutex mutex_;
+  std::array<Slot, 8> slots_;
+  size_t next_ = 0;
+};
+
+Staging& staging() {
+  static Staging* s = new Staging;
+  return *s;
+}
+
 bool synchronous() {
   static const bool on = [] {
     const char* text = std::getenv("GESTALT_SYNC");
@@ -87,16 +132,14 @@ bool find_device(std::string& text) {
 }
 
 void* device_allocate(size_t bytes) {
-  // A stream of its own, so that memory can be had while the compute stream is being captured.
-  void* memory = nullptr;
-  const cudaError_t status = cudaMallocAsync(&memory, bytes, streams().memory);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    return nullptr;
-  }
-  GESTALT_CUDA_CHECK(status);
-  GESTALT_CUDA_CHECK(cudaStreamSynchronize(streams().memory));
-  return memory;
+  void* memory = try_allocate(bytes);
+  if (memory || capture().active) return memory;
+  // What was released is free once the compute stream has passed, and fit for any size once the driver has it back.
+  cudaMemPool_t pool;
+  GESTALT_CUDA_CHECK(cudaStreamSynchronize(streams().compute));
+  GESTALT_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool, 0));
+  GESTALT_CUDA_CHECK(cudaMemPoolTrimTo(pool, 0));
+  return try_allocate(bytes);
 }
 
 void device_release(void* memory) noexcept {
@@ -129,9 +172,10 @@ void wait(Stream later, Stream earlier) {
 
 void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes, Stream stream) {
   const bool down = to_device == Device::cpu, up = from_device == Device::cpu;
+  if (up && !capture().active && bytes <= Staging::most_bytes) return staging().copy(to, from, bytes, stream);
   const cudaMemcpyKind kind = down ? cudaMemcpyDeviceToHost : up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice;
   GESTALT_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, handle(stream)));
-  if (down) GESTALT_CUDA_CHECK(cudaStreamSynchronize(handle(stream)));
+  if (down || up) GESTALT_CUDA_CHECK(cudaStreamSynchronize(handle(stream)));
 }
 
 void copy_async(void* to, const void* from, size_t bytes, Stream stream) {
@@ -195,6 +239,36 @@ double Timer::milliseconds() const {
   GESTALT_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(end_)));
   GESTALT_CUDA_CHECK(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(begin_), static_cast<cudaEvent_t>(end_)));
   return ms;
+}
+
+Timeline::~Timeline() {
+  for (void* event : events_) report(cudaEventDestroy(static_cast<cudaEvent_t>(event)), "cudaEventDestroy");
+}
+
+bool Timeline::mark() {
+  if (capture().active) return false;
+  if (used_ == events_.size()) {
+    cudaEvent_t created;
+    GESTALT_CUDA_CHECK(cudaEventCreate(&created));
+    events_.push_back(created);
+  }
+  GESTALT_CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(events_[used_]), streams().compute));
+  ++used_;
+  return true;
+}
+
+std::vector<double> Timeline::read() {
+  std::vector<double> times;
+  const auto event = [&](size_t i) { return static_cast<cudaEvent_t>(events_[i]); };
+  for (size_t i = 1; i < used_ && cudaEventQuery(event(i)) == cudaSuccess; ++i) {
+    float ms = 0;
+    GESTALT_CUDA_CHECK(cudaEventElapsedTime(&ms, event(i - 1), event(i)));
+    times.push_back(ms);
+  }
+  const auto begin = events_.begin(), passed = begin + static_cast<int64_t>(times.size());
+  std::rotate(begin, passed, begin + static_cast<int64_t>(used_));
+  used_ -= times.size();
+  return times;
 }
 
 Range::Range(const char* name) { nvtxRangePushA(name); }

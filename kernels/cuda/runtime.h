@@ -24,7 +24,7 @@ Stream copy_stream();
 void synchronize();                       // all work on the device
 void synchronize(Stream);                 // all work on one stream
 void wait(Stream later, Stream earlier);  // later's next work starts after what earlier holds now
-// A copy to the host has arrived when this returns; a copy from pageable host memory has been read.
+// When this returns a copy to the host has arrived, and a copy from it has been read.
 void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes, Stream);
 // Returns at once; host memory must be page-locked and stay untouched until the stream has passed.
 void copy_async(void* to, const void* from, size_t bytes, Stream);
@@ -65,6 +65,21 @@ class Timer {
 
  private:
   void *begin_ = nullptr, *end_ = nullptr;
+};
+
+// Points in the compute stream's work, and the device's own time between them.
+class Timeline {
+ public:
+  Timeline() = default;
+  Timeline(const Timeline&) = delete;
+  ~Timeline();
+  bool mark();  // where the stream stands; false, and no mark, while work is captured and not run
+  // Milliseconds from each mark to the next, as far as the device has come. Only the last of these is kept.
+  std::vector<double> read();
+
+ private:
+  std::vector<void*> events_;
+  size_t used_ = 0;
 };
 
 // Names what is enqueued while it lives, in a profiler's timeline.

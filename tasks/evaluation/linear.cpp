@@ -9,6 +9,7 @@
 #include "engine/data/images/loader.h"
 #include "engine/nn/layers.h"
 #include "engine/ops/batch_norm.h"
+#include "engine/ops/tokens.h"
 #include "engine/tensor/autograd.h"
 
 namespace gestalt {
@@ -28,15 +29,6 @@ Tensor standardise(const Tensor& features, const Moments& m) {
   return out;
 }
 
-Tensor gather_rows(const Tensor& rows, const std::vector<int32_t>& order, int64_t first, int64_t count) {
-  const int64_t columns = rows.dim(1);
-  Tensor batch = Tensor::empty({count, columns});
-  const float* from = rows.data<float>();
-  float* to = batch.data<float>();
-  for (int64_t i = 0; i < count; ++i) std::copy_n(from + order[first + i] * columns, columns, to + i * columns);
-  return batch;
-}
-
 // Rows of cached features in a new order each epoch, in the place of views.
 class FeatureFeed : public Feed {
  public:
@@ -48,11 +40,12 @@ class FeatureFeed : public Feed {
     const int64_t epoch = step / steps_per_epoch(), first = step % steps_per_epoch() * batch_;
     if (epoch != epoch_) order_ = epoch_order(rows_.dim(0), seed_, epoch);
     epoch_ = epoch;
-    std::vector<int32_t> labels(static_cast<size_t>(batch_));
-    for (int64_t i = 0; i < batch_; ++i) labels[i] = labels_[order_[first + i]];
+    const std::vector<int32_t> picks(order_.begin() + first, order_.begin() + first + batch_);
+    std::vector<int32_t> labels(picks.size());
+    for (size_t i = 0; i < picks.size(); ++i) labels[i] = labels_[picks[i]];
     Batch batch;
-    batch.views = {gather_rows(rows_, order_, first, batch_)};
-    batch.labels = Tensor::from(labels, {batch_});
+    batch.views = {embedding(rows_, Tensor::from(picks, {batch_}).to(rows_.device()))};
+    batch.labels = Tensor::from(labels, {batch_}).to(rows_.device());
     return batch;
   }
   int64_t steps_per_epoch() const override { return rows_.dim(0) / batch_; }
@@ -160,7 +153,8 @@ std::string LinearOptions::protocol() const {
       views, rate, batch, epochs, decay);
 }
 
-double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options) {
+double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options,
+                       Device device) {
   check(!train.labels.empty() && !test.labels.empty(), "[linear] got images without labels; the probe needs them");
   check_fields(LinearOptions(options));
   check_finite_features(train.features, "the features of the training images");
@@ -168,12 +162,13 @@ double linear_accuracy(const Features& train, const Features& test, int64_t clas
   const int64_t rows = train.features.dim(0);
   const Moments moments = moments_of(train.features);
   const auto seed = static_cast<uint64_t>(options.seed);
-  FeatureFeed feed(standardise(train.features, moments), train.labels, std::min(options.batch, rows), seed);
+  FeatureFeed feed(standardise(train.features, moments).to(device), train.labels, std::min(options.batch, rows), seed);
   Random random(seed);
   LinearClassifier classifier(train.features.dim(1), classes, random);
-  train_classifier(classifier, feed, Device::cpu, DType::f32, supervised(options));
+  train_classifier(classifier, feed, device, DType::f32, supervised(options));
   const NoGrad no_grad;
-  return percent_right(largest_columns(classifier.forward(standardise(test.features, moments), false)), test.labels);
+  return percent_right(largest_columns(classifier.forward(standardise(test.features, moments).to(device), false)),
+                       test.labels);
 }
 
 double augmented_linear_accuracy(Encoder& encoder, const std::shared_ptr<ImageSet>& train,

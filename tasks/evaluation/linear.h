@@ -18,8 +18,10 @@ struct LinearOptions {
 };
 // Test accuracy in percent of a linear classifier trained on frozen features, standardised by the training set's mean
 // and deviation: SGD with momentum 0.9 and a cosine, last epoch, offline. Views are not augmented, so each image is
-// encoded once; augmented_linear_accuracy() has the other way.
-double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options);
+// encoded once; augmented_linear_accuracy() has the other way. The classifier is trained on `device`, where the
+// features then lie whole.
+double linear_accuracy(const Features& train, const Features& test, int64_t classes, const LinearOptions& options,
+                       Device device = Device::cpu);
 
 // Test accuracy in percent of a linear classifier on the features of the frozen `encoder` (evaluation mode, no
 // gradient), trained on a new random crop and flip of each image in each epoch and tested on centre views. Features are

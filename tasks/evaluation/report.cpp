@@ -13,7 +13,7 @@ std::vector<ReportRow> baseline_report(ImageMethod& method, const KnnOptions& kn
   const auto evaluate = [&](const std::string& what, auto&& features_of) -> ReportRow {
     const Features train = features_of(images.bank()), test = features_of(images.test);
     return {what, knn_accuracy(train, test, images.classes(), knn),
-            linear_accuracy(train, test, images.classes(), linear)};
+            linear_accuracy(train, test, images.classes(), linear, view.device)};
   };
   const auto encoded_by = [&](Encoder& encoder) {
     return [&](const std::shared_ptr<ImageSet>& set) { return extract_features(encoder, set, view); };

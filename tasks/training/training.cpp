@@ -38,6 +38,7 @@ Training::Training(Method& method, Feed& feed, PhaseClock& clock)
       device_(method.run.resolved_device()),
       graph_(method.run.graph && device_ == Device::cuda && method.replayable()) {
   const RunOptions& run = method.run;
+  if (device_ == Device::cuda) clock.follow_device();
   check_fields(method);
   check(run.batch >= method.least_batch(), "[training] got --batch {}, expected {} or more for {}", run.batch,
         method.least_batch(), method.name());

@@ -175,6 +175,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               int wanted, cublasLtMatmulHeuristicResult_t* results, int* found) {
   *found = 0;
   if (wanted < 1 || !emulator::shapes_agree(*op, *a, *b, *c, *d)) return CUBLAS_STATUS_INVALID_VALUE;
+  // No epilogue for columns that are no whole 16 bytes, which some versions have and some do not.
+  if (op->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->leading * (d->bf16() ? 2 : 4) % 16 != 0)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   // As on the device, a bias is of the result's dtype and an f32 product has no bf16 result.
   if (a->type == CUDA_R_32F && d->type == CUDA_R_16BF) return CUBLAS_STATUS_NOT_SUPPORTED;
   results[0] = {};
@@ -199,7 +202,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t op, const v
   const void* pointers[] = {a, b, c, d};
   for (int i = 0; i < 4; ++i)
     if (reinterpret_cast<uintptr_t>(pointers[i]) % algorithm->data[i + 1] != 0) return CUBLAS_STATUS_INVALID_VALUE;
-  if (emulator::takes_bias(op->epilogue) && !op->bias) return CUBLAS_STATUS_INVALID_VALUE;
+  if (emulator::takes_bias(op->epilogue) && (!op->bias || reinterpret_cast<uintptr_t>(op->bias) % 16 != 0))
+    return CUBLAS_STATUS_INVALID_VALUE;
   if (!emulator::aux_is_right(*op, *d_layout)) return CUBLAS_STATUS_INVALID_VALUE;
   const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
   const auto desc = *op;

@@ -193,9 +193,17 @@ void __stwt(T* p, std::type_identity_t<T> v) {
 
 // Arithmetic. glibc declares some of these names for its own use, hence the macros.
 namespace emulator {
-inline float quick_exp(float x) { return std::exp(x); }
-inline float quick_exp2(float x) { return std::exp2(x); }
-inline float quick_log(float x) { return std::log(x); }
+// The quick forms err on the device: here by a unit in the last place, up, down or not at all, as the result's bits
+// say.
+inline float off_by_an_ulp(float y) {
+  const uint32_t bits = std::bit_cast<uint32_t>(y), size = bits & 0x7fffffffu;
+  if (size < 0x00800001u || size >= 0x7f000000u || size == 0x3f800000u) return y;  // 1 is exact on the device too
+  const uint32_t die = bits * 0x9E3779B9u >> 30;
+  return std::bit_cast<float>(bits + (die == 1) - (die == 2));
+}
+inline float quick_exp(float x) { return off_by_an_ulp(std::exp(x)); }
+inline float quick_exp2(float x) { return off_by_an_ulp(std::exp2(x)); }
+inline float quick_log(float x) { return off_by_an_ulp(std::log(x)); }
 inline float quick_sin(float x) { return std::sin(x); }
 inline float quick_cos(float x) { return std::cos(x); }
 inline float quick_pow(float x, float y) { return std::pow(x, y); }
@@ -208,10 +216,10 @@ inline float quick_pow(float x, float y) { return std::pow(x, y); }
 #define __powf(x, y) ::emulator::quick_pow(x, y)
 inline float __log2_of(float x) { return std::log2(x); }
 #define __log2f(x) __log2_of(x)
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+inline float rsqrtf(float x) { return emulator::off_by_an_ulp(1.0f / std::sqrt(x)); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 inline float rsqrt(float x) { return rsqrtf(x); }
-inline float __frsqrt_rn(float x) { return rsqrtf(x); }
+inline float __frsqrt_rn(float x) { return 1.0f / std::sqrt(x); }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fdividef(float x, float y) { return x / y; }

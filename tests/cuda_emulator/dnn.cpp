@@ -1,6 +1,8 @@
 // cuDNN's convolutions on the CPU: patches of the input as rows of a matrix, and a product.
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "tests/cuda_emulator/include/cudnn.h"
 #include "tests/cuda_emulator/library.h"
 
@@ -19,10 +21,13 @@ struct cudnnFilterStruct {
 };
 struct cudnnConvolutionStruct {
   int64_t pad_h = 0, pad_w = 0, stride_h = 1, stride_w = 1;
+  cudnnMathType_t math = CUDNN_DEFAULT_MATH;
 };
 
 namespace emulator {
 namespace {
+
+int64_t most_elements = (int64_t{1} << 31) - 1;
 
 struct Problem {
   cudnnTensorStruct x;
@@ -37,6 +42,14 @@ struct Problem {
            y.w == (x.w + 2 * conv.pad_w - w.w) / conv.stride_w + 1 && x.bf16 == w.bf16 && x.bf16 == y.bf16;
   }
 };
+
+// An operand as the math mode has it: of f32 that need not be exact, 10 bits of mantissa.
+std::vector<float> operand(const Problem& p, const void* data, bool bf16, size_t count, const char* what) {
+  std::vector<float> wide = widen(data, bf16, count, what);
+  if (!bf16 && p.conv.math != CUDNN_FMA_MATH)
+    for (float& v : wide) v = std::bit_cast<float>((std::bit_cast<uint32_t>(v) + 0x1000u) & 0xffffe000u);
+  return wide;
+}
 
 // Calls f(offset in the patch matrix, offset in x) for each pixel (of c channels) that a patch shares with the image.
 template <class F>
@@ -75,18 +88,19 @@ cudnnStatus_t start(cudnnHandle_t handle, const Problem& p, int algorithm, void*
   return CUDNN_STATUS_SUCCESS;
 }
 
-// The first choice is refused, the second is not deterministic, and the third refuses when it is called, so that a
-// caller who does not look is found out.
+// The first choice is refused, the second is not deterministic, the third refuses when it is called, and the fourth
+// asks for more memory than there is, so that a caller who does not look is found out.
 template <class Performance>
 cudnnStatus_t choices(const Problem& p, int wanted, int* found, Performance* results) {
   *found = 0;
   if (!p.consistent() || wanted < 1) return CUDNN_STATUS_BAD_PARAM;
-  auto add = [&](int algorithm, cudnnStatus_t status, cudnnDeterminism_t determinism) {
+  auto add = [&](int algorithm, cudnnStatus_t status, cudnnDeterminism_t determinism,
+                 size_t memory = library_workspace) {
     if (*found == wanted) return;
     results[*found] = {};
     results[*found].algo = static_cast<decltype(results->algo)>(algorithm);
     results[*found].status = status;
-    results[*found].memory = library_workspace;
+    results[*found].memory = memory;
     results[*found].determinism = determinism;
     results[*found].mathType = CUDNN_DEFAULT_MATH;
     ++*found;
@@ -94,16 +108,20 @@ cudnnStatus_t choices(const Problem& p, int wanted, int* found, Performance* res
   add(0, CUDNN_STATUS_NOT_SUPPORTED, CUDNN_DETERMINISTIC);
   add(0, CUDNN_STATUS_SUCCESS, CUDNN_NON_DETERMINISTIC);
   add(0, CUDNN_STATUS_SUCCESS, CUDNN_DETERMINISTIC);
+  add(1, CUDNN_STATUS_SUCCESS, CUDNN_DETERMINISTIC, size_t{1} << 44);
   add(1, CUDNN_STATUS_SUCCESS, CUDNN_DETERMINISTIC);
   return CUDNN_STATUS_SUCCESS;
 }
 
 }  // namespace
+
+void set_tensor_limit(int64_t elements) { most_elements = elements; }
+
 }  // namespace emulator
 
 using emulator::narrow;
+using emulator::operand;
 using emulator::Problem;
-using emulator::widen;
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
   switch (status) {
@@ -130,6 +148,7 @@ cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnTensorF
                                          int n, int c, int h, int w) {
   if (format != CUDNN_TENSOR_NHWC) return CUDNN_STATUS_NOT_SUPPORTED;
   if (n < 1 || c < 1 || h < 1 || w < 1) return CUDNN_STATUS_BAD_PARAM;
+  if (int64_t{n} * c * h * w > emulator::most_elements) return CUDNN_STATUS_NOT_SUPPORTED;
   *d = {type == CUDNN_DATA_BFLOAT16, n, c, h, w};
   return CUDNN_STATUS_SUCCESS;
 }
@@ -155,11 +174,11 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t d, in
                                               cudnnDataType_t compute) {
   if (dilation_h != 1 || dilation_w != 1 || mode != CUDNN_CROSS_CORRELATION || compute != CUDNN_DATA_FLOAT)
     return CUDNN_STATUS_NOT_SUPPORTED;
-  *d = {pad_h, pad_w, stride_h, stride_w};
+  *d = {pad_h, pad_w, stride_h, stride_w, d->math};
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t, cudnnMathType_t) {
-  return CUDNN_STATUS_SUCCESS;
+cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t d, cudnnMathType_t math) {
+  return d->math = math, CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t x,
@@ -189,8 +208,8 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* alpha, c
                                       void* y) {
   const Problem p{*x_desc, *w_desc, *conv, *y_desc};
   return emulator::start(handle, p, algorithm, workspace, bytes, alpha, beta, [=] {
-    const auto patches = patches_of(p, widen(x, p.x.bf16, p.x.count(), "convolution's x"));
-    const auto filters = widen(w, p.w.bf16, p.w.count(), "convolution's w");
+    const auto patches = patches_of(p, operand(p, x, p.x.bf16, p.x.count(), "convolution's x"));
+    const auto filters = operand(p, w, p.w.bf16, p.w.count(), "convolution's w");
     std::vector<float> result(p.y.count());
     emulator::multiply(false, true, p.positions(), p.w.k, p.patch(), 1, patches.data(), p.patch(), filters.data(),
                        p.patch(), 0, result.data(), p.w.k);
@@ -205,8 +224,8 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alp
                                            cudnnTensorDescriptor_t dx_desc, void* dx) {
   const Problem p{*dx_desc, *w_desc, *conv, *dy_desc};
   return emulator::start(handle, p, algorithm, workspace, bytes, alpha, beta, [=] {
-    const auto gradient = widen(dy, p.y.bf16, p.y.count(), "convolution's dy");
-    const auto filters = widen(w, p.w.bf16, p.w.count(), "convolution's w");
+    const auto gradient = operand(p, dy, p.y.bf16, p.y.count(), "convolution's dy");
+    const auto filters = operand(p, w, p.w.bf16, p.w.count(), "convolution's w");
     std::vector<float> patches(static_cast<size_t>(p.positions() * p.patch())), result(p.x.count());
     emulator::multiply(false, false, p.positions(), p.patch(), p.w.k, 1, gradient.data(), p.w.k, filters.data(),
                        p.patch(), 0, patches.data(), p.patch());
@@ -224,8 +243,8 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void* a
                                              const void* beta, cudnnFilterDescriptor_t dw_desc, void* dw) {
   const Problem p{*x_desc, *dw_desc, *conv, *dy_desc};
   return emulator::start(handle, p, algorithm, workspace, bytes, alpha, beta, [=] {
-    const auto patches = patches_of(p, widen(x, p.x.bf16, p.x.count(), "convolution's x"));
-    const auto gradient = widen(dy, p.y.bf16, p.y.count(), "convolution's dy");
+    const auto patches = patches_of(p, operand(p, x, p.x.bf16, p.x.count(), "convolution's x"));
+    const auto gradient = operand(p, dy, p.y.bf16, p.y.count(), "convolution's dy");
     std::vector<float> result(p.w.count());
     emulator::multiply(true, false, p.w.k, p.patch(), p.positions(), 1, gradient.data(), p.w.k, patches.data(),
                        p.patch(), 0, result.data(), p.patch());

@@ -4,7 +4,8 @@
 // host compiler translate a .cu file as plain C++. There is no lockstep and no parallelism:
 //
 //  - Work enqueued on a stream (stream.cpp) waits in a list until something synchronises, so a host that reads too
-//    early reads old data. Events order streams; a captured graph is the recorded list.
+//    early reads old data. Events order streams, and by `Order` streams overtake each other where none does; a
+//    captured graph is the recorded list.
 //  - A kernel (execution.cpp) runs block after block, each thread on a fiber of its own (Boost.Context), until it must
 //    wait: at a barrier for the block, at a shuffle, vote or matrix product for the lanes its mask names. Which ready
 //    thread and which block goes next is set by `Order`. A result that depends on it lacks a barrier.
@@ -13,7 +14,11 @@
 //  - Global memory (memory.cpp) and shared variables (shared.h) start as bytes of 0xFF, NaN in every floating dtype,
 //    and end at an inaccessible page; the bytes before them are checked after each block. Shared memory is poisoned
 //    anew for each block. Outside of running work, device memory is inaccessible to the host too.
-//  - Asynchronous copies to shared memory (primitives.h) happen when they are waited for, not before.
+//  - Asynchronous copies to shared memory (primitives.h) happen when they are waited for, or at once: `Order` says.
+//  - What is exact on the CPU and not on a device errs as much here: quick exponentials by a unit in the last place,
+//  sums
+//    of matrix fragments are cut off, f32 convolutions that were not asked to be exact round their factors to tf32.
+//  - Misaligned accesses are reported (alignment.cpp).
 //  - cuBLASLt and cuDNN (blas.cpp, dnn.cpp) have the project's part of their interface, computed in f32 on the CPU.
 //
 // Kernels declare shared memory with GESTALT_SHARED and GESTALT_DYNAMIC_SHARED (kernels/cuda/launch.cuh). A fault
@@ -39,6 +44,9 @@ void set_memory_limit(size_t bytes);
 // Bytes of shared memory that a block can ask for, as the devices differ: 227 KiB on sm_90 (the default), 163 KiB on
 // sm_80, 99 KiB on sm_86 and sm_89.
 void set_shared_limit(size_t bytes);
+
+// Elements that a tensor of cuDNN's can have: 2³¹ − 1 unless set.
+void set_tensor_limit(int64_t elements);
 
 // Whether host code that touches device memory faults (the default).
 void set_host_protection(bool on);

@@ -209,7 +209,7 @@ void run_block() {
     d.threads[i].state = State::fresh;
     mark_ready(i);
   }
-  begin_block(d.launch->dynamic_shared);
+  begin_block(d.launch->dynamic_shared, d.launch->most_shared);
   while (d.returned < d.count) {
     const int next = pick();
     if (next < 0) report_stuck();
@@ -301,6 +301,8 @@ int block_barrier(const char* what, Site site, int predicate) {
 }
 
 int lane() { return device().current % 32; }
+
+bool coin() { return mix(device().random) & 1; }
 
 void warp_meeting(const char* what, Site site, uint32_t mask, void* payload, Complete complete) {
   Device& d = device();

@@ -14,6 +14,7 @@ struct Launch {
   std::string name;
   dim3 grid, block;
   size_t dynamic_shared = 0;
+  size_t most_shared = 0;      // that a block may have, static and dynamic together
   std::function<void()> body;  // one thread
 };
 
@@ -31,11 +32,15 @@ using Complete = void (*)(void* const* payloads, uint32_t mask);
 void warp_meeting(const char* what, Site, uint32_t mask, void* payload, Complete complete);
 int lane();
 
+// A fair coin of the random order's.
+bool coin();
+
 // The copies to shared memory that the calling thread has begun and not waited for.
 struct PendingCopy {
   void* to;
   const void* from;
   int bytes, valid_bytes;  // the rest is filled with zeros
+  bool landed;             // as a copy may before it is waited for
 };
 struct PendingCopies {
   std::vector<std::vector<PendingCopy>> groups;

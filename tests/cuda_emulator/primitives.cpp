@@ -8,6 +8,10 @@ namespace {
 
 constexpr uint32_t all_lanes = 0xffffffffu;
 
+// Copies land when they are waited for; in reverse order as soon as they begin, which may be all too soon for what
+// other threads still read there; in random order either way.
+bool lands_at_once() { return order() == Order::reverse || (order() == Order::random && coin()); }
+
 void finish(const PendingCopy& c) {
   std::memcpy(c.to, c.from, static_cast<size_t>(c.valid_bytes));
   std::memset(static_cast<char*>(c.to) + c.valid_bytes, 0, static_cast<size_t>(c.bytes - c.valid_bytes));
@@ -49,14 +53,22 @@ struct Fragments {
 float half_of(uint32_t pair, int which) { return std::bit_cast<float>(which ? pair & 0xffff0000u : pair << 16); }
 float tf32(uint32_t bits) { return std::bit_cast<float>(bits & 0xffffe000u); }
 
+// The device's tensor cores cut the bits of a sum off that f32 has no room for.
+float toward_zero(double x) {
+  const float near = static_cast<float>(x);
+  return std::abs(double{near}) > std::abs(x) ? std::bit_cast<float>(std::bit_cast<uint32_t>(near) - 1) : near;
+}
+
 template <int k>
 void add_product(void* const* payloads, const float (&a)[16][k], const float (&b)[k][8]) {
+  double sums[16][8] = {};
+  for (int row = 0; row < 16; ++row)
+    for (int l = 0; l < k; ++l)
+      for (int column = 0; column < 8; ++column) sums[row][column] += double{a[row][l]} * b[l][column];
   for (int lane = 0; lane < 32; ++lane)
     for (int i = 0; i < 4; ++i) {
-      const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-      float sum = 0;
-      for (int l = 0; l < k; ++l) sum += a[row][l] * b[l][column];
-      static_cast<const Fragments*>(payloads[lane])->d[i] += sum;
+      float& d = static_cast<const Fragments*>(payloads[lane])->d[i];
+      d = toward_zero(d + sums[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]);
     }
 }
 
@@ -90,7 +102,9 @@ void record_copy(void* to, const void* from, int bytes, int valid_bytes) {
   const auto misaligned = (reinterpret_cast<uintptr_t>(to) | (valid_bytes ? reinterpret_cast<uintptr_t>(from) : 0)) %
                           static_cast<unsigned>(bytes);
   if (misaligned) fault(fmt::format("an asynchronous copy of {} bytes with a misaligned address", bytes));
-  pending_copies().open.push_back({to, from, bytes, valid_bytes});
+  const PendingCopy copy{to, from, bytes, valid_bytes, lands_at_once()};
+  if (copy.landed) finish(copy);
+  pending_copies().open.push_back(copy);
 }
 
 void commit_copies() {
@@ -102,7 +116,8 @@ void commit_copies() {
 void finish_copies(int still_open) {
   auto& groups = pending_copies().groups;
   while (groups.size() > static_cast<size_t>(still_open)) {
-    for (const PendingCopy& c : groups.front()) finish(c);
+    for (const PendingCopy& c : groups.front())
+      if (!c.landed) finish(c);
     groups.erase(groups.begin());
   }
 }

@@ -118,6 +118,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(p.sharedMemPerBlockOptin);
       break;
+    case cudaDevAttrMemoryPoolsSupported:
+      *value = 1;
+      break;
   }
   return cudaSuccess;
 }
@@ -176,7 +179,6 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) { return *pool = nullptr, cudaSuccess; }
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
@@ -187,9 +189,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     emulator::invalidate_captures();
     return status(cudaErrorStreamCaptureUnsupported);
   }
-  if (staged) {  // pageable sources are read before the call returns
+  if (staged) {  // read now, though the device promises it only for when the stream has passed
     std::string copy(static_cast<const char*>(from), bytes);
-    return emulator::enqueue(stream, "copy", [to, copy = std::move(copy)] { copy_now(to, copy.data(), copy.size()); });
+    emulator::enqueue(stream, "copy", [to, copy = std::move(copy)] { copy_now(to, copy.data(), copy.size()); });
+    emulator::note_pageable_copy(stream);
+    return cudaSuccess;
   }
   const cudaError_t error = emulator::enqueue(stream, "copy", [to, from, bytes] { copy_now(to, from, bytes); });
   if (returned) emulator::drain(stream);  // as the device does for pageable targets
@@ -231,14 +235,15 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t& config, const void* kernel,
                      uint64_t{block.x} * block.y * block.z <= 1024;
   if (!shape) return status(cudaErrorInvalidConfiguration);
   const auto limit = host().dynamic_limit.find(kernel);
-  if (config.dynamicSmemBytes > (limit == host().dynamic_limit.end() ? unasked_shared : limit->second))
-    return status(cudaErrorInvalidValue);
+  const bool asked = limit != host().dynamic_limit.end();
+  if (config.dynamicSmemBytes > (asked ? limit->second : unasked_shared)) return status(cudaErrorInvalidValue);
   for (unsigned i = 0; i < config.numAttrs; ++i)
     if (config.attrs[i].id == cudaLaunchAttributeClusterDimension) {
       const auto& c = config.attrs[i].val.clusterDim;
       if (c.x * c.y * c.z > 1) return status(cudaErrorNotSupported);
     }
-  Launch launch{current_range(), grid, block, config.dynamicSmemBytes, std::move(thread)};
+  Launch launch{current_range(),  grid, block, config.dynamicSmemBytes, asked ? most_shared : unasked_shared,
+                std::move(thread)};
   if (launch.name.empty()) launch.name = fmt::format("at {}", kernel);
   return enqueue(config.stream, launch.name.c_str(), [launch = std::move(launch)] { execute(launch); });
 }

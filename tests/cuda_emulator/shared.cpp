@@ -16,7 +16,7 @@ constexpr size_t most_static_bytes = 48 << 10;
 struct Block {
   uint64_t serial = 0;
   std::vector<SharedSlot*> used;
-  size_t static_bytes = 0;
+  size_t static_bytes = 0, dynamic_bytes = 0, most_bytes = 0;
   std::map<size_t, GuardedRegion> dynamic_by_size;
   const GuardedRegion* dynamic = nullptr;
 };
@@ -46,15 +46,20 @@ void* SharedSlot::use() {
     if (b.static_bytes > most_static_bytes)
       fault(fmt::format("{} makes {} bytes of static shared memory, {} are allowed", name_, b.static_bytes,
                         most_static_bytes));
+    if (b.static_bytes + b.dynamic_bytes > b.most_bytes)
+      fault(fmt::format("{} makes {} bytes of shared memory, {} of them dynamic; the launch may have {}", name_,
+                        b.static_bytes + b.dynamic_bytes, b.dynamic_bytes, b.most_bytes));
   }
   return region_.begin;
 }
 
-void begin_block(size_t dynamic_bytes) {
+void begin_block(size_t dynamic_bytes, size_t most_bytes) {
   Block& b = block();
   ++b.serial;
   b.used.clear();
   b.static_bytes = 0;
+  b.dynamic_bytes = dynamic_bytes;
+  b.most_bytes = most_bytes;
   b.dynamic = nullptr;
   if (dynamic_bytes == 0) return;
   auto found = b.dynamic_by_size.find(dynamic_bytes);

@@ -7,8 +7,8 @@
 
 namespace emulator {
 
-void begin_block(size_t dynamic_bytes);
-void end_block();  // checks the fences of what the block used
+void begin_block(size_t dynamic_bytes, size_t most_bytes);  // of static and dynamic memory together
+void end_block();                                           // checks the fences of what the block used
 void* dynamic_shared();
 
 // The storage behind one GESTALT_SHARED declaration.

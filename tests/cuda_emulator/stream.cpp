@@ -24,23 +24,27 @@ struct CUstream_st {
   std::deque<Operation> waiting;
   std::shared_ptr<CUgraph_st> capture;
   bool origin = false;  // where the capture began
+  bool busy = false;    // its first operation is running
 };
 
-namespace {
-
-// What an event stands for since it was last recorded.
-struct Mark {
+// Since the event was last recorded.
+struct emulator::Mark {
   cudaStream_t stream;
   bool passed = false;
   std::chrono::steady_clock::time_point time;
   std::weak_ptr<CUgraph_st> capture;
 };
 
+namespace {
+
+using emulator::Mark;
+
 struct Runtime {
   std::recursive_mutex mutex;
   CUstream_st null_stream;
   std::vector<cudaStream_t> streams;
   cudaError_t last = cudaSuccess;
+  cudaStream_t reads_pageable = nullptr;
 };
 
 Runtime& runtime() {
@@ -52,10 +56,28 @@ cudaStream_t resolve(cudaStream_t s) { return s ? s : &runtime().null_stream; }
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
+void run_one(cudaStream_t s);
+
+// In forward order a stream's work is done when something waits for it. In the other orders streams overtake each other
+// wherever no event keeps them from it: in reverse order the others go first, in random order some of their work does.
+void let_others_overtake() {
+  if (emulator::order() == emulator::Order::forward) return;
+  for (cudaStream_t other : std::vector<cudaStream_t>(runtime().streams))
+    while (!other->busy && !other->waiting.empty() &&
+           (emulator::order() == emulator::Order::reverse || emulator::coin())) {
+      const Mark* awaited = other->waiting.front().awaits.get();
+      if (awaited && !awaited->passed) break;
+      run_one(other);
+    }
+}
+
 void run_one(cudaStream_t s) {
+  s->busy = true;
+  let_others_overtake();
   const Operation next = std::move(s->waiting.front());
   s->waiting.pop_front();
   next.run();
+  s->busy = false;
 }
 
 void wait_for(const std::shared_ptr<Mark>& mark) {
@@ -75,6 +97,7 @@ std::recursive_mutex& runtime_mutex() { return runtime().mutex; }
 
 void drain(cudaStream_t stream) {
   cudaStream_t s = resolve(stream);
+  if (runtime().reads_pageable == s) runtime().reads_pageable = nullptr;
   if (s->waiting.empty()) return;  // opening and closing all of device memory takes long
   const DeviceAccess access;
   while (!s->waiting.empty()) run_one(s);
@@ -86,6 +109,8 @@ void drain_all() {
   if (order() != Order::forward) std::reverse(all.begin(), all.end());
   for (cudaStream_t s : all) drain(s);
 }
+
+void note_pageable_copy(cudaStream_t s) { runtime().reads_pageable = s; }
 
 bool capturing(cudaStream_t s) { return resolve(s)->capture != nullptr; }
 
@@ -106,6 +131,10 @@ cudaError_t status(cudaError_t error) {
 
 cudaError_t enqueue(cudaStream_t stream, const char* name, std::function<void()> run) {
   const Lock lock(runtime().mutex);
+  if (runtime().reads_pageable)
+    fault(
+        "a copy from pageable memory may not have read it when the call returns: wait for its stream before more work, "
+        "or copy from page-locked memory");
   cudaStream_t s = resolve(stream);
   if (s->capture) {
     s->capture->operations.push_back({name, std::move(run)});
@@ -204,7 +233,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
   }
   if (s->capture) return status(cudaErrorStreamCaptureUnsupported);
-  return emulator::enqueue(stream, "event wait", [mark = event->mark] { wait_for(mark); });
+  emulator::enqueue(stream, "event wait", [mark = event->mark] { wait_for(mark); });
+  if (s != &runtime().null_stream) s->waiting.back().awaits = event->mark;
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

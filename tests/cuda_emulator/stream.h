@@ -12,9 +12,12 @@
 
 namespace emulator {
 
+struct Mark;  // what an event stands for
+
 struct Operation {
   std::string name;
   std::function<void()> run;
+  std::shared_ptr<Mark> awaits;  // of an event wait
 };
 
 // Held through every call of the runtime: host threads take turns.
@@ -26,6 +29,9 @@ void drain_all();
 bool capturing(cudaStream_t);
 bool any_capture();
 void invalidate_captures();
+
+// A copy from pageable memory was enqueued on the stream: until the stream is waited for it may not have read it.
+void note_pageable_copy(cudaStream_t);
 
 // Remembers the error for cudaGetLastError.
 cudaError_t status(cudaError_t);

@@ -1,15 +1,14 @@
-// What the tests of commands share: a command line that is run here, and runs to look at.
+// What the tests of commands share: command lines that are run here, and runs to look at.
 #pragma once
 
 #include <string>
 
 #include "engine/data/images/image_codec.h"
 #include "tests/temporary_folder.h"
+#include "tests/tools/printed.h"
 
 namespace gestalt::test {
 
-// What `gestalt LINE` prints; a message follows if it fails.
-std::string gestalt_prints(const std::string& line);
 Image image_in(const std::string& file);
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

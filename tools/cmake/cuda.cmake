@@ -43,8 +43,9 @@ if(gestalt_cuda_mode STREQUAL "EMULATED")
   target_link_libraries(gestalt_kernels PUBLIC gestalt_cuda_emulator)
   target_compile_definitions(gestalt_cuda_emulator PUBLIC GESTALT_EMULATED=1)
   file(GLOB emulator_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/kernels/cuda/emulator_*test.cpp)
-  # nvcc includes cuda_runtime.h by itself; "unroll" is a pragma of its own.
-  set(emulated_options -x c++ -include cuda_runtime.h -Wno-unknown-pragmas)
+  # nvcc includes cuda_runtime.h by itself; "unroll" is a pragma of its own. tests/cuda_emulator/alignment.cpp reports.
+  set(emulated_options -x c++ -include cuda_runtime.h -Wno-unknown-pragmas -fsanitize=alignment
+                       -fno-sanitize-recover=alignment)
   set_source_files_properties(
     ${cuda_sources} ${emulator_tests}
     PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${emulated_options}" COMPILE_DEFINITIONS GESTALT_CUDA_EMULATED)

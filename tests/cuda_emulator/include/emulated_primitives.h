@@ -10,7 +10,8 @@
 
 namespace emulator::primitives {
 
-// Copies wait in a list until wait_copies, so that a kernel that forgets to wait reads old bytes.
+// Copies wait in a list until wait_copies, so that a kernel that forgets to wait reads old bytes; in other orders than
+// forward they may land at once.
 void record_copy(void* to, const void* from, int bytes, int valid_bytes);
 void commit_copies();
 void finish_copies(int still_open);
@@ -42,7 +43,7 @@ inline uint32_t round_bf16(float low, float high) {
 }
 inline float exp2_fast(float x) {
   const float y = std::exp2(x);
-  return y < 0x1p-126f ? 0.0f : y;
+  return y < 0x1p-126f ? 0.0f : off_by_an_ulp(y);
 }
 
 }  // namespace emulator::primitives

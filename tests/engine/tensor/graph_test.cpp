@@ -10,6 +10,9 @@
 #include "engine/tensor/step_number.h"
 #include "tests/devices.h"
 #include "tests/engine/tensor/pooled_memory.h"
+#if GESTALT_EMULATED
+#include "tests/cuda_emulator/emulator.h"
+#endif
 
 namespace gestalt::test {
 
@@ -71,5 +74,22 @@ TEST_CASE("graph on cuda: work that needs the host cannot be captured, and nothi
   graph.launch();
   CHECK(y.values()[9] == 12);
 }
+
+#if GESTALT_EMULATED
+TEST_CASE("graph on cuda: a capture has the room of what ran before it, though the device is still at that") {
+  const PooledMemory pooled;
+  release_cached(Device::cuda);
+  synchronize(Device::cuda);
+  const Shape large{int64_t{10} << 20};  // 40 MiB
+  emulator::set_memory_limit(emulator::counters().bytes_in_use + (size_t{60} << 20));
+  Tensor::full(large, 1, DType::f32, Device::cuda);
+  Tensor y;
+  Graph graph;
+  CHECK_NOTHROW(graph.capture([&] { y = Tensor::full(large, 2, DType::f32, Device::cuda); }));
+  emulator::set_memory_limit(size_t{16} << 30);
+  graph.launch();
+  CHECK(y.values().back() == 2);
+}
+#endif
 
 }  // namespace gestalt::test

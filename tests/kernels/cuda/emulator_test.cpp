@@ -1,14 +1,8 @@
 // The emulated CUDA device: that it computes as a device does, and that it catches each kind of planted fault.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <cstring>
-#include <functional>
-#include <string>
 #include <vector>
 
 #include "kernels/cuda/primitives.cuh"
@@ -21,37 +15,6 @@ namespace {
 
 using emulator::Order;
 constexpr Order orders[] = {Order::forward, Order::reverse, Order::random};
-
-// What `f` writes to stderr before it ends, run in a process of its own.
-std::string fault_of(const std::function<void()>& f) {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    signal(SIGABRT, SIG_DFL);
-    dup2(ends[1], STDERR_FILENO);
-    try {
-      f();
-      synchronize();
-    } catch (const std::exception& e) { (void)!write(ends[1], e.what(), std::strlen(e.what())); }
-    _exit(0);
-  }
-  close(ends[1]);
-  std::string text;
-  char buffer[512];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof(buffer))) > 0;) text.append(buffer, static_cast<size_t>(n));
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return text;
-}
-
-// Checks that running `f` ends with a message that holds all the words.
-void check_fault(const std::function<void()>& f, std::initializer_list<const char*> words) {
-  const std::string text = fault_of(f);
-  for (const std::string word : words)
-    CHECK_MESSAGE(text.find(word) != std::string::npos, "'", word, "' is not in: ", text);
-}
 
 // Reverses the elements of a block through shared memory; `broken` forgets the barrier.
 template <bool broken>

@@ -1,7 +1,6 @@
 // Kernels whose ops the op table does not hold, on CUDA (real or emulated) against the CPU, in every order of threads.
 #include <doctest/doctest.h>
 
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -11,37 +10,20 @@
 #include "engine/nn/optimizer.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/contrast.h"
+#include "engine/ops/conv.h"
 #include "engine/ops/cross_entropy.h"
-#include "engine/ops/knn.h"
 #include "engine/ops/patch.h"
 #include "engine/ops/pool.h"
 #include "engine/ops/tokens.h"
 #include "tests/devices.h"
 #include "tests/golden_step.h"
+#include "tests/kernels/cuda/orders.h"
 #if GESTALT_EMULATED
 #include "tests/cuda_emulator/emulator.h"
 #endif
 
 namespace gestalt::test {
 namespace {
-
-// Runs f on the device once per order and demands the same bits each time; returns them.
-std::vector<float> in_every_order(const std::function<std::vector<float>()>& f) {
-  const std::vector<float> first = f();
-#if GESTALT_EMULATED
-  const emulator::Order before = emulator::order();
-  for (auto order : {emulator::Order::reverse, emulator::Order::random}) {
-    emulator::set_order(order, 5);
-    const std::vector<float> again = f();
-    CHECK(std::memcmp(first.data(), again.data(), first.size() * sizeof(float)) == 0);
-  }
-  emulator::set_order(before);
-#else
-  const std::vector<float> again = f();
-  CHECK(std::memcmp(first.data(), again.data(), first.size() * sizeof(float)) == 0);
-#endif
-  return first;
-}
 
 double worst(const std::vector<float>& a, const std::vector<float>& b) {
   REQUIRE(a.size() == b.size());
@@ -209,36 +191,6 @@ TEST_CASE("cuda augment: evaluation views of tiny and long images equal the CPU'
   }
 }
 
-TEST_CASE("cuda knn: predictions equal the CPU's, ties included" * doctest::skip(without_cuda)) {
-  for (DType dtype : {DType::f32, DType::bf16})
-    for (auto [queries, bank_rows, dim] : {std::array<int64_t, 3>{70, 130, 33}, {3, 300, 8}, {5, 4, 1}}) {
-      const int64_t bank = bank_rows;
-      CAPTURE(bank);
-      const Tensor q = Tensor::from(hash_uniform("queries", queries * dim), {queries, dim}).to(dtype);
-      const Tensor b = Tensor::from(hash_uniform("bank", bank * dim), {bank, dim}).to(dtype);
-      std::vector<int32_t> labels(bank);
-      for (int64_t i = 0; i < bank; ++i) labels[i] = static_cast<int32_t>(i * 7 % 11);
-      const Tensor l = Tensor::from(std::span<const int32_t>(labels), Shape{bank});
-      for (int64_t k : {1, 5, 200}) {
-        CAPTURE(k);
-        const std::vector<int32_t> expected = knn_predict(q, b, l, k, 0.07, 11);
-        in_every_order([&] {
-          const std::vector<int32_t> got =
-              knn_predict(q.to(Device::cuda), b.to(Device::cuda), l.to(Device::cuda), k, 0.07, 11);
-          CHECK(got == expected);
-          return std::vector<float>(got.begin(), got.end());
-        });
-      }
-    }
-  // All similarities equal: the k lowest indices vote, and of equal votes the lowest class wins.
-  const Tensor same = Tensor::full({300, 4}, 2), query = Tensor::full({2, 4}, 0.5);
-  std::vector<int32_t> labels(300, 0);
-  for (int i = 0; i < 10; ++i) labels[i] = i < 5 ? 2 : 1;
-  const Tensor l = Tensor::from(std::span<const int32_t>(labels), Shape{300}).to(Device::cuda);
-  for (auto [k, expected] : {std::pair<int64_t, int32_t>{5, 2}, {10, 1}, {11, 1}})
-    CHECK(knn_predict(query.to(Device::cuda), same.to(Device::cuda), l, k, 0.1, 3)[1] == expected);
-}
-
 #if GESTALT_EMULATED
 TEST_CASE("cuda: the shared memory of sm_80 and of sm_86 is enough for views and pairs") {
   const kernels::AugmentParameters parameters[] = {everything(1)};
@@ -270,6 +222,34 @@ TEST_CASE("cuda: the shared memory of sm_80 and of sm_86 is enough for views and
       }
   }
   emulator::set_shared_limit(227 << 10);
+}
+
+TEST_CASE("cuda conv2d: a batch too large for cuDNN's tensors goes in parts") {
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const int64_t kernel : {1, 3}) {
+      CAPTURE(kernel);
+      const auto run = [&](Device device) {
+        const Tensor x =
+            Tensor::from(hash_uniform("x", 5 * 6 * 6 * 4), {5, 6, 6, 4}).to(dtype).to(device).detach().require_grad();
+        const Tensor w = Tensor::from(hash_uniform("w", 8 * kernel * kernel * 4), {8, kernel, kernel, 4})
+                             .to(DType::f32)
+                             .to(device)
+                             .detach()
+                             .require_grad();
+        const Tensor y = conv2d(x, w, 1, kernel / 2);
+        y.backward(Tensor::from(hash_uniform("dy", y.count()), y.shape()).to(dtype).to(device));
+        std::vector<float> all = y.values();
+        for (const Tensor& part : {x.grad(), w.grad()})
+          for (const float v : part.values()) all.push_back(v);
+        return all;
+      };
+      const std::vector<float> whole = run(Device::cuda);
+      emulator::set_tensor_limit(3 * 6 * 6 * 8);  // three images, then two
+      const std::vector<float> parts = run(Device::cuda);
+      emulator::set_tensor_limit(INT32_MAX);
+      CHECK(worst(parts, whole) < (dtype == DType::f32 ? 1e-5 : 0.05));
+      CHECK(worst(parts, run(Device::cpu)) < (dtype == DType::f32 ? 1e-4 : 0.1));
+    }
 }
 #endif
 
