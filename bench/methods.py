@@ -84,7 +84,7 @@ def seconds_of_an_epoch(build, name, data, folder):
 def columns(folder):
     """First and last value of what metrics.csv has beyond what is the same for all."""
     rows = [line.split(",") for line in open(f"{folder}/metrics.csv").read().split()]
-    known = {"step", "epoch", "loss", "lr", "gradient_norm", "feature_std", "effective_rank", "probe"}
+    known = {"step", "epoch", "loss", "lr", "gradient_norm", "feature_std", "effective_rank", "knn_percent"}
     shown = {"loss", "feature_std", "effective_rank"} | (set(rows[0]) - known)
     return {name: [float(rows[1][i] or "nan"), float(rows[-1][i] or "nan")] for i, name in enumerate(rows[0]) if name in shown}
 

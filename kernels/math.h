@@ -13,6 +13,12 @@ namespace gestalt {
 // that follows three times over, once for each outcome.
 GESTALT_HOST_DEVICE float clamp(float x, float bound) { return std::fabs(x) > bound ? std::copysign(bound, x) : x; }
 
+// std::max by value: through its references gcc sees no vectors, and leaves a loop scalar.
+template <class S>
+GESTALT_HOST_DEVICE S larger(S a, S b) {
+  return a < b ? b : a;
+}
+
 // e^x within 2 units in the last place; 0 below -87.7, clamped above 88.3.
 GESTALT_HOST_DEVICE float fast_exp(float x) {
   x = clamp(x, 88.3f);  // there n is -127, whose power below has the bits of 0

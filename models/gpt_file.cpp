@@ -70,7 +70,7 @@ std::map<std::string, Tensor> tensors_of(const std::string& path, const Safetens
   return tensors;
 }
 
-const Tensor& part_of(const std::string& path, const std::map<std::string, Tensor>& tensors, const std::string& name) {
+Tensor part_of(const std::string& path, const std::map<std::string, Tensor>& tensors, const std::string& name) {
   const auto found = tensors.find(name);
   check(found != tensors.end(), "[gpt] {} has no '{}'; expected a GPT-2 in Hugging Face's layout", path, name);
   return found->second;

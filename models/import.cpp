@@ -155,7 +155,7 @@ Said said_beside(const std::string& weights, Library library) {
   return config.contains("architecture") ? said_by_timm(path, config) : Said();
 }
 
-const Tensor& tensor_of(const std::string& path, const ForeignTensors& foreign, const std::string& name) {
+Tensor tensor_of(const std::string& path, const ForeignTensors& foreign, const std::string& name) {
   const auto found = foreign.tensors.find(name);
   check(found != foreign.tensors.end(), "[import] {} ({}) has no '{}'", path, gestalt::name(foreign.library), name);
   return found->second;

@@ -18,11 +18,7 @@ tools/install_packages.sh --tests
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bundle=$work/$name
-mkdir -p "$bundle/lib"
-
-# Libraries that a system with a C++ program on it has, NVIDIA's, which are large and belong to the driver or to CUDA, and
-# ours, which is each variant's own.
-is_left_out() { [[ $1 =~ ^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libcu.*|libnv.*|libgestalt)\.so ]]; }
+mkdir -p "$bundle"
 
 for variant in $variants; do
   build=build-bundle-$variant flags=()
@@ -36,9 +32,7 @@ for variant in $variants; do
   strip -o "$bundle/bin/$variant/libgestalt.so" "$build/libgestalt.so"
   for program in "${programs[@]}"; do
     strip -o "$bundle/bin/$variant/$program" "$build/$program"
-    while read -r library path; do
-      is_left_out "$library" || cp -nL "$path" "$bundle/lib/$library"
-    done < <(ldd "$build/$program" | awk '$2 == "=>" && $3 ~ /^\// {print $1, $3}')
+    tools/needed_libraries.sh "$build/$program" "$bundle/lib"
   done
 done
 if [[ $variants == *cuda* ]]; then

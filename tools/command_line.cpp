@@ -13,45 +13,23 @@ namespace {
 struct Node : CLI::App {
   Node(const std::string& help, const std::string& name, CLI::App* parent) : CLI::App(help, name, parent) {}
   std::vector<std::string> known_as;
-  std::function<Command::Words(const Command::Words&)> when_unnamed;
+  std::function<Words(const Words&)> when_unnamed;
 };
 
-// Puts in what has to stand where no command is named.
-void complete(CLI::App& root, Command::Words& words) {
-  CLI::App* app = &root;
-  size_t at = 0;
-  const auto named = [&](const CLI::App* sub) { return sub->check_name(words[at]); };
-  for (std::vector<CLI::App*> next; at < words.size() && !(next = app->get_subcommands(named)).empty(); ++at)
-    app = next[0];
-  const auto* node = dynamic_cast<const Node*>(app);
-  if (!node || !node->when_unnamed || (at < words.size() && !words[at].starts_with('-'))) return;
-  const Command::Words flags(words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
-  const auto asks = [](const std::string& word) { return word == "-h" || word == "--help"; };
-  if (std::any_of(flags.begin(), flags.end(), asks)) return;
-  const Command::Words put = node->when_unnamed(flags);
-  words.insert(words.begin() + static_cast<std::ptrdiff_t>(at), put.begin(), put.end());
-}
-
+bool any(const CLI::App*) { return true; }
 std::string with_dashes(const std::string& name) { return "--" + name; }
 
 // What is wrong with the command line of `app`.
-std::string explain(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App* command = &app;
+std::string explain(CLI::App& app, const CLI::ParseError& error) {
+  CLI::App* command = &app;
   std::string words = app.get_name();
   while (!command->get_subcommands().empty()) {
     command = command->get_subcommands().front();
     words += " " + command->get_name();
   }
   const std::string help = fmt::format("; '{} --help' lists what there is", words);
-  const std::vector<std::string> unknown = app.remaining(true);
-  if (unknown.empty()) return error.what() + help;
-  std::vector<std::string> flags;
-  std::vector<KnownCommand> commands;
-  for (const CLI::Option* option : command->get_options())
-    for (const std::string& name : option->get_lnames()) flags.push_back(with_dashes(name));
-  for (const CLI::App* sub : command->get_subcommands([](const CLI::App*) { return true; }))
-    commands.push_back({sub->get_name(), dynamic_cast<const Node&>(*sub).known_as});
-  return unknown_word(unknown[0], flags, commands, help);
+  const Words unknown = app.remaining(true);
+  return unknown.empty() ? error.what() + help : unknown_word(unknown[0], Command(*command).entry(), help);
 }
 
 }  // namespace
@@ -66,9 +44,34 @@ void Command::when_unnamed(std::function<Words(const Words&)> words) const {
   dynamic_cast<Node&>(*app_).when_unnamed = std::move(words);
 }
 
+void Command::hide() const { app_->group(""); }
 void Command::alias(const std::string& name) const { app_->alias(name); }
 void Command::footer(const std::string& text) const { app_->footer(text); }
 std::string Command::help() const { return app_->help(); }
+
+Command Command::root() const {
+  CLI::App* app = app_;
+  while (app->get_parent()) app = app->get_parent();
+  return Command(*app);
+}
+
+CommandEntry Command::entry() const {
+  CommandEntry entry;
+  entry.name = app_->get_name(), entry.help = app_->get_description(), entry.title = app_->get_group();
+  entry.footer = app_->get_footer();
+  entry.names = app_->get_aliases(), entry.names.insert(entry.names.begin(), entry.name);
+  if (const auto* node = dynamic_cast<const Node*>(app_))
+    entry.known_as = node->known_as, entry.when_unnamed = node->when_unnamed;
+  for (const CLI::Option* option : app_->get_options()) {
+    const bool by_place = option->get_positional(), takes_value = option->get_expected_max() > 0;
+    (by_place ? entry.arguments : entry.flags)
+        .push_back({by_place ? option->get_name(true) : option->get_lnames()[0],
+                    takes_value ? option->get_type_name() : "", option->get_default_str(), option->get_description(),
+                    option->get_group(), takes_value, option->get_required(), option->get_expected_max() > 1});
+  }
+  for (CLI::App* sub : app_->get_subcommands(any)) entry.commands.push_back(Command(*sub).entry());
+  return entry;
+}
 
 void Command::argument(const std::string& name, std::string& value, const std::string& help) const {
   app_->add_option(name, value, help)->required();
@@ -120,8 +123,8 @@ CommandLine::CommandLine(const std::string& name, const std::string& description
   app_->get_formatter()->column_width(36);
 }
 CommandLine::~CommandLine() = default;
-int CommandLine::parse(std::vector<std::string> words) {
-  complete(*app_, words);
+int CommandLine::parse(Words words) {
+  put_in_unnamed(root().entry(), words);
   std::reverse(words.begin(), words.end());  // as CLI11 wants them
   try {
     app_->parse(std::move(words));
@@ -135,7 +138,7 @@ int CommandLine::parse(std::vector<std::string> words) {
 
 int CommandLine::run(int argc, const char* const* argv) { return parse({argv + std::min(argc, 1), argv + argc}); }
 int CommandLine::run(const std::string& line) {
-  std::vector<std::string> words = CLI::detail::split_up(line);
+  Words words = CLI::detail::split_up(line);
   for (std::string& word : words) CLI::detail::remove_quotes(word);
   return parse(std::move(words));
 }

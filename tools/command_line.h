@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "tools/command_tree.h"
 
 namespace CLI {
 class App;
@@ -42,11 +43,16 @@ class Command {
   // Words that others call it by, which are no names of it: for "did you mean".
   void known_as(const std::vector<std::string>& words) const;
   // Where none of the commands under this one is named, `words` gives what has to stand before the flags that follow.
-  using Words = std::vector<std::string>;
   void when_unnamed(std::function<Words(const Words& flags)> words) const;
+  // Leaves it out of --help and of what is completed.
+  void hide() const;
   // Stands at the end of --help.
   void footer(const std::string& text) const;
   std::string help() const;
+  // The program's own command, which all others stand under.
+  Command root() const;
+  // This command and all under it.
+  CommandEntry entry() const;
 
   // What has to be given by its place on the line, and what may follow it, any number of them.
   void argument(const std::string& name, std::string& value, const std::string& help) const;
@@ -92,7 +98,7 @@ class CommandLine {
   int run(const std::string& line);
 
  private:
-  int parse(std::vector<std::string> words);
+  int parse(Words words);
 
   std::unique_ptr<CLI::App> app_;
 };

@@ -20,4 +20,8 @@ GESTALT_COMMANDS(GESTALT_DECLARE)
 void add_finetune(Command evaluate);
 void add_text(Command evaluate);
 
+// Of `gestalt list`.
+void add_completion(Command list);
+void add_manual(Command list);
+
 }  // namespace gestalt::tools

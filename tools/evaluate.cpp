@@ -55,6 +55,16 @@ uint64_t seed_of(const LinearOptions& linear) { return static_cast<uint64_t>(lin
 std::string name_of(const KnnOptions&) { return "knn"; }
 std::string name_of(const LinearOptions& linear) { return linear.augment ? "linear (augmented)" : "linear"; }
 
+std::string details_of(const KnnOptions& knn, int64_t bank) {
+  if (knn.k >= bank)
+    fmt::print(stderr,
+               "gestalt: warning: all {} labelled images vote, as --knn-k is {}; the answer is nearly the same for "
+               "every image: give a smaller --knn-k\n",
+               bank, knn.k);
+  return fmt::format("k = {}", knn.of_bank(bank).k);
+}
+std::string details_of(const LinearOptions&, int64_t) { return ""; }
+
 template <class Options>
 void run(const FrozenSource& source, const Options& options) {
   check(!source.raw_pixels || !source.untrained, "[evaluate] got --raw-pixels and --untrained, expected one of them");
@@ -67,6 +77,7 @@ void run(const FrozenSource& source, const Options& options) {
   const char* instead = source.raw_pixels ? "raw pixels" : source.untrained ? "untrained encoder" : "";
   print_result(source, opened,
                {.evaluation = name_of(options),
+                .details = details_of(options, kept),
                 .accuracy = accuracy,
                 .protocol = options.of_bank(kept).protocol(),
                 .labels = source.labels,

@@ -3,13 +3,13 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/data/images/splits.h"
 #include "engine/run/files.h"
 #include "kernels/cpu/team.h"
 #include "models/vit.h"
+#include "tasks/training/best.h"
 #include "tools/output.h"
 #include "tools/results.h"
 
@@ -22,20 +22,6 @@ std::string note_of(const EncoderInfo& info, const std::string& key, const std::
 }
 
 }  // namespace
-
-std::string encoder_file(const std::string& path, const char* tag) {
-  namespace fs = std::filesystem;
-  if (!fs::is_directory(path)) return path;
-  const fs::path folder(path);
-  for (const char* name : {"encoder.safetensors", "model.safetensors"})
-    if (fs::exists(folder / name)) return (folder / name).string();
-  check(!fs::exists(folder / "gpt2"), "[{}] '{}' holds a GPT; say: gestalt evaluate text {}", tag, path, path);
-  check(!fs::exists(folder / "checkpoint.safetensors"),
-        "[{}] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "
-        "--resume {}",
-        tag, path, path);
-  fail("[{}] got '{}', expected the folder of a run or of a model, or a safetensors file", tag, path);
-}
 
 std::string method_name(const ReadyEncoder& ready) { return note_of(ready.loaded.info, "gestalt.task", "-"); }
 
@@ -83,8 +69,6 @@ ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* 
   return ready;
 }
 
-OpenOptions centre_views(int64_t size) { return {.decode_size = static_cast<int32_t>(size), .decode_crop = true}; }
-
 OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed, bool whole) {
   EncoderSource source = given;
   source.data = expand_home(source.data);
@@ -108,31 +92,44 @@ OpenedEncoder open_encoder(const EncoderSource& given, uint64_t seed, bool whole
 void print_result(const EncoderSource& source, const OpenedEncoder& opened, const EvaluationResult& result) {
   const EncoderInfo& info = opened.loaded.info;
   const bool pretrained = result.instead.empty();
+  const std::string best = run_of_best(expand_home(source.encoder));
+  std::string training = note_of(info, "gestalt.training", "");
+  if (!best.empty()) training += fmt::format(", the best at step {}", step_of_best(best));
   record_result(source.encoder,
                 {{"evaluation", result.evaluation},
                  {"accuracy", result.accuracy},
                  {"protocol", result.protocol},
-                 {"features", pretrained ? "encoder" : result.instead},
+                 {"features", !pretrained    ? result.instead
+                              : best.empty() ? "encoder"
+                                             : "best encoder"},
                  {"encoder", model_name(opened)},
                  {"method", note_of(info, "gestalt.task", "")},
-                 {"training", note_of(info, "gestalt.training", "")},
+                 {"training", training},
                  {"data", source.data},
                  {"classes", opened.classes},
                  {"train_images", opened.train->size()},
                  {"labels_used", result.kept},
+                 {"labels_asked", result.labels},
                  {"test_images", opened.test->size()},
                  {"size", opened.view.size},
                  {"dtype", name(opened.view.dtype)}},
                 source.json);
   if (source.json) return;
-  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {:g} % of {} labels{}, {}\n",
+  const int64_t all = opened.train->size();
+  const std::string share = fmt::format("{:.3g} %", 100 * static_cast<double>(result.kept) / static_cast<double>(all));
+  fmt::print("{}: {} accuracy {:.2f} % on {} test images\nprotocol: {}; {}, {}\n",
              pretrained ? source.encoder : result.instead, result.evaluation, result.accuracy, opened.test->size(),
-             result.protocol, 100 * result.labels, opened.train->size(),
-             result.labels == 1 ? "" : fmt::format(" ({} of them)", result.kept), name(opened.view.dtype));
+             result.protocol,
+             result.kept == all ? fmt::format("all {} labels", all)
+                                : fmt::format("{} of {} labels ({}; {:g} % of each class, at least one, was asked for)",
+                                              result.kept, all, share, 100 * result.labels),
+             name(opened.view.dtype));
   const std::string row = table_row(
       {pretrained ? method_name(opened) : result.instead, result.instead == "raw pixels" ? "-" : model_name(opened),
-       pretrained ? note_of(info, "gestalt.training", "-") : "-", result.evaluation,
-       fmt::format("{:g} %", 100 * result.labels), fmt::format("{:.2f}", result.accuracy)},
+       pretrained && !training.empty() ? training : "-",
+       result.details.empty() ? result.evaluation : fmt::format("{} ({})", result.evaluation, result.details),
+       result.kept == all ? share : fmt::format("{} of {} ({})", result.kept, all, share),
+       fmt::format("{:.2f}", result.accuracy)},
       source.row);
   fmt::print("table row (method, encoder, pretraining, evaluation, labels, top-1 %):\n{}\n", row);
 }

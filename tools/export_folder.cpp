@@ -10,6 +10,7 @@
 #include "engine/run/run_folder.h"
 #include "models/gpt_file.h"
 #include "models/hub_folder.h"
+#include "tasks/training/best.h"
 #include "tasks/training/image_method.h"
 #include "tasks/training/model_card.h"
 #include "tasks/training/run.h"
@@ -75,6 +76,10 @@ void export_encoder(ReadyEncoder& ready, const std::string& model, const std::st
   }
   const bool autoencoder = fs::exists(out + "/mae.safetensors");
   CardParts card{.title = model_name(ready), .library = lacks.empty() ? "timm" : "torchvision"};
+  const std::string best = run_of_best(model);
+  if (!best.empty())
+    card.notes.push_back(
+        fmt::format("The best encoder of its run by `--keep-best`, as it was after step {}.", step_of_best(best)));
   card.notes.push_back(fmt::format(
       "{} features of an image. It is shown upright (`PIL.ImageOps.exif_transpose`), its short side resized to {} "
       "pixels by a triangle filter (Pillow's BILINEAR), the centre {}x{} cut out, divided by 255 and normalised as "
@@ -86,7 +91,7 @@ void export_encoder(ReadyEncoder& ready, const std::string& model, const std::st
                     "architecture of theirs, so that they refuse it.{}",
                     lacks, fs::exists(out + "/model.py") ? " `model.py` builds it." : ""));
   card.usage = encoder_usage(out, info, lacks.empty(), autoencoder);
-  write_card(out, card, run);
+  write_card(out, card, best.empty() ? run : best);
   fmt::print("{} for {}: {}\n", model_name(ready),
              lacks.empty() ? (autoencoder ? "timm and transformers, with its decoder" : "timm and transformers")
                            : (fs::exists(out + "/model.py") ? "its model.py" : "those who know its layers"),

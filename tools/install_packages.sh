@@ -4,17 +4,21 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libjpeg-dev libstb-dev librandom123-dev zlib1g-dev
+  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev nlohmann-json3-dev libeigen3-dev libjpeg-dev libspng-dev libstb-dev librandom123-dev zlib1g-dev
   libpcre2-dev libxxhash-dev libarchive-dev libwebp-dev libtiff-dev
 )
-tests=(doctest-dev libbenchmark-dev libboost-context-dev)
+tests=(doctest-dev libbenchmark-dev libboost-context-dev libheif-dev)
+deb=(dpkg-dev file libheif-dev)
+wheel=(python3-venv)
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)
 
 case "${1:-}" in
   "") ;;
   --tests) packages+=("${tests[@]}") ;;
-  --ci) packages+=("${tests[@]}" "${ci[@]}") ;;
-  *) echo "usage: tools/install_packages.sh [--tests | --ci]" >&2; exit 2 ;;
+  --ci) packages+=("${tests[@]}" "${deb[@]}" "${wheel[@]}" "${ci[@]}") ;;
+  --deb) packages+=("${deb[@]}") ;;
+  --wheel) packages+=("${wheel[@]}") ;;
+  *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --ci]" >&2; exit 2 ;;
 esac
 
 missing=()

@@ -103,11 +103,14 @@ Command add_table(Command list, const char* name, const char* help, Json (*rows)
 }  // namespace
 
 void add_list(Command program) {
-  const Command list = program.add("list", "list methods, models, sources of data or signs of a collapse");
+  const Command list =
+      program.add("list", "list methods, models, sources of data, signs of a collapse; completion, manual page");
   add_table(list, "methods", "methods and their presets", methods).alias("tasks");
   add_table(list, "models", "encoders", models);
   add_table(list, "collapse", "what tells that a run has collapsed, and what to change then", collapse_signs);
   add_table(list, "data", "what --data accepts", data);
+  add_completion(list);
+  add_manual(list);
 }
 
 }  // namespace gestalt::tools

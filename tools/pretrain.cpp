@@ -31,7 +31,7 @@ void say_what_would_run(Method& method, const std::string& chosen) {
 
 // The method for flags without one: that of the run to go on with, of the preset, or the default one for the data, with
 // the rest chosen too.
-Command::Words name_method(const Command::Words& flags) {
+Words name_method(const Words& flags) {
   const auto value_of = [&](const std::string& flag) -> std::string {
     for (size_t i = 0; i < flags.size(); ++i) {
       if (flags[i] == flag && i + 1 < flags.size()) return flags[i + 1];
@@ -74,6 +74,9 @@ int run(const MethodEntry& entry, Command command, const PretrainChoices& choice
   fmt::print("\n{}: {}\nmetrics: {}/metrics.csv\nconfiguration: {}/config.json\n",
              method->modality() == Modality::images ? "encoder" : "model", result.encoder_file, result.folder,
              result.folder);
+  if (result.best.step > 0)
+    fmt::print("best: {:.4g} at step {} of {}, in {}/best\n", result.best.value, result.best.step, result.steps,
+               result.folder);
   if (!choices.no_html) write_page(*method, result.folder);
   if (unmeasured.empty()) return 0;
   flush_output();
@@ -83,8 +86,8 @@ int run(const MethodEntry& entry, Command command, const PretrainChoices& choice
 
 std::string preset_help(const MethodEntry& entry) {
   std::string text =
-      "With --resume, --data, --bpe, --threads, --loader-threads, --checkpoint-minutes, --keep and --tensorboard may "
-      "differ; --lr, "
+      "With --resume, --data, --bpe, --threads, --loader-threads, --checkpoint-minutes, --keep, --keep-best and "
+      "--tensorboard may differ; --lr, "
       "--clip, "
       "--epochs "
       "and --steps change the run from there on, which its records say.\n\n" +

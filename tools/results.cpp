@@ -1,18 +1,15 @@
 // Appending to results.jsonl.
 #include "tools/results.h"
 
-#include <fcntl.h>
 #include <fmt/chrono.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
 #include "engine/run/run_folder.h"
+#include "kernels/check.h"
 
 namespace gestalt::tools {
 namespace {
@@ -39,11 +36,9 @@ void record_result(const std::string& model, nlohmann::ordered_json result, bool
   const std::string folder = run_of(model);
   if (folder.empty()) return;
   const std::string path = folder + "/results.jsonl";
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  const bool written = file >= 0 && write_all(file, line);
-  const int reason = errno;
-  if (file >= 0) close(file);
-  if (!written) fmt::print(stderr, "gestalt: warning: cannot add to '{}': {}\n", path, std::strerror(reason));
+  try {
+    append_to_file(path, line);
+  } catch (const Error& error) { fmt::print(stderr, "gestalt: warning: {}\n", error.what()); }
 }
 
 void json_field(Fields& f, bool& json) { f("json", json, "print the result as one line of JSON, and nothing else"); }

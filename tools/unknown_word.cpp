@@ -9,16 +9,16 @@
 
 namespace gestalt::tools {
 
-std::string unknown_word(const std::string& word, const std::vector<std::string>& flags,
-                         const std::vector<KnownCommand>& commands, const std::string& help) {
+std::string unknown_word(const std::string& word, const CommandEntry& command, const std::string& help) {
   const bool is_flag = word.starts_with('-');
+  const std::vector<CommandEntry>& commands = command.commands;
   const std::string name = word.substr(0, word.find('='));
-  std::vector<std::string> names;
+  Words flags, names;
   std::string meant;
-  for (const KnownCommand& command : commands) {
-    names.push_back(command.name);
-    if (std::find(command.known_as.begin(), command.known_as.end(), word) != command.known_as.end())
-      meant = command.name;
+  for (const FlagEntry& flag : command.flags) flags.push_back("--" + flag.name);
+  for (const CommandEntry& other : commands) {
+    if (!other.title.empty()) names.push_back(other.name);
+    if (std::find(other.known_as.begin(), other.known_as.end(), word) != other.known_as.end()) meant = other.name;
   }
   if (!is_flag && commands.empty() && word.find(':') != std::string::npos)
     return fmt::format("unknown argument '{}'; a pattern of files stands in quotes, or the shell replaces it", word);

@@ -2,18 +2,13 @@
 #pragma once
 
 #include <string>
-#include <vector>
+
+#include "tools/command_tree.h"
 
 namespace gestalt::tools {
 
-struct KnownCommand {
-  std::string name;
-  std::vector<std::string> known_as;  // words that others call it by
-};
-
-// "unknown flag '--bacth'; did you mean '--batch'?"; with `help` at its end where nothing is near. `flags` have their
-// dashes.
-std::string unknown_word(const std::string& word, const std::vector<std::string>& flags,
-                         const std::vector<KnownCommand>& commands, const std::string& help);
+// "unknown flag '--bacth'; did you mean '--batch'?" for a word after `command`; with `help` at its end where nothing is
+// near.
+std::string unknown_word(const std::string& word, const CommandEntry& command, const std::string& help);
 
 }  // namespace gestalt::tools

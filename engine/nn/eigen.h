@@ -6,13 +6,14 @@
 
 namespace gestalt {
 
-// Of a symmetric n × n matrix given whole: Householder tridiagonalisation and implicit QL steps.
+// Of a symmetric n × n matrix given whole, by one thread: the same bits however many there are. Throws Error where it
+// is not n × n, or not finite.
 struct SymmetricEigen {
-  std::vector<double> values;   // (n), in no order
+  std::vector<double> values;   // (n), the smallest first
   std::vector<double> vectors;  // (n, n): row i is that of values[i], of unit length
 };
-SymmetricEigen symmetric_eigen(std::vector<double> matrix, int64_t n);
+SymmetricEigen symmetric_eigen(const std::vector<double>& matrix, int64_t n);
 // The same without the vectors, in a fraction of the time.
-std::vector<double> symmetric_eigenvalues(std::vector<double> matrix, int64_t n);
+std::vector<double> symmetric_eigenvalues(const std::vector<double>& matrix, int64_t n);
 
 }  // namespace gestalt

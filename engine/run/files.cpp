@@ -130,6 +130,14 @@ void write_file_atomically(const std::string& path, std::string_view bytes) {
   file.commit();
 }
 
+void append_to_file(const std::string& path, std::string_view bytes) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const bool written = file >= 0 && write_all(file, bytes);
+  const int reason = errno;
+  if (file >= 0) close(file);
+  check(written, "[file] cannot add to '{}': {}", path, std::strerror(reason));
+}
+
 std::string read_text(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);

@@ -35,6 +35,8 @@ class AtomicFile {
 bool write_all(int descriptor, std::string_view bytes, std::optional<int64_t> offset = {});
 
 void write_file_atomically(const std::string& path, std::string_view bytes);
+// At the end of a file, which is made where there is none, in one write.
+void append_to_file(const std::string& path, std::string_view bytes);
 
 // A name beside `path` for a file that is not finished; remove_unfinished_files() finds it.
 std::string unfinished_name(const std::string& path);
@@ -52,7 +54,7 @@ std::string expand_home(const std::string& path);
 // The whole file; throws Error with the path.
 std::string read_text(const std::string& path);
 
-// Removes the temporary files that a killed process left in `folder`.
+// Removes the temporary files that a killed process left in `folder`, not in those below it.
 void remove_unfinished_files(const std::string& folder);
 
 }  // namespace gestalt

@@ -59,6 +59,11 @@ std::vector<std::string> make_folder(const fs::path& folder) {
   return made;
 }
 
+// Takes away what a killed process did not finish.
+void clean(const std::string& folder) {
+  for (const char* part : {"", "/gpt2", "/best", "/best/gpt2"}) remove_unfinished_files(folder + part);
+}
+
 // runs/NAME-DATE, with a number behind it if two runs begin in one second.
 std::string unused_name(const std::string& name) {
   const std::string stem = fmt::format("runs/{}-{:%Y%m%d-%H%M%S}", name, fmt::localtime(std::time(nullptr)));
@@ -93,7 +98,8 @@ RunFolder::~RunFolder() {
 void RunFolder::discard() noexcept {
   std::error_code ignored;
   const fs::path folder(path_);
-  for (const char* name : {checkpoint, previous_checkpoint, config, timing}) fs::remove(folder / name, ignored);
+  for (const char* name : {checkpoint, previous_checkpoint, config, timing, metric_lines})
+    fs::remove(folder / name, ignored);
   fs::rename(folder / metrics, folder / "metrics.failed.csv", ignored);
   for (auto made = made_.rbegin(); made != made_.rend(); ++made) rmdir(made->c_str());  // if it is empty
 }
@@ -116,6 +122,7 @@ RunFolder RunFolder::create(const std::string& out, const std::string& name) {
   const std::string path = out.empty() ? unused_name(name) : out;
   std::vector<std::string> made = make_folder(path);
   RunFolder folder(path);
+  clean(path);
   folder.made_ = std::move(made);
   folder.kept_ = false;
   return folder;
@@ -128,7 +135,7 @@ RunFolder RunFolder::resume(const std::string& path) {
   check(holds_a_run(path), "[run] '{0}' holds no run that was saved: it has no {1}; begin it with --out {0}", path,
         checkpoint);
   RunFolder folder(path);
-  remove_unfinished_files(path);
+  clean(path);
   return folder;
 }
 

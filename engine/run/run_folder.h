@@ -39,7 +39,9 @@ class RunFolder {
   static constexpr const char* previous_checkpoint = "checkpoint.previous.safetensors";
   static constexpr const char* metrics = "metrics.csv";
   static constexpr const char* timing = "timing.csv";
+  static constexpr const char* metric_lines = "metrics.jsonl";  // the rows of metrics.csv
   static constexpr const char* fault = "fault.json";
+  static constexpr const char* best = "best";  // a folder
 
  private:
   explicit RunFolder(std::string path);

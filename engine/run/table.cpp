@@ -1,8 +1,12 @@
 // Reading tables of numbers, and setting cells in columns.
 #include "engine/run/table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "engine/run/csv.h"
 #include "kernels/check.h"
@@ -57,6 +61,22 @@ NumberTable parse_number_table(const std::string& source, std::string_view text)
     }
   }
   return table;
+}
+
+std::string json_line(const std::vector<std::string>& columns, const std::vector<std::optional<double>>& row) {
+  std::string line;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const bool number = i < row.size() && row[i] && std::isfinite(*row[i]);
+    line += fmt::format("{}{}: {}", i > 0 ? ", " : "", nlohmann::json(columns[i]).dump(),
+                        number ? fmt::format("{}", *row[i]) : "null");
+  }
+  return "{" + line + "}\n";
+}
+
+std::string json_lines(const NumberTable& table) {
+  std::string lines;
+  for (const auto& row : table.rows) lines += json_line(table.columns, row);
+  return lines;
 }
 
 std::string aligned_columns(const std::vector<std::vector<std::string>>& rows) {

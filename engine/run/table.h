@@ -1,4 +1,5 @@
-// Tables of numbers as runs write them (metrics.csv, timing.csv), read again; tables for a terminal.
+// Tables of numbers as runs write them (metrics.csv, timing.csv), read again; the same as lines of JSON; tables for a
+// terminal.
 #pragma once
 
 #include <optional>
@@ -22,6 +23,12 @@ struct NumberTable {
 // out: somebody is writing it. Throws Error, naming `source` and the line, for a cell that is no number and a row that
 // is longer or shorter than the first.
 NumberTable parse_number_table(const std::string& source, std::string_view text);
+
+// A row as one line of JSON, an object by its columns, with its line end: numbers as in the table; an empty cell, and
+// what is not finite, is null.
+std::string json_line(const std::vector<std::string>& columns, const std::vector<std::optional<double>>& row);
+// All rows so.
+std::string json_lines(const NumberTable& table);
 
 // Rows of as many cells, for a terminal: each column as wide as its widest cell and two blanks.
 std::string aligned_columns(const std::vector<std::vector<std::string>>& rows);

@@ -26,7 +26,7 @@ RowSums<Accumulator<T>> row_sums(const T* z, int64_t classes) {
     S top = most;
 #pragma omp simd reduction(max : top) reduction(+ : logits)
     for (int64_t j = first; j < last; ++j) {
-      top = std::max(top, static_cast<S>(z[j]));
+      top = larger(top, static_cast<S>(z[j]));
       logits += static_cast<S>(z[j]);
     }
     S part = 0;

@@ -78,12 +78,13 @@ void add_columns(const Walk<S>& w, const S* s, int64_t count, int32_t label, con
   S first = 0, second = 0, most = sums[2], same = 0;
   const S by = w.first, by_second = w.second, offset = w.offset;
   if (labels) {
+#pragma omp simd reduction(+ : first, second, same) reduction(max : most)
     for (int64_t j = 0; j < count; ++j) {
       const bool alike = labels[j] == label && s[j] > S(-2);
       first += fast_exp(s[j] * by - offset);
       second += alike ? s[j] : S(0);
       same += alike ? S(1) : S(0);
-      most = labels[j] == label ? most : std::max(most, s[j]);
+      most = labels[j] == label ? most : larger(most, s[j]);
     }
   } else if (w.hard) {
 #pragma omp simd reduction(+ : first, second) reduction(max : most)
@@ -91,13 +92,13 @@ void add_columns(const Walk<S>& w, const S* s, int64_t count, int32_t label, con
       const S e = fast_exp(s[j] * by), tilted = fast_exp(s[j] * by_second);
       first += e;
       second += s[j] > S(-2) ? tilted : S(0);
-      most = std::max(most, s[j]);
+      most = larger(most, s[j]);
     }
   } else {
 #pragma omp simd reduction(+ : first) reduction(max : most)
     for (int64_t j = 0; j < count; ++j) {
       first += fast_exp(s[j] * by - offset);
-      most = std::max(most, s[j]);
+      most = larger(most, s[j]);
     }
   }
   sums[0] += first, sums[1] += second, sums[2] = most, sums[3] += same;
@@ -110,7 +111,7 @@ void pull_and_add(const Walk<S>& w, S* s, int64_t count, S* sums) {
   const S by = w.first, offset = w.offset;
 #pragma omp simd reduction(+ : first) reduction(max : most)
   for (int64_t j = 0; j < count; ++j) {
-    most = std::max(most, s[j]);
+    most = larger(most, s[j]);
     s[j] = fast_exp(s[j] * by - offset);
     first += s[j];
   }

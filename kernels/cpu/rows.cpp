@@ -31,7 +31,7 @@ Accumulator<T> largest(const T* x, int64_t count) {
   using S = Accumulator<T>;
   S most = static_cast<S>(x[0]);
 #pragma omp simd reduction(max : most)
-  for (int64_t j = 0; j < count; ++j) most = std::max(most, static_cast<S>(x[j]));
+  for (int64_t j = 0; j < count; ++j) most = larger(most, static_cast<S>(x[j]));
   return most;
 }
 

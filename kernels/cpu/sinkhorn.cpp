@@ -35,7 +35,7 @@ class Passes {
         load(b, z);
         S most = z[0];
 #pragma omp simd reduction(max : most)
-        for (int64_t j = 0; j < classes_; ++j) most = std::max(most, z[j]);
+        for (int64_t j = 0; j < classes_; ++j) most = larger(most, z[j]);
         to_.shifts[b] = most;
         top = std::max(top, most);
       }

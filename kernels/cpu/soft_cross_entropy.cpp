@@ -22,7 +22,7 @@ struct Running {
   void add(const S* z, int64_t count) {
     S top = most;
 #pragma omp simd reduction(max : top)
-    for (int64_t j = 0; j < count; ++j) top = std::max(top, z[j]);
+    for (int64_t j = 0; j < count; ++j) top = larger(top, z[j]);
     if (top > most) {
       const S gap = most - top, shrink = fast_exp(gap);
       moment = (moment + (sum > 0 ? gap * sum : 0)) * shrink;

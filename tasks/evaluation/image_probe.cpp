@@ -19,11 +19,11 @@ std::vector<Metric> ImageProbe::measure(Method& any) {
   if (!outlook(method).possible) return {};
   const ImageSplits& images = method.images();
   const ViewOptions view = view_options(method);
-  const Features train = extract_features(method.encoder(), images.train, view);
+  const Features train = extract_features(method.encoder(), images.bank(), view);
   const Features test = extract_features(method.encoder(), images.test, view);
   return {{"knn", knn_accuracy(train, test, images.classes(), knn),
-           fmt::format("{}; bank {} train images, {} test images", knn.of_bank(images.train->size()).protocol(),
-                       images.train->size(), images.test->size())}};
+           fmt::format("{}; bank {} train images, {} test images", knn.of_bank(images.bank()->size()).protocol(),
+                       images.bank()->size(), images.test->size())}};
 }
 
 namespace {

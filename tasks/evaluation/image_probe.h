@@ -12,6 +12,8 @@ class ImageProbe : public Probe {
   void fields(Fields& f) override { knn.fields(f); }
   Outlook outlook(Method& method) override;
   std::vector<Metric> measure(Method& method) override;
+  std::vector<std::string> columns() const override { return {"knn_percent"}; }
+  bool is_loss() const override { return false; }
 };
 
 }  // namespace gestalt

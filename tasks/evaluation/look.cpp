@@ -16,6 +16,7 @@
 #include "engine/tensor/autograd.h"
 #include "tasks/evaluation/likeness.h"
 #include "tasks/evaluation/neighbours.h"
+#include "tasks/evaluation/oddness.h"
 
 namespace gestalt {
 namespace {
@@ -68,6 +69,7 @@ class Look {
   std::vector<int32_t> samples_;  // (N), which image a row is
   std::vector<uint8_t> thumbnails_;
   Neighbours nearest_;
+  std::vector<PixelFigures> figures_;  // (N)
   std::vector<int32_t> strangest_;     // rows
   std::vector<bool> repeats_another_;  // (N), an earlier image that is its duplicate
   LookResult result_;
@@ -84,6 +86,9 @@ void Look::encode(Encoder& encoder) {
     features_.slice(first, first + count).copy_from(encoder.forward(batch.images, false));
     for (float v : evaluation_view(batch.pixels, batch.frames, thumbnail_side, plain).values())
       thumbnails_.push_back(display_byte(v, 0, plain));
+    const std::vector<float> views = evaluation_view(batch.pixels, batch.frames, view_.size, plain).values();
+    for (int64_t i = 0; i < count; ++i)
+      figures_.push_back(pixel_figures(views.data() + i * view_.size * view_.size * 3, view_.size));
     samples_.insert(samples_.end(), batch.samples.begin(), batch.samples.end());
     return true;
   });
@@ -211,22 +216,27 @@ void Look::write_duplicates() {
 }
 
 void Look::write_outliers() {
-  strangest_.resize(static_cast<size_t>(result_.images));
-  std::iota(strangest_.begin(), strangest_.end(), 0);
   std::vector<double> distance;
   for (int64_t row = 0; row < result_.images; ++row) distance.push_back(nearest_.distance(row));
+  const std::vector<Oddness> odd = oddness(distance, figures_);
+  strangest_.resize(odd.size());
+  std::iota(strangest_.begin(), strangest_.end(), 0);
   std::stable_sort(strangest_.begin(), strangest_.end(),
-                   [&](int32_t a, int32_t b) { return distance[a] > distance[b]; });
+                   [&](int32_t a, int32_t b) { return odd[a].deviations > odd[b].deviations; });
   AtomicFile file(out_ + "/outliers.csv");
-  file.write("file,split,label,distance\n");
-  for (int32_t row : strangest_) file.write(fmt::format("{},{:.6f}\n", cells_of(row), distance[row]));
+  file.write("file,split,label,deviations,by,distance,roughness,contrast,brightness\n");
+  for (int32_t row : strangest_) {
+    const PixelFigures& f = figures_[row];
+    file.write(fmt::format("{},{:.3f},{},{:.6f},{:.4f},{:.4f},{:.4f}\n", cells_of(row), odd[row].deviations,
+                           odd[row].by, distance[row], f.roughness, f.contrast, f.brightness));
+  }
   file.commit();
   const size_t shown = std::min(sheet_images, strangest_.size());
   draw("outliers.png", {strangest_.begin(), strangest_.begin() + static_cast<int64_t>(shown)}, sheet_columns);
-  say(
-      fmt::format("outliers.csv: all images by their mean distance to {} neighbours, the strangest first; .png: {} of "
-                  "them, row by row",
-                  nearest_.k, shown));
+  say(fmt::format(
+      "outliers.csv: all images by how far they are from the usual, the strangest first: in their mean "
+      "distance to {} neighbours, or in their roughness, contrast or brightness; .png: {} of them, row by row",
+      nearest_.k, shown));
 }
 
 // From the most ordinary image on; of duplicates only the first may be chosen.

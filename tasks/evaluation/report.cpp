@@ -11,7 +11,7 @@ std::vector<ReportRow> baseline_report(ImageMethod& method, const KnnOptions& kn
         "[report] {} has no labels of two classes or more to evaluate with", method.run.data);
   const ViewOptions view = view_options(method);
   const auto evaluate = [&](const std::string& what, auto&& features_of) -> ReportRow {
-    const Features train = features_of(images.train), test = features_of(images.test);
+    const Features train = features_of(images.bank()), test = features_of(images.test);
     return {what, knn_accuracy(train, test, images.classes(), knn),
             linear_accuracy(train, test, images.classes(), linear, view.device)};
   };

@@ -35,7 +35,7 @@ std::string field_of(const RunRecord& run, const std::string& name) {
 
 // By which a run is better than others: of a loss, the less the better. Runs without a measure are the last.
 double merit(const ListedRun& run) {
-  const std::optional<double> probe = run.record ? run.record->metrics.last("probe") : std::nullopt;
+  const std::optional<double> probe = run.record ? run.record->metrics.last(probe_column(*run.record)) : std::nullopt;
   if (!probe) return -HUGE_VAL;
   return make_method(run.record->method)->modality() == Modality::images ? *probe : -*probe;
 }
@@ -90,6 +90,13 @@ std::string results_of(const RunRecord& run) {
   return text.empty() ? "-" : text;
 }
 
+// "46.2 at step 300", of those that keep it.
+std::string best_of(const RunRecord& run) {
+  const bool kept = run.best.is_object() && run.best.contains("value") && run.best["value"].is_number();
+  return kept ? fmt::format("{:.4g} at step {}", run.best["value"].get<double>(), run.best.value("step", int64_t{0}))
+              : "-";
+}
+
 std::string number(std::optional<double> value, const char* digits) {
   return value ? fmt::format(fmt::runtime(digits), *value) : "-";
 }
@@ -128,7 +135,7 @@ std::vector<ListedRun> list_runs(const std::string& folder, const RunListOptions
 std::string run_table(const std::vector<ListedRun>& runs, const RunListOptions& options) {
   const std::vector<std::string> shown = shown_fields(runs, options.fields_shown);
   std::vector<std::vector<std::string>> rows{
-      {"run", "state", "method", "data", "steps", "epochs", "minutes", "probe", "evaluations"}};
+      {"run", "state", "method", "data", "steps", "epochs", "minutes", "probe", "best", "evaluations"}};
   rows[0].insert(rows[0].end(), shown.begin(), shown.end());
   std::string problems;
   for (const ListedRun& run : runs) {
@@ -146,7 +153,8 @@ std::string run_table(const std::vector<ListedRun>& runs, const RunListOptions& 
            number(r.metrics.last("step"), "{:.0f}"),
            number(r.metrics.last("epoch"), "{:.4g}"),
            seconds ? fmt::format("{:.1f}", *seconds / 60) : "-",
-           number(r.metrics.last("probe"), "{:.4g}"),
+           number(r.metrics.last(probe_column(r)), "{:.4g}"),
+           best_of(r),
            results_of(r)};
     for (const std::string& name : shown) row.push_back(field_of(r, name));
     for (const std::string& missing : r.missing) problems += fmt::format("{}: {}\n", run.folder, missing);
@@ -169,8 +177,9 @@ Json run_json(const std::vector<ListedRun>& runs) {
     row["state"] = name(r.phase), row["method"] = r.method, row["data"] = field_of(r, "data");
     put("steps", r.metrics.last("step")), put("epochs", r.metrics.last("epoch"));
     put("seconds", r.timing.last("seconds")), put("loss", r.metrics.last("loss"));
-    put("probe", r.metrics.last("probe"));
+    put("probe", r.metrics.last(probe_column(r)));
     row["probe_is"] = probe_name(r), row["results"] = r.results, row["config"] = r.config;
+    if (!r.best.is_null()) row["best"] = r.best;
     if (!r.missing.empty()) row["missing"] = r.missing;
   }
   return all;

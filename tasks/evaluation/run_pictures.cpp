@@ -62,7 +62,7 @@ class RunPictures {
  public:
   RunPictures(ImageMethod& method, const RunReportOptions& options) : method_(method), options_(options) {
     const ImageSplits& images = method.images();
-    whole_bank_ = images.labelled() ? images.train : images.pretrain;
+    whole_bank_ = images.labelled() ? images.bank() : images.pretrain;
     learned_ = spread_over(whole_bank_, bank_factor * options.images);
     if (images.labelled()) held_ = spread_over(images.test, options.images);
   }

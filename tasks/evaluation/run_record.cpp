@@ -97,11 +97,16 @@ RunRecord read_run_record(const std::string& folder) {
       read(path);
     } catch (const Error& error) { run.missing.push_back(error.what()); }
   };
-  reading(RunFolder::metrics, [&](const std::string& p) { run.metrics = parse_number_table(p, read_text(p)); });
+  reading(RunFolder::metrics, [&](const std::string& p) {
+    run.metrics = parse_number_table(p, read_text(p));
+    // As runs of former programs called the headline.
+    std::replace(run.metrics.columns.begin(), run.metrics.columns.end(), std::string("probe"), probe_column(run));
+  });
   reading(RunFolder::timing, [&](const std::string& p) { run.timing = parse_number_table(p, read_text(p)); });
   reading("results.jsonl", [&](const std::string& p) { run.results = read_lines(p); });
   reading(RunFolder::checkpoint,
           [&](const std::string&) { run.changes = read_checkpoint_header(folder).origin.changes; });
+  reading("best/best.json", [&](const std::string& p) { run.best = parse_json(p, read_text(p)); });
   run.phase = is_locked(folder)                                          ? RunPhase::running
               : newer(at / RunFolder::fault, at / RunFolder::checkpoint) ? RunPhase::failed
               : made_its_steps(run)                                      ? RunPhase::finished
@@ -112,6 +117,11 @@ RunRecord read_run_record(const std::string& folder) {
 const char* name(RunPhase phase) {
   static constexpr const char* names[] = {"finished", "running", "failed", "interrupted"};
   return names[static_cast<size_t>(phase)];
+}
+
+std::string probe_column(const RunRecord& run) {
+  const std::unique_ptr<Method> method = make_method(run.method);
+  return method->probe ? method->probe->columns().at(0) : "";
 }
 
 std::string probe_name(const RunRecord& run) {

@@ -26,13 +26,15 @@ struct RunRecord {
   std::vector<nlohmann::ordered_json> results;  // the lines of results.jsonl
   std::vector<std::string> changes;             // by which a resume was asked to go on otherwise
   std::vector<std::string> missing;             // what could not be read, and why
+  nlohmann::ordered_json best;                  // best/best.json; null where no best encoder is kept
 };
 
 // The run in `folder`. Throws Error, with the cure, where no run stands; a table or a result that is damaged is
 // `missing`.
 RunRecord read_run_record(const std::string& folder);
 
-// What metrics.csv's column `probe` holds, in words: "kNN accuracy, %".
+// The column of metrics.csv that has the probe's headline, and what it holds in words: "kNN accuracy, %".
+std::string probe_column(const RunRecord& run);
 std::string probe_name(const RunRecord& run);
 
 // Wilson's interval of 95 % for `percent` of `count` right, in percent.

@@ -9,6 +9,7 @@
 
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
+#include "engine/run/run_folder.h"
 #include "tasks/evaluation/html.h"
 
 namespace gestalt {
@@ -31,7 +32,11 @@ std::vector<std::pair<std::string, std::string>> figures(const RunRecord& run) {
   const auto add = [&](const std::string& what, std::optional<double> value, const char* digits) {
     if (value) all.push_back({what, fmt::format(fmt::runtime(digits), *value)});
   };
-  add(probe_name(run), run.metrics.last("probe"), "{:.4g}");
+  add(probe_name(run), run.metrics.last(probe_column(run)), "{:.4g}");
+  if (run.best.is_object())
+    all.push_back({"best, in " + std::string(RunFolder::best),
+                   fmt::format("{} {} at step {}", text_at(run.best, "column"), text_at(run.best, "value"),
+                               text_at(run.best, "step"))});
   add("loss", run.metrics.last("loss"), "{:.4g}");
   add("effective rank", run.metrics.last("effective_rank"), "{:.3g}");
   add("steps", run.metrics.last("step"), "{:.0f}");
@@ -92,7 +97,8 @@ std::string curves(const std::vector<RunRecord>& runs) {
     for (const std::string& name : run.metrics.columns)
       if (name != "step" && name != "epoch" && std::find(columns.begin(), columns.end(), name) == columns.end())
         columns.push_back(name);
-  std::stable_partition(columns.begin(), columns.end(), [](const std::string& name) { return name == "probe"; });
+  const std::string headline = probe_column(runs[0]);
+  std::stable_partition(columns.begin(), columns.end(), [&](const std::string& name) { return name == headline; });
   std::string charts, empty;
   for (const std::string& name : columns) {
     std::vector<html::Curve> drawn;
@@ -105,7 +111,7 @@ std::string curves(const std::vector<RunRecord>& runs) {
       any |= !curve.points.empty();
     }
     if (any)
-      charts += html::chart(name == "probe" ? probe_name(runs[0]) : name, drawn);
+      charts += html::chart(name == headline ? probe_name(runs[0]) : name, drawn);
     else
       empty += (empty.empty() ? "" : ", ") + name;
   }

@@ -57,17 +57,18 @@ std::string one_value(GivenValues& values, const char* name) {
   return text;
 }
 
-// Where the run of a folder stands, if one began there.
-std::optional<RunPhase> phase_of(const std::string& folder) {
+// The run of a folder, if one began there.
+std::optional<RunRecord> record_of(const std::string& folder) {
   std::error_code ignored;
   if (!fs::exists(fs::path(folder) / RunFolder::checkpoint, ignored)) return {};
-  return read_run_record(folder).phase;
+  return read_run_record(folder);
 }
 
 // Throws Error where a run stands in `folder` that the sweep would begin with other fields.
 void check_same_fields(const std::string& folder, Method& method) {
-  if (!phase_of(folder)) return;
-  const Json written = read_run_record(folder).config;
+  const std::optional<RunRecord> there = record_of(folder);
+  if (!there) return;
+  const Json& written = there->config;
   replace_places(method, expand_home);
   const Json expected = config_of(method);
   std::string names;
@@ -81,7 +82,8 @@ void check_same_fields(const std::string& folder, Method& method) {
 
 // Begins the run, or goes on with it; one that has ended or failed is left alone. Returns the signal that stopped it.
 int make_run(const std::string& folder, SweepRun& run, bool quiet, const std::function<void(const std::string&)>& say) {
-  const std::optional<RunPhase> phase = phase_of(folder);
+  const std::optional<RunRecord> there = record_of(folder);
+  const std::optional<RunPhase> phase = there ? std::optional(there->phase) : std::nullopt;
   if (phase == RunPhase::finished) return 0;
   check(phase != RunPhase::running, "[sweep] another process is writing into '{}'; wait for it", folder);
   if (phase == RunPhase::failed) {
@@ -185,16 +187,17 @@ SweepOutcome run_sweep(Sweep& sweep, const std::string& out, bool quiet,
     outcome.signal = make_run(folder, run, quiet, say);
     if (outcome.signal != 0) return outcome;
     if (groups.empty() || groups.back().varied != run.varied) groups.push_back({run.varied, {}});
-    if (phase_of(folder) != RunPhase::finished) {
+    const std::optional<RunRecord> record = record_of(folder);
+    if (!record || record->phase != RunPhase::finished) {
       ++outcome.failed;
       continue;
     }
-    const RunRecord record = read_run_record(folder);
-    const bool probed = record.metrics.last("probe").has_value();
-    const std::optional<double> value = record.metrics.last(probed ? "probe" : "loss");
+    const std::string headline = probe_column(*record);
+    const bool probed = record->metrics.last(headline).has_value();
+    const std::optional<double> value = record->metrics.last(probed ? headline : "loss");
     if (!value) continue;
     groups.back().values.push_back(*value);
-    measures.insert(probed ? probe_name(record) : "loss");
+    measures.insert(probed ? probe_name(*record) : "loss");
   }
   check(measures.size() <= 1, "[sweep] some runs in '{}' have a probe and others have none", out);
   write_tables(groups, measures.empty() ? "nothing" : *measures.begin(), outcome);

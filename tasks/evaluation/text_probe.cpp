@@ -29,6 +29,9 @@ class TextProbe : public Probe {
     return {{"validation_loss", held.nats_per_token, "nats a token; " + held.protocol},
             {"bits_per_byte", held.bits_per_byte, held.protocol}};
   }
+
+  std::vector<std::string> columns() const override { return {"validation_loss", "bits_per_byte"}; }
+  bool is_loss() const override { return true; }
 };
 
 const RegisterProbe text_probe(Modality::text, [] { return std::unique_ptr<Probe>(std::make_unique<TextProbe>()); });

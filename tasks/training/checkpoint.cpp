@@ -33,7 +33,8 @@ Json to_json(const RunState& s) {
           {"batches", s.batches},
           {"metrics_bytes", s.metrics_bytes},
           {"timing_bytes", s.timing_bytes},
-          {"row", row}};
+          {"row", row},
+          {"best", {{"step", s.best.step}, {"value", to_json(s.best.value)}}}};
 }
 
 Json to_json(const RunOrigin& o) {
@@ -95,6 +96,8 @@ RunState state_of(const Record& record) {
   record.require(state.seconds >= 0 && state.seconds < 1e12, "seconds", record.at("seconds"));
   for (const auto& [name, sum] : record.object("sums").json().items())
     state.sums.push_back({name, record.number("sums", sum)});
+  if (record.json().contains("best"))
+    state.best = {record.object("best").count("step"), record.object("best").number("value")};
   if (!record.json().contains("row")) return state;
   for (const Json& cell : record.at("row")) {
     record.require(cell.is_array() && cell.size() == 2, "row", cell);

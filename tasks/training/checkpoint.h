@@ -15,6 +15,12 @@ namespace gestalt {
 // A row of a table by its columns; a value that is not there leaves its cell empty.
 using MetricsRow = std::vector<std::pair<std::string, std::optional<double>>>;
 
+// When the best encoder so far was found, and what the compared column said then; step 0: not yet.
+struct Best {
+  int64_t step = 0;
+  double value = 0;
+};
+
 // Where a run stands. Data order and augmentation are pure functions of the seed and the step, so they need no state.
 struct RunState {
   int64_t step = 0;    // updates made
@@ -24,6 +30,7 @@ struct RunState {
   int64_t batches = 0;
   int64_t metrics_bytes = 0, timing_bytes = 0;  // how long the run's files were; 0 for one that was not there
   MetricsRow row = {};                          // of metrics.csv, when it still waits for the last probe
+  Best best = {};
 };
 
 // What a run began with.

@@ -99,6 +99,12 @@ std::optional<Picture> ImageMethod::held_out_picture() {
                  0);
 }
 
+std::optional<Picture> ImageMethod::views_picture(int64_t step) {
+  const int64_t count = std::min<int64_t>(8, images_.pretrain->size());
+  Loader loader(images_.pretrain, {.batch = count, .drop_last = false, .shuffle = false});
+  return draw_views(*this, loader.next(), static_cast<uint64_t>(step));
+}
+
 std::string ImageMethod::export_to(const std::string& folder) {
   const std::string path = folder + "/encoder.safetensors";
   save_encoder(path, encoder(), exported_info());

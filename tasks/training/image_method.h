@@ -32,6 +32,7 @@ class ImageMethod : public Method {
   int64_t least_batch() const override { return 2; }  // a contrast, or batch norm in a head, needs another image
   void build(Random& random) final;
   std::string export_to(const std::string& folder) override;
+  std::optional<Picture> views_picture(int64_t step) override;
   // Adds to a folder that save_encoder_folder() wrote what a method has besides its encoder that other libraries know.
   virtual void add_to_folder(const std::string& /*folder*/) {}
   EncoderInfo exported_info() const;  // what the exported encoder's file says of it

@@ -105,6 +105,8 @@ class Method : public Module {
   virtual std::optional<Picture> picture(const Tensor& /*images*/, uint64_t /*draw*/) { return {}; }
   // Between two steps: a picture of some held-out data, or nothing.
   virtual std::optional<Picture> held_out_picture() { return {}; }
+  // What the encoder is shown of some images at `step`, or nothing where a method has no views.
+  virtual std::optional<Picture> views_picture(int64_t /*step*/) { return {}; }
   // Writes what a user takes away (the encoder) into `folder`; returns the file.
   virtual std::string export_to(const std::string& folder) = 0;
 

@@ -31,6 +31,10 @@ class Probe {
   virtual Outlook outlook(Method&) { return {}; }
   // Between two steps. The first metric is the headline; none where the data has nothing to measure by.
   virtual std::vector<Metric> measure(Method& method) = 0;
+  // The columns of metrics.csv that hold these metrics, in their order: "knn_percent".
+  virtual std::vector<std::string> columns() const = 0;
+  // Whether the headline is a loss: the less, the better.
+  virtual bool is_loss() const = 0;
 };
 
 // The probe of a modality, or null where none is linked.

@@ -5,6 +5,7 @@
 
 #include "engine/nn/module.h"
 #include "engine/run/files.h"
+#include "engine/run/table.h"
 
 namespace gestalt {
 
@@ -37,13 +38,30 @@ std::string Records::append(Table& table, const MetricsRow& row, const char* tag
   return note;
 }
 
-std::string Records::metrics(const MetricsRow& row) { return append(metrics_, row, "metrics/"); }
+std::string Records::metrics(const MetricsRow& row) {
+  const bool begun = metrics_.file.has_value();
+  const std::string note = append(metrics_, row, "metrics/");
+  const std::string table = folder_ / RunFolder::metrics, lines = folder_ / RunFolder::metric_lines;
+  if (!begun) {  // made anew of the table, whose rows of a former sitting were kept or cut off
+    write_file_atomically(lines, json_lines(parse_number_table(table, read_text(table))));
+    return note;
+  }
+  std::vector<std::string> columns;
+  std::vector<std::optional<double>> values;
+  for (const auto& [column, value] : row) columns.push_back(column), values.push_back(value);
+  append_to_file(lines, json_line(columns, values));
+  return note;
+}
 std::string Records::timing(const MetricsRow& row) { return append(timing_, row, "timing/"); }
 
 void Records::picture(const std::string& name, int64_t step, const Picture& picture) {
   const std::string path = folder_ / (name + ".png");
   write_picture(path, picture);
   if (events_) events_->image("picture", step, read_text(path), picture.height, picture.width);
+}
+
+void Records::event_picture(const std::string& tag, int64_t step, const Picture& picture) {
+  if (events_) events_->image(tag, step, encode_picture(picture), picture.height, picture.width);
 }
 
 void Records::weights(int64_t step, Method& method) {

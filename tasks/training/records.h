@@ -22,13 +22,14 @@ class Records {
   // Event files too, from `step` on.
   void open_events(int64_t step);
 
-  // Rows of metrics.csv and timing.csv, which begin with their step. A file opens with its first row, when its columns
-  // are known. Both return what was found amiss in it, in a sentence, or nothing.
+  // Rows of metrics.csv, which metrics.jsonl gets too, and of timing.csv; they begin with their step. A file opens with
+  // its first row, when its columns are known. Both return what was found amiss in it, in a sentence, or nothing.
   std::string metrics(const MetricsRow& row);
   std::string timing(const MetricsRow& row);
   // NAME.png in the run's folder.
   void picture(const std::string& name, int64_t step, const Picture& picture);
-  // Every trained part's weights, to TensorBoard alone.
+  // To TensorBoard alone: a picture; every trained part's weights.
+  void event_picture(const std::string& tag, int64_t step, const Picture& picture);
   void weights(int64_t step, Method& method);
 
   // How long the tables are on the disk; 0 for one that has no row yet.

@@ -70,11 +70,13 @@ void check_config(const std::string& path, const nlohmann::ordered_json& written
   check(written.is_object(), "[resume] {} is no object of names and values", path);
   FieldNames fields;
   method.fields(fields);
+  const nlohmann::ordered_json asked = config_of(method);
   const auto text = [](const nlohmann::ordered_json& json) { return text_of_json(json).value_or(json.dump()); };
   for (const auto& [name, value] : written.items()) {
     if (may_change(name)) continue;
     const bool is_method = name == "method", known = is_method || began.contains(name);
     check(known, "[resume] {} has an unknown name '{}'{}", path, name, suggestion(name, fields.names));
+    if (known && may_be_changed(name) && asked.at(name) != began[name]) continue;
     const nlohmann::ordered_json was = is_method ? nlohmann::ordered_json(method.name()) : began[name];
     check(value == was,
           "[resume] {0} says {1} = {2}, but the run began with {3}, and a resume goes on exactly as it began. Put it "
@@ -116,7 +118,8 @@ void replace_places(Method& method, const std::function<std::string(const std::s
 }
 
 bool may_change(const std::string& field) {
-  for (const char* name : {"data", "bpe", "threads", "loader-threads", "checkpoint-minutes", "keep", "tensorboard"})
+  for (const char* name :
+       {"data", "bpe", "threads", "loader-threads", "checkpoint-minutes", "keep", "keep-best", "tensorboard"})
     if (field == name) return true;
   return false;
 }

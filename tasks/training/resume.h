@@ -13,7 +13,8 @@ namespace gestalt {
 nlohmann::ordered_json config_of(Method& method);
 
 // Throws Error, naming the field, unless `written` (the config.json at `path`) says what the run began with: it would
-// be believed by whoever reads it. What may_change() is not compared.
+// be believed by whoever reads it. What may_change() is not compared, nor what may_be_changed() and `method` has
+// otherwise than the run began with: that is written anew.
 void check_config(const std::string& path, const nlohmann::ordered_json& written, const nlohmann::ordered_json& began,
                   Method& method);
 

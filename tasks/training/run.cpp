@@ -16,6 +16,7 @@
 #include "engine/tensor/device_memory.h"
 #include "kernels/cpu/team.h"
 #include "kernels/launch.h"
+#include "tasks/training/best.h"
 #include "tasks/training/checkpoint.h"
 #include "tasks/training/collapse.h"
 #include "tasks/training/estimate.h"
@@ -49,7 +50,9 @@ class Run {
   void step();
   void read_scalars();
   MetricsRow make_row();
-  void write_row(MetricsRow row);
+  MetricsRow write_row(MetricsRow row);
+  void keep_best(const MetricsRow& row);
+  void find_best();
   void log_timing();
   void measure_spread(MetricsRow& row);
   void probe();
@@ -59,7 +62,13 @@ class Run {
   void say(const std::string& text) {
     if (progress_) progress_->line(text);
   }
+  std::vector<std::string> probe_columns() const {
+    return method_.probe ? method_.probe->columns() : std::vector<std::string>();
+  }
   bool at_epoch_end() const { return training_->steps() % training_->steps_per_epoch() == 0; }
+  double epochs() const {
+    return static_cast<double>(training_->steps()) / static_cast<double>(training_->steps_per_epoch());
+  }
   int64_t epoch() const { return training_->steps() / training_->steps_per_epoch(); }
 
   Method& method_;
@@ -81,6 +90,7 @@ class Run {
   std::vector<Training::Scalars> unread_;  // of batches since they were last read from the device
   double last_loss_ = 0;
   Probe::Outlook outlook_;
+  BestBy best_by_;
   std::vector<Metric> probed_;
   std::string unmeasured_;  // why the last probe failed, if it did
   bool probe_pending_ = false;
@@ -102,6 +112,10 @@ Run::Run(Method& method, const PretrainSettings& settings) : method_(method), se
   open_data();
   if (method.probe) outlook_ = method.probe->outlook(method);
   check(outlook_.possible || !settings.must_measure, "[pretrain] got --report, but {}",
+        outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
+  best_by_ = gestalt::best_by(method);
+  check(outlook_.possible || options.keep_best != "probe",
+        "[pretrain] got --keep-best probe, but {}; --keep-best rank needs no labels",
         outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
   if (!outlook_.note.empty())
     notes_.push_back(outlook_.note + (outlook_.possible ? "" : "; training goes on without being measured"));
@@ -161,6 +175,7 @@ void Run::go_on() {
         "[resume] {} stands at step {} of {}; its record is damaged", header.path, state_.step,
         training_->total_steps());
   seconds_before_ = state_.seconds;
+  find_best();
 }
 
 // What the user asked to be otherwise from here on.
@@ -220,6 +235,7 @@ void Run::step() {
   const ProfiledStep profiled(method_.name(), training_->steps() + 1, settings_.profile);
   for (Training::Scalars& batch : training_->step()) unread_.push_back(std::move(batch));
   ++row_steps_;
+  if (settings_.on_step) settings_.on_step(training_->steps(), training_->total_steps());
 }
 
 // Reads the losses and terms that are still on the device.
@@ -236,14 +252,12 @@ void Run::read_scalars() {
   unread_.clear();
 }
 
-// All of a row but the probe's cell, which is its last.
+// All of a row but the probe's cells, which are its last.
 MetricsRow Run::make_row() {
   read_scalars();
   const double batches = static_cast<double>(std::max<int64_t>(1, state_.batches));
   const double norm = training_->gradient_norm();
-  MetricsRow row{
-      {"step", static_cast<double>(training_->steps())},
-      {"epoch", static_cast<double>(training_->steps()) / static_cast<double>(training_->steps_per_epoch())}};
+  MetricsRow row{{"step", static_cast<double>(training_->steps())}, {"epoch", epochs()}};
   double loss = 0;
   for (auto& [name, sum] : state_.sums) {
     if (name == "loss") loss = sum / batches;
@@ -256,17 +270,42 @@ MetricsRow Run::make_row() {
   if (method_.optimizer.skip_outliers > 0) row.push_back({"skipped", static_cast<double>(training_->skipped())});
   measure_spread(row);
   if (const std::string collapse = guard_.look_at(row, method_); !collapse.empty()) say(collapse);
-  row.push_back({"probe", {}});
+  for (const std::string& column : probe_columns()) row.push_back({column, {}});
   if (std::isfinite(loss) && std::isfinite(norm)) return row;
   write_row(std::move(row));
   fail_not_finite(loss, norm);
 }
 
-void Run::write_row(MetricsRow row) {
-  if (probe_pending_ && !probed_.empty()) row.back().second = probed_[0].value;
+// Returns it with the probe's cells.
+MetricsRow Run::write_row(MetricsRow row) {
+  const size_t cells = probe_pending_ ? probed_.size() : 0, first = row.size() - probe_columns().size();
+  for (size_t i = 0; i < cells; ++i) row[first + i].second = probed_[i].value;
   probe_pending_ = false;
   if (const std::string note = records_->metrics(row); !note.empty()) say(note);
   log_timing();
+  if (settings_.on_row) settings_.on_row(row);
+  return row;
+}
+
+// The checkpoint comes first: what is in RUN/best is never of a step that a resumed run has yet to make.
+void Run::keep_best(const MetricsRow& row) {
+  const auto cell = std::find_if(row.begin(), row.end(), [&](const auto& c) { return c.first == best_by_.column; });
+  if (cell == row.end() || !cell->second || !std::isfinite(*cell->second)) return;
+  if (!best_by_.improves(*cell->second, state_.best)) return;
+  state_.best = {training_->steps(), *cell->second};
+  save();
+  try {
+    write_best(method_, folder_->path(), state_.best, epochs(), best_by_);
+  } catch (const std::exception& error) { say(fmt::format("warning: the best encoder is not kept: {}", error.what())); }
+}
+
+// What was killed between the two is made up for.
+void Run::find_best() {
+  if (best_by_.column.empty() || state_.best.step == 0 || step_of_best(folder_->path()) == state_.best.step) return;
+  if (state_.best.step == state_.step) return write_best(method_, folder_->path(), state_.best, epochs(), best_by_);
+  notes_.push_back(fmt::format("{}/{} has not the encoder of step {}, the best so far; it is chosen anew from here on",
+                               folder_->path(), RunFolder::best, state_.best.step));
+  state_.best = {};
 }
 
 void Run::fail_not_finite(double loss, double norm) {
@@ -280,9 +319,11 @@ void Run::fail_not_finite(double loss, double norm) {
       "or --dtype f32",
       loss, norm, seen.step, found,
       seen.saved
-          ? fmt::format("The last checkpoint is good: go on with 'gestalt pretrain {} --resume {}' and a smaller "
-                        "--lr or --clip 1, or begin anew",
-                        method_.name(), seen.folder)
+          ? fmt::format(
+                "The last checkpoint is finite: go on with 'gestalt pretrain {0} --resume {1}' and a smaller --lr "
+                "or --clip 1; should that fail too, put an earlier one in its place ({1}/{2}, or one of --keep); "
+                "or begin anew",
+                method_.name(), seen.folder, RunFolder::previous_checkpoint)
           : "Begin anew");
 }
 
@@ -322,6 +363,9 @@ void Run::probe() {
     for (const Metric& m : probed_) say(fmt::format("epoch {}: {} {:.4g} ({})", epoch(), m.name, m.value, m.protocol));
     if (const std::optional<Picture> picture = method_.held_out_picture())
       records_->picture(fmt::format("picture-{:04}", epoch()), training_->steps(), *picture);
+    if (!method_.run.tensorboard) return;
+    if (const std::optional<Picture> views = method_.views_picture(training_->steps()))
+      records_->event_picture("views", training_->steps(), *views);
     records_->weights(training_->steps(), method_);
   } catch (const std::exception& error) {
     unmeasured_ = error.what();
@@ -359,7 +403,7 @@ std::string Run::finish() {
   folder_->keep();
   probe();
   if (state_.row.empty()) return file;
-  write_row(std::exchange(state_.row, {}));
+  keep_best(write_row(std::exchange(state_.row, {})));
   save();
   return file;
 }
@@ -368,7 +412,8 @@ PretrainResult Run::train() {
   StopSignal stop;
   const int64_t first = training_->steps(), total = training_->total_steps(), every = method_.run.probe_every;
   const auto interrupted = [&] {
-    return stop.requested() || (settings_.stop_after > 0 && training_->steps() - first >= settings_.stop_after);
+    return stop.requested() || (settings_.stop && settings_.stop()) ||
+           (settings_.stop_after > 0 && training_->steps() - first >= settings_.stop_after);
   };
   if (settings_.resume.empty() || fields_changed_) save();  // so that a run can be resumed whenever it is killed
   while (training_->steps() < total && !interrupted()) {
@@ -378,8 +423,12 @@ PretrainResult Run::train() {
       progress_->update(training_->steps(), last_loss_, clock_);
     }
     if (training_->steps() == total) break;
-    if (at_epoch_end() && every > 0 && epoch() % every == 0) probe();
-    if (at_epoch_end() || training_->steps() % training_->steps_per_epoch() % log_steps == 0) write_row(make_row());
+    const bool measures = at_epoch_end() && every > 0 && epoch() % every == 0;
+    if (measures) probe();
+    if (at_epoch_end() || training_->steps() % training_->steps_per_epoch() % log_steps == 0) {
+      const MetricsRow row = write_row(make_row());
+      if (measures) keep_best(row);
+    }
     if (seconds_since(last_save_) > 60 * method_.run.checkpoint_minutes) save();
   }
   const bool ended = training_->steps() >= total;
@@ -398,7 +447,8 @@ PretrainResult Run::train() {
           .signal = stop.signal(),
           .unmeasured = unmeasured_,
           .collapsed = guard_.collapsed(),
-          .collapse_cure = guard_.collapsed() ? guard_.cure() : ""};
+          .collapse_cure = guard_.collapsed() ? guard_.cure() : "",
+          .best = best_by_.column.empty() ? Best{} : state_.best};
 }
 
 }  // namespace

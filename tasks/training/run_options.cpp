@@ -27,6 +27,11 @@ void RunOptions::fields(Fields& f) {
     "write TensorBoard's event files too: scalars, timings, pictures, weights at each probe");
   f("keep", keep, "checkpoints kept beside the last two, as checkpoint-STEP.safetensors; the oldest go first",
     between(0, 1e6));
+  f("keep-best", keep_best,
+    "keep the best encoder so far beside the last, in RUN/best, which evaluate, embed and export take: by the probe or "
+    "by "
+    "the features' effective rank, which needs no labels; compared every --probe-every epochs and at the end",
+    {"no", "probe", "rank"});
 }
 
 Device RunOptions::resolved_device() const {

@@ -19,6 +19,7 @@ struct RunOptions {
   int64_t probe_every = 10;
   double checkpoint_minutes = 5;
   int64_t keep = 0;
+  std::string keep_best = "no";
   bool tensorboard = false;
 
   void fields(Fields& f);

@@ -38,6 +38,8 @@ std::vector<double> gram(const std::vector<double>& x, int64_t rows, int64_t dim
       }
     }
   });
+  for (int64_t i = 0; i < dim; ++i)
+    for (int64_t j = 0; j < i; ++j) g[j * dim + i] = g[i * dim + j];
   return g;
 }
 
@@ -70,7 +72,10 @@ double effective_rank(const std::vector<double>& x, int64_t all_rows, int64_t di
     const double* row = x.data() + i * all_rows / rows * dim;
     for (int64_t d = 0; d < dim; ++d) tall[wide ? d * n + i : i * n + d] = row[d];
   }
-  std::vector<double> singular = symmetric_eigenvalues(gram(tall, m, n), n);
+  const std::vector<double> products = gram(tall, m, n);
+  for (int64_t i = 0; i < n; ++i)
+    if (!std::isfinite(products[i * n + i])) return NAN;
+  std::vector<double> singular = symmetric_eigenvalues(products, n);
   double sum = 0, entropy = 0;
   for (double& s : singular) sum += s = std::sqrt(std::max(0.0, s));
   if (!(sum > 0)) return 1;

@@ -20,7 +20,7 @@ struct Spread {
 
 // Of features (N, D), each row one image's; on any device, any float dtype. Means and sums are in f64. For the rank, no
 // more than `rank_rows` rows, evenly spaced, are looked at: the cost is cubic in min(rank_rows, N, D).
-// Throws Error unless features are (N, D) with N, D of 1 or more.
+// Features that are not finite give NaN. Throws Error unless features are (N, D) with N, D of 1 or more.
 Spread spread(const Tensor& features, int64_t rank_rows = 1024);
 
 }  // namespace gestalt

@@ -5,7 +5,8 @@
 
 Moments are even over a run from the start of the program to its end. What must hold: after SIGTERM the program ends of
 itself with 128 + 15, or with 0 where it was done; after either, `--resume` goes on where a checkpoint stands, and the same command where
-none does; and a run that came to its end has the weights, metrics.csv and results of the whole, byte for byte. A row a method.
+none does; and a run that came to its end has the weights, the best weights, metrics.csv and results of the whole, byte for
+byte. A row a method.
 """
 import argparse
 import os
@@ -19,8 +20,9 @@ import time
 
 FLAGS = {"gpt": ["--preset", "tiny", "--steps", "24"], "gan": ["--preset", "tiny", "--data", "shapes:128", "--steps", "16"]}
 IMAGES = ["--preset", "tiny", "--data", "shapes:256", "--steps", "24"]
-SAME = ["encoder.safetensors", "gpt2/model.safetensors", "metrics.csv", "metrics.jsonl", "results.jsonl"]
-COMMON = ["--checkpoint-minutes", "0", "--probe-every", "1", "--dtype", "f32"]
+SAME = ["encoder.safetensors", "gpt2/model.safetensors", "metrics.csv", "metrics.jsonl", "results.jsonl",
+        "best/best.json", "best/encoder.safetensors", "best/gpt2/model.safetensors"]
+COMMON = ["--checkpoint-minutes", "0", "--probe-every", "1", "--keep-best", "probe", "--dtype", "f32"]
 
 
 class Runs:

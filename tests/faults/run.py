@@ -51,7 +51,7 @@ def works(program, folder):
     trained, data = f"{folder}/trained", ["--data", "shapes:64"]
     subprocess.run([program, *[a.replace("OUT/run", trained) for a in training]], check=True, capture_output=True)
     return [
-        Work("training", training, ["run/encoder.safetensors", "run/metrics.csv"], ["pretrain", "simclr", "--resume", "OUT/run"]),
+        Work("training", training, ["run/encoder.safetensors", "run/metrics.csv", "run/metrics.jsonl"], ["pretrain", "simclr", "--resume", "OUT/run"]),
         Work("pack", ["pack", "shapes:64", "OUT/x.packed"], ["x.packed"]),
         Work("tokenize", ["tokenize", f"{folder}/text.txt", "OUT/tokens"], ["tokens/train.tokens", "tokens/val.tokens"]),
         Work("embed", ["embed", trained, *data, "--out", "OUT/e.npy"], ["e.npy", "e.files.csv"]),

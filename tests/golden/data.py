@@ -1,6 +1,6 @@
 """Records small image files and what Pillow decodes and resizes them to into data.h, for tests/engine/data/images/codec_test.cpp.
 
-Run: python3 tests/golden/data.py   (needs Pillow and numpy; writes tests/golden/data.h beside itself)
+Run: python3 tests/golden/data.py   (needs Pillow, pillow_heif and numpy; writes tests/golden/data.h beside itself)
 """
 import io
 import pathlib
@@ -9,7 +9,10 @@ import zlib
 
 import numpy as np
 import PIL
+import pillow_heif
 from PIL import Image, ImageOps
+
+pillow_heif.register_heif_opener()
 
 
 def pattern(height, width):
@@ -41,14 +44,31 @@ def ycck(jpeg):
     return jpeg[:at] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\2" + jpeg[at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big"):]
 
 
-def png_16(values):
-    """Pillow writes no colour of 16 bits."""
+def png(values, colour_type, interlaced=False, chunks=()):
+    """Of (H, W, C) in 8 or 16 bits, which Pillow does not write interlaced, nor in 16 bits with colour or alpha."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)) +
+    passes = [(slice(0, None, 8), slice(0, None, 8)), (slice(0, None, 8), slice(4, None, 8)), (slice(4, None, 8), slice(0, None, 4)),
+              (slice(0, None, 4), slice(2, None, 4)), (slice(2, None, 4), slice(0, None, 2)), (slice(0, None, 2), slice(1, None, 2)),
+              (slice(1, None, 2), slice(0, None, 1))] if interlaced else [(slice(None), slice(None))]
+    big = values.astype(values.dtype.newbyteorder(">"))
+    rows = b"".join(b"\0" + row.tobytes() for where in passes for row in big[where] if row.size)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8 * values.itemsize, colour_type, 0, 0, interlaced)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunk(*c) for c in chunks) +
             chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def upper_bytes(values):
+    """What Pillow makes of colour of 16 bits, and not of grey."""
+    return Image.fromarray((values >> 8).astype(np.uint8).squeeze())
+
+
+def on_white(image):
+    """As convert("RGB"), but with alpha blended over white."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 
 
 def top_down_bmp(values, bits):
@@ -70,6 +90,10 @@ grey = rgb.convert("L")
 alpha = rgb.copy()
 alpha.putalpha(grey)
 soft = Image.fromarray(smooth(16, 24))
+soft_alpha = soft.copy()
+soft_alpha.putalpha(soft.convert("L"))
+deep = np.concatenate((pattern(5, 7), np.asarray(grey)[..., None]), 2).astype(np.uint16) * 257 - np.uint16(100)
+deeper = {"png_16_grey": upper_bytes(deep[..., :1]), "png_16_rgba": upper_bytes(deep)}
 files = {
     "png_rgb": encode(rgb, "png"),
     "png_grey": encode(grey, "png"),
@@ -87,24 +111,34 @@ files = {
     "jpeg_grey": encode(soft.convert("L"), "jpeg"),
     "jpeg_cmyk": encode(soft.convert("CMYK"), "jpeg"),
     "jpeg_ycck": ycck(encode(soft.convert("CMYK"), "jpeg", quality=50)),
-    "png_16": png_16(pattern(5, 7).astype(np.uint16) * 257 - np.uint16(100)),
+    "png_16": png(deep[..., :3], 2),
+    "png_16_grey": png(deep[..., :1], 0),
+    "png_16_rgba": png(deep, 6),
+    "png_interlaced": png(pattern(5, 7), 2, interlaced=True),
+    "png_palette_clear": encode(rgb.quantize(9), "png", transparency=bytes([0, 60, 255, 128])),
+    "png_clear_colour": png(pattern(5, 7), 2, chunks=[(b"tRNS", pattern(5, 7)[2, 3].astype(">u2").tobytes())]),
     "bmp_top_down": top_down_bmp(pattern(5, 7), 24),
     "bmp_top_down_32": top_down_bmp(pattern(5, 7), 32),
     "gif": encode(rgb.quantize(9), "gif"),
+    "gif_clear": encode(rgb.quantize(9), "gif", transparency=4),
     "gif_moving": encode(rgb.quantize(9), "gif", save_all=True, append_images=[grey.quantize(5)]),
     "webp_lossless": encode(alpha, "webp", lossless=True, exact=True),
+    "webp_alpha_moving": encode(alpha, "webp", lossless=True, exact=True, save_all=True, append_images=[rgb]),
     "webp_lossy": encode(soft, "webp", quality=80),
     "webp_moving": encode(rgb, "webp", lossless=True, save_all=True, append_images=[grey.convert("RGB")]),
     "tiff_rgb": encode(rgb, "tiff"),
     "tiff_lzw": encode(rgb, "tiff", compression="tiff_lzw"),
     "tiff_deflate_palette": encode(rgb.quantize(9), "tiff", compression="tiff_adobe_deflate"),
     "tiff_grey": encode(grey, "tiff"),
+    "tiff_alpha": encode(alpha, "tiff"),
     "avif": encode(soft, "avif", quality=90),
+    "heic": encode(soft, "heif", quality=90),
+    "avif_alpha": encode(soft_alpha, "avif", quality=90),
 }
 arrays = {}
 for name, data in files.items():
     arrays[name] = np.frombuffer(data, np.uint8)
-    arrays[name + "_pixels"] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    arrays[name + "_pixels"] = np.asarray(on_white(deeper.get(name) or Image.open(io.BytesIO(data))))
 arrays["resize_down"] = resized(23, 40, 9, 15)
 arrays["resize_crop"] = resized(23, 40, 10, 10, (8.5, 0, 31.5, 23))
 arrays["resize_crop_large"] = resized(23, 40, 21, 21, (8.5, 0, 31.5, 23))

@@ -14,6 +14,7 @@
 #include "tests/engine/data/images/data_files.h"
 #include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
+#include "tests/tools/printed.h"
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
@@ -22,28 +23,6 @@
 
 namespace gestalt::test {
 namespace {
-
-// What `gestalt LINE` prints; a message follows if it fails.
-std::string gestalt_prints(const std::string& line) {
-  tools::CommandLine program("gestalt", "");
-#define GESTALT_ADD(name) tools::add_##name(program.root());
-  GESTALT_COMMANDS(GESTALT_ADD)
-#undef GESTALT_ADD
-  const TemporaryFolder folder;
-  const std::string file = folder / "stdout";
-  std::string error;
-  std::fflush(stdout);
-  const int kept = dup(STDOUT_FILENO), out = open(file.c_str(), O_WRONLY | O_CREAT, 0600);
-  dup2(out, STDOUT_FILENO);
-  try {
-    program.run(line);
-  } catch (const Error& e) { error = e.what(); }
-  std::fflush(stdout);
-  dup2(kept, STDOUT_FILENO);
-  close(kept);
-  close(out);
-  return read_text(file) + error;
-}
 
 Image image_in(const std::string& file) {
   const std::string bytes = read_text(file);
@@ -119,10 +98,15 @@ TEST_CASE("evaluate: each protocol prints itself and a row for a table") {
   const std::string encoder = runs().simclr + "/encoder.safetensors", data = " --data shapes:192 --dtype f32";
   const std::string knn = gestalt_prints("evaluate knn " + encoder + data);
   CHECK(contains(knn, "protocol: weighted kNN"));
-  CHECK(contains(knn, "simclr & resnet10 (width 8) & 2 steps & knn & 100 \\% & "));
+  CHECK(contains(knn, "simclr & resnet10 (width 8) & 2 steps & knn (k = 192) & 100 \\% & "));
+  CHECK(contains(knn, "all 192 labels"));
   const std::string linear = gestalt_prints("evaluate linear " + encoder + data + " --epochs 2 --labels 0.1");
   CHECK(contains(linear, "protocol: linear probe"));
-  CHECK(contains(linear, " & linear & 10 \\% & "));
+  CHECK(contains(linear, "24 of 192 labels (12.5 %; 10 % of each class, at least one, was asked for)"));
+  CHECK(contains(linear, " & linear & 24 of 192 (12.5 \\%) & "));
+  const std::string least = gestalt_prints("evaluate knn " + encoder + data + " --labels 0.001 --knn-k 3");
+  CHECK(contains(least, "12 of 192 labels (6.25 %; 0.1 % of each class, at least one, was asked for)"));
+  CHECK(contains(least, " & knn (k = 3) & 12 of 192 (6.25 \\%) & "));
   const std::string augmented =
       gestalt_prints("evaluate linear " + encoder + data + " --epochs 2 --augment --row markdown");
   CHECK(contains(augmented, "random views"));
@@ -149,6 +133,27 @@ TEST_CASE("evaluate: each result is a line of JSON in the run's folder, and on s
   const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32 --json");
   CHECK(nlohmann::json::parse(text)["bits_per_byte"].is_number());
   CHECK(read_text(runs().gpt + "/results.jsonl").ends_with(text));
+}
+
+TEST_CASE("pretrain --keep-best: evaluate, embed and export take RUN/best, and say of which step it is") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", best = run + "/best", data = " --data shapes:192 --dtype f32";
+  const std::string said =
+      gestalt_prints("pretrain simclr --preset tiny" + data +
+                     " --batch 64 --epochs 2 --probe-every 1 --keep-best rank --no-html --out " + run);
+  REQUIRE(contains(said, "best: "));
+  const auto record = nlohmann::json::parse(read_text(best + "/best.json"));
+  const std::string step = std::to_string(record.at("step").get<int64_t>());
+  CHECK(contains(gestalt_prints("evaluate knn " + best + data), ", the best at step " + step + " & knn"));
+  const std::string results = read_text(run + "/results.jsonl");
+  CHECK(contains(results, "\"features\":\"best encoder\""));
+  gestalt_prints("embed " + best + data + " --out " + folder / "e.npy");
+  CHECK(std::filesystem::exists(folder / "e.npy"));
+  gestalt_prints("export " + best + " --out " + folder / "hub");
+  const std::string card = read_text(folder / "hub/README.md");
+  CHECK(contains(card, "as it was after step " + step));
+  CHECK(contains(card, "gestalt pretrain simclr"));
+  CHECK(contains(gestalt_prints("runs " + folder.path()), " at step " + step));
 }
 
 TEST_CASE("list and info: the same as JSON") {

@@ -1,4 +1,5 @@
 // HEIC and AVIF through libheif: a file's main picture.
+#include "engine/data/images/alpha.h"
 #include "engine/data/images/more_formats.h"
 #include "kernels/check.h"
 
@@ -54,8 +55,10 @@ ImageSize heif_size(Bytes bytes) {
 
 Image decode_heif(Bytes bytes, ImageSize size) {
   const File file(bytes);
+  const bool has_alpha = heif_image_handle_has_alpha_channel(file.main.get());
   heif_image* made = nullptr;
-  require(heif_decode_image(file.main.get(), &made, heif_colorspace_RGB, heif_chroma_interleaved_RGB, nullptr));
+  require(heif_decode_image(file.main.get(), &made, heif_colorspace_RGB,
+                            has_alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB, nullptr));
   const Decoded decoded(made);
   int stride = 0;
   const uint8_t* rows = heif_image_get_plane_readonly(decoded.get(), heif_channel_interleaved, &stride);
@@ -63,10 +66,11 @@ Image decode_heif(Bytes bytes, ImageSize size) {
             width = heif_image_get_width(decoded.get(), heif_channel_interleaved);
   check(rows && width == size.width && height == size.height,
         "is damaged: it decodes to {} x {} but its header says {} x {}", width, height, size.width, size.height);
-  const size_t row = size_t{3} * static_cast<size_t>(width);
+  const size_t row = (has_alpha ? size_t{4} : size_t{3}) * static_cast<size_t>(width);
   Image image{std::vector<uint8_t>(row * static_cast<size_t>(height)), height, width};
   for (int y = 0; y < height; ++y)
     std::memcpy(image.pixels.data() + static_cast<size_t>(y) * row, rows + static_cast<ptrdiff_t>(y) * stride, row);
+  if (has_alpha) blend_over_white(image.pixels);
   return image;
 }
 

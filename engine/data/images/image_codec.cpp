@@ -1,17 +1,17 @@
-// Image files to uint8 pixels and back, through libjpeg-turbo, stb and further libraries, and resampling.
+// Image files to uint8 pixels, through libjpeg-turbo, libspng, stb and further libraries, and resampling.
 #include "engine/data/images/image_codec.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 
+#include "engine/data/images/alpha.h"
 #include "engine/data/images/image_header.h"
 #include "engine/data/images/jpeg.h"
 #include "engine/data/images/more_formats.h"
 #include "engine/data/images/orientation.h"
+#include "engine/data/images/png.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -74,7 +74,6 @@ thread_local Budget* Budget::current = nullptr;
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
-#define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
 #define STBI_ONLY_GIF
 #define STBI_NO_STDIO
@@ -82,9 +81,6 @@ thread_local Budget* Budget::current = nullptr;
 #define STBI_REALLOC(memory, bytes) gestalt::Budget::current->retake(memory, bytes)
 #define STBI_FREE(memory) gestalt::Budget::current->give(memory)
 #define STBI_ASSERT(x) gestalt::check(x, "is damaged (stb: {})", #x)
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -93,7 +89,6 @@ thread_local Budget* Budget::current = nullptr;
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <stb_image.h>
-#include <stb_image_write.h>
 #pragma GCC diagnostic pop
 
 namespace gestalt {
@@ -106,16 +101,18 @@ int length_of(Bytes bytes) {
   return static_cast<int>(bytes.size());
 }
 
-Image decode_with_stb(Bytes bytes, ImageSize size, size_t budget_bytes) {
+Image decode_with_stb(Bytes bytes, ImageSize size, int channels, size_t budget_bytes) {
   Budget budget(budget_bytes);
-  int width = 0, height = 0, channels = 0;
-  const stbi_uc* pixels = stbi_load_from_memory(bytes.data(), length_of(bytes), &width, &height, &channels, 3);
+  int width = 0, height = 0, stored = 0;
+  const stbi_uc* pixels = stbi_load_from_memory(bytes.data(), length_of(bytes), &width, &height, &stored, channels);
   check(!budget.refused(), "is damaged: decoding it asks for more memory than {} x {} pixels need", size.width,
         size.height);
   check(pixels, "is damaged ({})", stbi_failure_reason());
   check(width == size.width && height == size.height, "is damaged: it decodes to {} x {} but its header says {} x {}",
         width, height, size.width, size.height);
-  return {{pixels, pixels + static_cast<size_t>(width) * height * 3}, height, width};
+  Image image{{pixels, pixels + static_cast<size_t>(width) * height * channels}, height, width};
+  if (channels == 4) blend_over_white(image.pixels);
+  return image;
 }
 
 // The smallest of 1/1, 1/2, 1/4, 1/8 (those have vector code) that leaves the short side no shorter than wanted.
@@ -241,11 +238,11 @@ Image decode_image(Bytes bytes, const DecodeOptions& options) {
       case ImageFormat::jpeg:
         return decode_jpeg(bytes, jpeg_divisor(size, options));
       case ImageFormat::png:
-        return decode_with_stb(bytes, size, check_png(bytes));
+        return decode_png(bytes, size);
       case ImageFormat::bmp:
-        return decode_with_stb(bytes, size, check_bmp(bytes));
+        return decode_with_stb(bytes, size, 3, check_bmp(bytes));
       case ImageFormat::gif:
-        return decode_with_stb(bytes, size, check_gif(bytes));
+        return decode_with_stb(bytes, size, 4, check_gif(bytes));
       case ImageFormat::webp:
         return decode_webp(bytes, size);
       case ImageFormat::tiff:
@@ -256,26 +253,6 @@ Image decode_image(Bytes bytes, const DecodeOptions& options) {
     fail("is of an unknown format");
   };
   return upright(fit(decode(), size, options), read_orientation(bytes, size.format));
-}
-
-std::string encode_png(const uint8_t* pixels, int32_t height, int32_t width) {
-  check(height > 0 && width > 0, "[encode_png] got {} x {} pixels, expected some", width, height);
-  std::string file;
-  const auto append = [](void* to, void* data, int bytes) {
-    static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<size_t>(bytes));
-  };
-  check(stbi_write_png_to_func(append, &file, width, height, 3, pixels, width * 3) != 0,
-        "[encode_png] {} x {} pixels do not fit into memory", width, height);
-  return file;
-}
-
-void write_png(const std::string& path, const uint8_t* pixels, int32_t height, int32_t width) {
-  check(height > 0 && width > 0, "[write_png] got {} x {} pixels for {}", width, height, path);
-  const std::string bytes = encode_png(pixels, height, width);
-  std::ofstream file(path, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  check(file.good(), "[write_png] cannot write {}: {}", path, std::strerror(errno));
 }
 
 }  // namespace gestalt

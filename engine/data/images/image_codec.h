@@ -39,8 +39,8 @@ ImageSize read_image_size(std::span<const uint8_t> bytes);
 // The size that decode_image gives an image of stored size `stored`, before it is turned upright.
 ImageSize decoded_size(ImageSize stored, const DecodeOptions&);
 
-// Pixels as Pillow's convert("RGB") gives them: grey and CMYK become RGB, alpha is dropped, not blended (what other
-// programs' encoders are shown too), and of 16 bits the upper 8 are kept. Turned upright by its EXIF orientation.
+// Pixels as Pillow's convert("RGB") gives them: grey and CMYK become RGB, and of 16 bits the upper 8 are kept; but
+// alpha is blended over white, for what stands behind it in a file is noise. Turned upright by its EXIF orientation.
 // Unless `crop` is set, a JPEG is shrunk by up to 8 in the frequency domain first.
 Image decode_image(std::span<const uint8_t> bytes, const DecodeOptions& = {});
 

@@ -1,8 +1,7 @@
-// Reads sizes from the headers of image files, and checks PNG, BMP and GIF files whole.
+// Reads sizes from the headers of image files, and checks BMP and GIF files whole.
 #include "engine/data/images/image_header.h"
 
 #include <fmt/ranges.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -127,25 +126,6 @@ void check_plausible(Bytes bytes, ImageSize size, int64_t max_pixels) {
   const int64_t most_per_byte = size.format == ImageFormat::jpeg ? 64 * 8 : 1032 * 8;
   check(pixels <= 65'536 + most_per_byte * static_cast<int64_t>(bytes.size()),
         "is damaged: {} bytes cannot hold {} x {} pixels", bytes.size(), size.width, size.height);
-}
-
-size_t check_png(Bytes b) {
-  bool ended = false;
-  for (size_t at = 8; !ended;) {
-    check(at + 12 <= b.size(), "is truncated: a PNG without its end");
-    const uint32_t length = big(b, at, 4);
-    check(length <= b.size() - at - 12, "is truncated: {} bytes are missing", length - (b.size() - at - 12));
-    const uint8_t* type = b.data() + at + 4;
-    auto is = [&](const char* text) { return std::memcmp(type, text, 4) == 0; };
-    check((type[0] & 0x20) || is("IHDR") || is("PLTE") || is("IDAT") || is("IEND"), "is damaged: an unknown PNG chunk");
-    check(crc32(crc32(0, nullptr, 0), type, length + 4) == big(b, at + 8 + length, 4),
-          "is damaged: the checksum of its {} chunk differs", std::string(type, type + 4));
-    ended = is("IEND");
-    at += 12 + length;
-  }
-  const size_t width = big(b, 16, 4), height = big(b, 20, 4), depth = big(b, 24, 1) == 16 ? 2 : 1;
-  const size_t raw = (width * 4 * depth + 1) * height;
-  return (size_t{1} << 20) + 4 * b.size() + 8 * raw;
 }
 
 // Walks the blocks (GIF89a specification, sections 18 to 25) to the end of the first picture.

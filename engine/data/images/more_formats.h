@@ -21,8 +21,8 @@ ImageSize webp_size(std::span<const uint8_t> bytes);
 ImageSize tiff_size(std::span<const uint8_t> bytes);
 ImageSize heif_size(std::span<const uint8_t> bytes);
 
-// Whole files, the first picture of several; alpha is dropped. `size` is what size_of_other() gave. The libraries turn
-// TIFF, HEIC and AVIF upright themselves.
+// Whole files, the first picture of several; alpha is blended over white. `size` is what size_of_other() gave. The
+// libraries turn TIFF, HEIC and AVIF upright themselves.
 Image decode_webp(std::span<const uint8_t> bytes, ImageSize size);
 Image decode_tiff(std::span<const uint8_t> bytes, ImageSize size);
 Image decode_heif(std::span<const uint8_t> bytes, ImageSize size);

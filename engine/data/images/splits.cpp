@@ -15,6 +15,13 @@ std::string objection(const ImageSet& train, const ImageSet* test) {
 
 }  // namespace
 
+OpenOptions centre_views(int64_t size) { return {.decode_size = static_cast<int32_t>(size), .decode_crop = true}; }
+
+const std::shared_ptr<ImageSet>& ImageSplits::bank() const {
+  if (!bank_) bank_ = open_bank ? open_bank() : train;
+  return bank_;
+}
+
 std::shared_ptr<ImageSet> open_test(const std::string& spec, OpenOptions options) {
   options.split = "test";
   try {
@@ -35,7 +42,11 @@ ImageSplits open_splits(const std::string& spec, int64_t size, OpenOptions optio
     options.split = "train";
     splits.train = open_images(spec, options);
   }
-  if (splits.train->class_names().size() >= 2) splits.test = open_test(spec, options);
+  OpenOptions measured = options;
+  if (size > 0) measured.decode_size = centre_views(size).decode_size, measured.decode_crop = true;
+  if (splits.train->class_names().size() >= 2) splits.test = open_test(spec, measured);
+  measured.split = "train";
+  if (size > 0 && names_image_files(spec)) splits.open_bank = [=] { return open_images(spec, measured); };
   splits.unmeasured = objection(*splits.train, splits.test.get());
   if (!splits.unmeasured.empty()) splits.test = nullptr;
   return splits;

@@ -1,6 +1,7 @@
 // The splits of a set of images: what is learned from, and the labelled images that encoders are measured on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,12 +12,23 @@ namespace gestalt {
 struct ImageSplits {
   std::shared_ptr<ImageSet> pretrain;  // all that may be learned from, labelled or not
   std::shared_ptr<ImageSet> train;     // labelled images; `pretrain` itself where that has labels
-  std::shared_ptr<ImageSet> test;      // null where no accuracy can be measured
+  std::shared_ptr<ImageSet> test;      // as evaluations see it; null where no accuracy can be measured
   std::string unmeasured;              // why, in that case
+  std::function<std::shared_ptr<ImageSet>()> open_bank = {};  // empty: `train` is what bank() would be
 
   bool labelled() const { return test != nullptr; }
   int64_t classes() const { return static_cast<int64_t>(train->class_names().size()); }
+  // `train` as evaluations see it: files are decoded to centre_views(), which is not what views are drawn from. Opened
+  // when it is first asked for, by one thread.
+  const std::shared_ptr<ImageSet>& bank() const;
+
+ private:
+  mutable std::shared_ptr<ImageSet> bank_;
 };
+
+// How `gestalt evaluate` opens images for views of `size`: files decoded to the view at once, as another program's
+// transform would, resampled once from all pixels.
+OpenOptions centre_views(int64_t size);
 
 // Opens `spec` for views of `size` pixels (0: the images' own size). `options` say the rest.
 ImageSplits open_splits(const std::string& spec, int64_t size, OpenOptions options = {});

@@ -5,6 +5,7 @@
 #ifdef GESTALT_WITH_TIFF
 #include <tiffio.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstring>
 #include <memory>
@@ -92,10 +93,15 @@ Image decode_tiff(Bytes bytes, ImageSize size) {
   // An error that libtiff goes on from, such as a palette that is cut off, is damage too.
   check(read == 1 && !source.said[0], "is damaged: libtiff says '{}'", source.said);
   Image image{std::vector<uint8_t>(3 * count), size.height, size.width};
+  // libtiff has multiplied by alpha already; what is missing is white.
+  const auto on_white = [](uint32_t colour, uint32_t alpha) {
+    return static_cast<uint8_t>(std::min(255u, colour + 255 - alpha));
+  };
   for (size_t i = 0; i < count; ++i) {
-    image.pixels[3 * i] = static_cast<uint8_t>(TIFFGetR(pixels[i]));
-    image.pixels[3 * i + 1] = static_cast<uint8_t>(TIFFGetG(pixels[i]));
-    image.pixels[3 * i + 2] = static_cast<uint8_t>(TIFFGetB(pixels[i]));
+    const uint32_t alpha = TIFFGetA(pixels[i]);
+    image.pixels[3 * i] = on_white(TIFFGetR(pixels[i]), alpha);
+    image.pixels[3 * i + 1] = on_white(TIFFGetG(pixels[i]), alpha);
+    image.pixels[3 * i + 2] = on_white(TIFFGetB(pixels[i]), alpha);
   }
   return image;
 }

@@ -1,4 +1,5 @@
 // WebP through libwebp, the first picture of animated ones through its demultiplexer.
+#include "engine/data/images/alpha.h"
 #include "engine/data/images/more_formats.h"
 #include "kernels/check.h"
 
@@ -26,10 +27,16 @@ WebPBitstreamFeatures features_of(Bytes bytes) {
   return features;
 }
 
-void decode_still(Bytes bytes, ImageSize size, Image& to) {
-  const uint8_t* end =
-      WebPDecodeRGBInto(bytes.data(), bytes.size(), to.pixels.data(), to.pixels.size(), 3 * size.width);
+Image decode_still(Bytes bytes, ImageSize size) {
+  const bool has_alpha = features_of(bytes).has_alpha;
+  const int row = (has_alpha ? 4 : 3) * size.width;
+  Image image{std::vector<uint8_t>(static_cast<size_t>(row) * static_cast<size_t>(size.height)), size.height,
+              size.width};
+  const uint8_t* end = (has_alpha ? WebPDecodeRGBAInto : WebPDecodeRGBInto)(
+      bytes.data(), bytes.size(), image.pixels.data(), image.pixels.size(), row);
   check(end, "is damaged: libwebp cannot decode it");
+  if (has_alpha) blend_over_white(image.pixels);
+  return image;
 }
 
 }  // namespace
@@ -40,12 +47,7 @@ ImageSize webp_size(Bytes bytes) {
 }
 
 Image decode_webp(Bytes bytes, ImageSize size) {
-  Image image{std::vector<uint8_t>(size_t{3} * static_cast<size_t>(size.height) * static_cast<size_t>(size.width)),
-              size.height, size.width};
-  if (!features_of(bytes).has_animation) {
-    decode_still(bytes, size, image);
-    return image;
-  }
+  if (!features_of(bytes).has_animation) return decode_still(bytes, size);
   const WebPData data{bytes.data(), bytes.size()};
   const std::unique_ptr<WebPDemuxer, void (*)(WebPDemuxer*)> frames(WebPDemux(&data), WebPDemuxDelete);
   WebPIterator frame;
@@ -54,8 +56,7 @@ Image decode_webp(Bytes bytes, ImageSize size) {
   check(frame.width == size.width && frame.height == size.height,
         "is an animated WebP whose first picture is a part; "
         "convert it to PNG");
-  decode_still({frame.fragment.bytes, frame.fragment.size}, size, image);
-  return image;
+  return decode_still({frame.fragment.bytes, frame.fragment.size}, size);
 }
 
 #else

@@ -249,6 +249,7 @@ TEST_CASE("contrast: spread tells collapse from spread") {
   const Spread nothing = spread(Tensor::zeros({100, 32}));
   CHECK(nothing.std == 0);
   CHECK(nothing.effective_rank == 1);
+  CHECK(std::isnan(spread(Tensor::full({100, 32}, NAN)).effective_rank));
 }
 
 TEST_CASE("contrast: eigenvalues of a matrix that has them in closed form") {

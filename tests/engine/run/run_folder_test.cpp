@@ -58,17 +58,29 @@ TEST_SUITE("run folder") {
   TEST_CASE("a folder with a run in it is neither overwritten nor shared") {
     TemporaryFolder folder;
     const std::string out = folder / "a/b";
+    const auto left_by_a_killed_process = [&] {
+      std::filesystem::create_directories(out + "/best/gpt2");
+      for (const char* name : {"/model.part-1-2", "/best/gpt2/config.json.part-1-3"})
+        write_file_atomically(out + name, "a part");
+    };
+    const auto parts = [&] {
+      return std::filesystem::exists(out + "/model.part-1-2") ||
+             std::filesystem::exists(out + "/best/gpt2/config.json.part-1-3");
+    };
+    std::filesystem::create_directories(out);
+    write_file_atomically(out + "/model.part-1-2", "a part");
     {
       RunFolder run = RunFolder::create(out, "simclr");
+      CHECK_FALSE(parts());
       CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("another process"), Error);
       run.write_config({{"method", "simclr"}, {"epochs", 3}});
       write_file_atomically(run / RunFolder::checkpoint, "weights");
       run.keep();
     }
     CHECK_THROWS_WITH_AS(RunFolder::create(out, "simclr"), doctest::Contains("--resume"), Error);
-    write_file_atomically(out + "/model.part-1-2", "left by a killed process");
+    left_by_a_killed_process();
     const RunFolder run = RunFolder::resume(out);
-    CHECK_FALSE(std::filesystem::exists(out + "/model.part-1-2"));
+    CHECK_FALSE(parts());
     CHECK(run.read_config().dump() == R"({"method":"simclr","epochs":3})");
     CHECK_THROWS_AS(RunFolder::resume(folder / "none"), Error);
     CHECK_THROWS_WITH_AS(RunFolder::resume(""), doctest::Contains("empty --resume"), Error);

@@ -7,6 +7,13 @@
 
 namespace gestalt::test {
 
+TEST_CASE("table: rows are lines of JSON, where an empty cell and what is not finite is null") {
+  const NumberTable table = parse_number_table("t", "step,a b\n1,0.30000000000000004\n2,\n3,nan\n4,-inf\n5,1e-300\n");
+  CHECK(json_lines(table) ==
+        "{\"step\": 1, \"a b\": 0.30000000000000004}\n{\"step\": 2, \"a b\": null}\n"
+        "{\"step\": 3, \"a b\": null}\n{\"step\": 4, \"a b\": null}\n{\"step\": 5, \"a b\": 1e-300}\n");
+}
+
 TEST_CASE("number table: cells, empty ones, and lines that are none") {
   const NumberTable table = parse_number_table("m.csv", "step,loss,probe\r\n1,2.5,\r\n\n2,nan,3e1\n3,1");
   CHECK(table.columns == std::vector<std::string>{"step", "loss", "probe"});

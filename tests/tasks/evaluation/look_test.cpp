@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <sstream>
 
+#include "engine/run/csv.h"
 #include "engine/run/files.h"
+#include "kernels/philox.h"
 #include "tasks/evaluation/likeness.h"
 #include "tasks/evaluation/neighbours.h"
 #include "tests/engine/data/images/data_files.h"
@@ -101,12 +104,12 @@ TEST_CASE("look: planted copies are found, and no other pair") {
   }
   const std::string outliers = read_text(folder / "out/outliers.csv");
   std::istringstream lines(outliers);
-  std::vector<double> distances;
+  std::vector<double> deviations;
   std::string line;
   std::getline(lines, line);
-  while (std::getline(lines, line)) distances.push_back(std::stod(line.substr(line.rfind(',') + 1)));
-  CHECK(distances.size() == 108);
-  CHECK(std::is_sorted(distances.rbegin(), distances.rend()));
+  while (std::getline(lines, line)) deviations.push_back(std::stod(split(line, ',').at(3)));
+  CHECK(deviations.size() == 108);
+  CHECK(std::is_sorted(deviations.rbegin(), deviations.rend()));
   const std::string chosen = read_text(folder / "out/chosen.csv");
   CHECK(std::count(chosen.begin(), chosen.end(), '\n') == 13);
   CHECK(chosen.find("copy_") == std::string::npos);
@@ -116,6 +119,36 @@ TEST_CASE("look: planted copies are found, and no other pair") {
     CHECK(std::filesystem::exists(folder / fmt::format("out/{}.png", sheet)));
   CHECK_THROWS_WITH_AS(look(*encoder, images, images, {.size = 32}, how, folder / "out"),
                        doctest::Contains("--overwrite"), Error);
+}
+
+TEST_CASE("look: planted noise and blank images are the strangest, each by what is strange of it") {
+  const TemporaryFolder folder;
+  const auto smooth = [](int i) { return resize_image(pattern(4 + i % 3, 4 + i % 3, 7 * i), {32, true}); };
+  for (int i = 0; i < 120; ++i) write_image(fmt::format("{}/in/{:03}.png", folder.path(), i), smooth(i));
+  for (uint32_t i = 0; i < 5; ++i) {
+    Image noise = smooth(0), blank = noise;
+    for (size_t p = 0; p < noise.pixels.size(); ++p)
+      noise.pixels[p] = static_cast<uint8_t>(draw(1, Use::test, i, static_cast<uint32_t>(p), 0).word[0] & 255);
+    std::fill(blank.pixels.begin(), blank.pixels.end(), static_cast<uint8_t>(100 + 7 * i));
+    write_image(fmt::format("{}/in/noise_{}.png", folder.path(), i), noise);
+    write_image(fmt::format("{}/in/blank_{}.png", folder.path(), i), blank);
+  }
+  Random random(5);
+  EncoderOptions options;
+  options.model = "resnet10", options.resnet.width = 8;
+  const auto encoder = make_encoder(options, 32, random);
+  const AllImages images = open_all_images("images:" + folder / "in", "all", {});
+  look(*encoder, images, images, {.size = 32}, {}, folder / "out");
+  std::istringstream lines(read_text(folder / "out/outliers.csv"));
+  std::string line;
+  std::getline(lines, line);
+  std::map<std::string, int> found;
+  for (int i = 0; i < 10 && std::getline(lines, line); ++i) {
+    const std::vector<std::string> cells = split(line, ',');
+    ++found[cells[0].substr(0, 5) + " by " + cells[4]];
+  }
+  CHECK(found["noise by roughness"] == 5);
+  CHECK(found["blank by contrast"] == 5);
 }
 
 }  // namespace gestalt::test

@@ -46,8 +46,8 @@ TEST_CASE("runs: a line each, by name or by what they reached, also those that c
   const std::string table = run_table(best, by_probe);
   const auto has = [&](const std::string& part) { return table.find(part) != std::string::npos; };
   CHECK(table.starts_with("run "));
-  CHECK(has("/b       finished     simclr  shapes  8      2       -        45.25  knn 46.5     0.1\n"));
-  CHECK(has("/a/deep  interrupted  simclr  shapes  4      1       -        41     -            0.2\n"));
+  CHECK(has("/b       finished     simclr  shapes  8      2       -        45.25  -     knn 46.5     0.1\n"));
+  CHECK(has("/a/deep  interrupted  simclr  shapes  4      1       -        41     -     -            0.2\n"));
   CHECK(has("/e: "));
   CHECK(has("/d: [method] got 'nothing', which is none"));
   CHECK(has("metrics.csv:2 got 'x'"));

@@ -184,7 +184,7 @@ TEST_CASE("report: a run shows its views, neighbours, classes and itself, from o
   // All images looked at, the accuracy is the probe's; read again, the run shows the same.
   const std::string run = folder / "simclr";
   const std::string again = run_report({run}, {});
-  const double knn = read_run_record(run).metrics.last("probe").value();
+  const double knn = read_run_record(run).metrics.last("knn_percent").value();
   CHECK(contains(again, fmt::format("{:.2f} % right, 95 % interval", knn)));
   CHECK(contains(again, "what &#39;gestalt evaluate knn&#39; measures"));
   CHECK(contains(run_report({run}, {.data = "images:/nowhere"}), "Pictures left out: "));

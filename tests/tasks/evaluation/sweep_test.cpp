@@ -70,8 +70,8 @@ TEST_CASE("sweep: stopped twice it ends with the table of one that was not, and 
   CHECK(read_text(folder / "cut/sweep.csv") == whole.csv);
   CHECK(std::filesystem::exists(folder / "cut/lr=0.1,seed=2/report.html"));
 
-  const double a = read_run_record(folder / "cut/lr=0.1,seed=1").metrics.last("probe").value();
-  const double b = read_run_record(folder / "cut/lr=0.1,seed=2").metrics.last("probe").value();
+  const double a = read_run_record(folder / "cut/lr=0.1,seed=1").metrics.last("knn_percent").value();
+  const double b = read_run_record(folder / "cut/lr=0.1,seed=2").metrics.last("knn_percent").value();
   CHECK(whole.csv.starts_with("lr,runs,mean,deviation,least,most\n0.01,2,"));
   CHECK(whole.csv.ends_with(fmt::format("0.1,2,{:.4f},{:.4f},{:.4f},{:.4f}\n", (a + b) / 2,
                                         std::abs(a - b) / std::sqrt(2.0), std::min(a, b), std::max(a, b))));

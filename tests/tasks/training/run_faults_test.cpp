@@ -238,6 +238,27 @@ TEST_CASE("a resume refuses an edited config.json, writes a lost one anew, and g
   CHECK(read_text(run + "/metrics.csv").find("\n6,") != std::string::npos);
 }
 
+TEST_CASE(
+    "a run whose rate was changed goes on from an earlier checkpoint that knows nothing of that, where it is asked "
+    "again") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run";
+  auto first = short_run();
+  first->run.keep = 5, first->run.checkpoint_minutes = 0;
+  pretrain(*first, {.out = run, .quiet = true, .stop_after = 2});
+  auto slower = method_of_run(run);
+  slower->optimizer.rate *= 0.5;
+  pretrain(*slower, {.resume = run, .quiet = true, .stop_after = 2});
+  fs::copy_file(run + "/checkpoint-00000001.safetensors", run + "/checkpoint.safetensors",
+                fs::copy_options::overwrite_existing);
+  CHECK_THROWS_WITH_AS(pretrain(*method_of_run(run), {.resume = run, .quiet = true}), doctest::Contains("says lr ="),
+                       Error);
+  auto slowest = method_of_run(run);
+  slowest->optimizer.rate *= 0.25;
+  CHECK_FALSE(pretrain(*slowest, {.resume = run, .quiet = true}).interrupted);
+  CHECK(method_of_run(run)->optimizer.rate == slowest->optimizer.rate);
+}
+
 TEST_CASE("a checkpoint with a damaged record is refused in a sentence with its path") {
   const TemporaryFolder folder;
   const std::string run = folder / "run", path = run + "/checkpoint.safetensors";

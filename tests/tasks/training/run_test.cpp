@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
+#include "engine/run/table.h"
 #include "engine/tensor/allocator.h"
 #include "engine/tensor/safetensors.h"
 #include "tasks/training/image_method.h"
@@ -83,7 +85,7 @@ TEST_CASE("a training step asks the system for no memory once the first ones are
 
 TEST_CASE("metrics: terms and the losses of several networks are columns after the loss") {
   const TemporaryFolder folder;
-  const std::string begins = "step,epoch,loss,", ends = "lr,gradient_norm,feature_std,effective_rank,probe";
+  const std::string begins = "step,epoch,loss,", ends = "lr,gradient_norm,feature_std,effective_rank,knn_percent";
   const std::pair<const char*, const char*> columns[] = {{"simclr", "accuracy,"},
                                                          {"vicreg", "invariance,variance,covariance,"},
                                                          {"dino", "teacher_entropy,kl,"},
@@ -132,7 +134,30 @@ TEST_CASE("metrics: terms that were summed before an interruption are in the row
   pretrain(*method_of_run(folder / "parts"), {.resume = folder / "parts", .quiet = true, .stop_after = 6});
   CHECK_FALSE(pretrain(*method_of_run(folder / "parts"), {.resume = folder / "parts", .quiet = true}).interrupted);
   CHECK(read_text(folder / "parts/metrics.csv") == read_text(folder / "whole/metrics.csv"));
+  CHECK(read_text(folder / "parts/metrics.jsonl") == read_text(folder / "whole/metrics.jsonl"));
   CHECK(read_text(folder / "whole/metrics.csv").find("covariance") != std::string::npos);
+}
+
+TEST_CASE("metrics: each measure of a probe has a column of its own, and each row is a line of JSON too") {
+  const TemporaryFolder folder;
+  pretrain(*tiniest_method("gpt", Device::cpu), {.out = folder / "gpt", .quiet = true});
+  CHECK(first_line(folder / "gpt/metrics.csv").ends_with(",effective_rank,validation_loss,bits_per_byte"));
+  const std::string lines = read_text(folder / "gpt/metrics.jsonl");
+  const NumberTable table = parse_number_table("metrics.csv", read_text(folder / "gpt/metrics.csv"));
+  size_t at = 0;
+  for (const auto& row : table.rows) {
+    const size_t end = lines.find('\n', at);
+    REQUIRE(end != lines.npos);
+    const auto json = nlohmann::json::parse(lines.substr(at, end - at));
+    at = end + 1;
+    REQUIRE(json.size() == table.columns.size());
+    for (size_t i = 0; i < table.columns.size(); ++i) {
+      const auto& value = json.at(table.columns[i]);
+      CHECK((row[i] ? value.get<double>() == *row[i] : value.is_null()));
+    }
+  }
+  CHECK(at == lines.size());
+  CHECK(table.last("bits_per_byte").has_value());
 }
 
 TEST_CASE("checkpoints: those of another version are refused with what to do, strangers by name") {

@@ -139,6 +139,25 @@ TEST_CASE("data: of a class of fewer than ten images the last is held out, of a 
   CHECK(splits.test->decode(0).pixels == pattern(6, 6, 4).pixels);
 }
 
+TEST_CASE("data: what is measured on is decoded as evaluations decode it, not as views are drawn from it") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"})
+    for (int i = 0; i < 10; ++i) write(folder / fmt::format("{}/{}.jpg", name, i), jpeg(pattern(100, 140, 7 * i)));
+  const std::string spec = "images:" + folder.path();
+  const ImageSplits splits = open_splits(spec, 24);
+  OpenOptions options = centre_views(24);
+  options.hold_out = true;
+  const auto bank = open_images(spec, options);
+  options.split = "test";
+  const auto test = open_images(spec, options);
+  REQUIRE(splits.bank()->size() == bank->size());
+  REQUIRE(splits.test->size() == test->size());
+  for (int64_t i = 0; i < bank->size(); ++i) CHECK(splits.bank()->decode(i).pixels == bank->decode(i).pixels);
+  for (int64_t i = 0; i < test->size(); ++i) CHECK(splits.test->decode(i).pixels == test->decode(i).pixels);
+  CHECK(splits.bank()->labels() == splits.train->labels());
+  CHECK(splits.train->decode(0).height > 24);  // views are cut from what is left of it
+}
+
 TEST_CASE("data: without two classes, or two images of one, no accuracy is measured") {
   const TemporaryFolder folder;
   write_images(folder / "single/train/a", 12);

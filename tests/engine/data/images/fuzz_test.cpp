@@ -61,9 +61,10 @@ void mend_png(Bytes& png) {
 
 TEST_CASE("data: mutated image files are decoded or refused") {
   using namespace golden;
-  const std::span<const uint8_t> seeds[] = {jpeg_rgb, jpeg_420, jpeg_progressive, jpeg_grey,   jpeg_cmyk,
-                                            png_rgb,  png_grey, png_grey_alpha,   png_palette, png_bit,
-                                            bmp_rgb,  bmp_grey, bmp_bit,          bmp_palette, png_rgba};
+  const std::span<const uint8_t> seeds[] = {jpeg_rgb,       jpeg_420,          jpeg_progressive, jpeg_grey,   jpeg_cmyk,
+                                            png_rgb,        png_grey,          png_grey_alpha,   png_palette, png_bit,
+                                            bmp_rgb,        bmp_grey,          bmp_bit,          bmp_palette, png_rgba,
+                                            png_interlaced, png_palette_clear, png_16_rgba,      gif_clear};
   int decoded = 0, refused = 0;
   for (uint32_t file = 0; file < std::size(seeds); ++file)
     for (uint32_t round = 0; round < rounds; ++round) {

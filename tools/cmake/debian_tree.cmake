@@ -1,0 +1,21 @@
+# Run by CPack on the trees that it is about to pack: puts and names things as Debian does.
+file(GLOB trees ${CPACK_TEMPORARY_DIRECTORY}/*/usr)
+foreach(tree ${trees})
+  file(GLOB terms ${tree}/share/doc/*/LICENSE)
+  foreach(file ${terms})
+    get_filename_component(folder ${file} DIRECTORY)
+    get_filename_component(package ${folder} NAME)
+    file(RENAME ${file} ${folder}/copyright)
+    string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)  # of SOURCE_DATE_EPOCH, where that is set
+    file(WRITE ${folder}/changelog.Debian "${package} (${CPACK_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE}) unstable; \
+urgency=medium\n\n  * Built from the project's own source.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${date}\n")
+    execute_process(COMMAND gzip -9nf ${folder}/changelog.Debian COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  file(GLOB pages ${tree}/share/man/man1/*.1)
+  foreach(page ${pages})
+    execute_process(COMMAND gzip -9nf ${page} COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  if(EXISTS ${tree}/share/zsh/site-functions)
+    file(RENAME ${tree}/share/zsh/site-functions ${tree}/share/zsh/vendor-completions)
+  endif()
+endforeach()

@@ -1,0 +1,28 @@
+# gestalt.pc, for those who build without CMake: the libraries of this build, in the order in which they are linked, and what
+# they need in turn.
+set(pc_requires fmt nlohmann_json zlib ${gestalt_pkg_config})
+list(TRANSFORM pc_requires REPLACE "[<>=].*" "")
+string(JOIN " " pc_requires ${pc_requires})
+# Methods and probes register themselves, so their libraries are kept whole. That is one word, as pkg-config sorts words.
+set(pc_libs -Wl,--whole-archive -lgestalt_tasks -lgestalt_tasks_evaluation --no-whole-archive)
+set(others ${gestalt_libraries})
+list(REMOVE_ITEM others gestalt_tasks gestalt_tasks_evaluation)
+list(REVERSE others)
+list(TRANSFORM others PREPEND -l)
+string(REPLACE ";" "," pc_libs "${pc_libs}")
+string(JOIN " " pc_libs ${pc_libs} ${others} -ldnnl -lpthread ${OpenMP_CXX_FLAGS})
+if(gestalt_cuda_mode STREQUAL "ON")
+  string(APPEND pc_libs " -L${CUDAToolkit_LIBRARY_DIR} -lcudart -lcublasLt ${CUDNN_LIBRARY}")
+endif()
+set(pc_cflags "-std=c++20")
+if(TARGET gestalt_kernels_v3)
+  string(APPEND pc_cflags " -DGESTALT_CPU_LEVELS=1")
+endif()
+if(NOT RANDOM123_INCLUDE_DIR STREQUAL "/usr/include")
+  string(APPEND pc_cflags " -isystem ${RANDOM123_INCLUDE_DIR}")
+endif()
+# Wherever the installed tree is moved to.
+file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" pc_prefix ${pc_prefix})
+configure_file(tools/cmake/gestalt.pc.in ${CMAKE_CURRENT_BINARY_DIR}/gestalt.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/gestalt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
