@@ -184,7 +184,7 @@ profile() {
   local case=(simclr --batch 512 --dtype bf16)
   ((rehearse)) && case=(nt_xent --batch 64 --size 32 --dtype f32 --quick --seconds 0.1)
   timeout "$(share 40)" "$bench" profile "${case[@]}" --device cuda >"$out/profile.md" 2>&1
-  result profile $? "$(grep -m1 '^|.*%' "$out/profile.md" | cut -c1-70)"
+  result profile $? "$(grep -m1 '^| [A-Z]' "$out/profile.md" | cut -c1-70)"
 }
 
 sanitizers() {
