@@ -25,7 +25,7 @@ for package in gestalt libgestalt-dev; do
   ls "$work/root/usr/share/doc/$package/copyright" >/dev/null
 done
 dpkg-deb --field "$work/deb/gestalt"_*.deb Depends | grep -q 'libdnnl.*libfmt' || { echo "error: Depends" >&2; exit 1; }
-PATH=$work/root/usr/bin:$PATH "$here/try_program.sh" "$work/root/usr/share"
+PATH=$work/root/usr/bin:$PATH "$here/try_program.sh" "$work/root/usr/share" ""
 
 echo "-- wheel"
 same=()  # flags, so that ccache has what the build has

@@ -39,10 +39,10 @@ class Terminal:
             os.environ.update(PATH=f"{folder}/bin:{os.environ['PATH']}", TERM="dumb", HOME=str(folder))
             os.execvp(words[0], words)
 
-    def read(self, quiet=0.4, most=20):
-        """What arrives until nothing does for `quiet` seconds."""
-        text, end = b"", time.monotonic() + most
-        while time.monotonic() < end and select.select([self.file], [], [], quiet)[0]:
+    def read(self, first=0.2, quiet=0.3):
+        """What arrives until nothing does for `quiet` seconds; waits `first` seconds for the beginning."""
+        text = b""
+        while select.select([self.file], [], [], quiet if text else first)[0]:
             try:
                 text += os.read(self.file, 65536)
             except OSError:
@@ -53,26 +53,27 @@ class Terminal:
         os.write(self.file, text.encode())
 
 
-def arguments(shell, share, typed, folder):
-    """What the program gets where `typed` and the return key are typed."""
-    got = folder / "got"
-    got.unlink(missing_ok=True)
+def start(shell, share, folder):
     words, setup = SETUP[shell]
     terminal = Terminal(words, folder)
-    terminal.read(quiet=1)
+    terminal.read(first=10, quiet=1)
     terminal.type(setup.format(share=share))
-    terminal.read(quiet=1)
+    terminal.read(first=10, quiet=1)
+    return terminal
+
+
+def arguments(terminal, typed, folder):
+    """What the program gets where `typed` and the return key are typed, and what the terminal showed."""
+    got = folder / "got"
+    got.unlink(missing_ok=True)
     said = ""
     for part in re.split(r"(\t)", "gestalt " + typed + "\n"):
         terminal.type(part)
-        said += terminal.read(quiet=1 if part == "\t" else 0.2)
+        said += terminal.read(first=10) if part == "\t" else terminal.read()
     end = time.monotonic() + 10
     while not got.exists() and time.monotonic() < end:
         time.sleep(0.05)
-    said += terminal.read(quiet=0.2)
-    os.close(terminal.file)
-    os.kill(terminal.process, 9)
-    os.waitpid(terminal.process, 0)
+    said += terminal.read()
     return ([word.rstrip("/") for word in got.read_text().splitlines()] if got.exists() else None), said
 
 
@@ -91,11 +92,15 @@ printf '%s\\n' "$@" >{folder}/got.part && mv {folder}/got.part {folder}/got
 """)
         program.chmod(0o755)
         for shell in shells:
+            terminal = start(shell, share, folder)
             for typed, expected in CASES:
-                got, said = arguments(shell, share, typed, folder)
+                got, said = arguments(terminal, typed, folder)
                 if got != expected:
                     failed += 1
                     print(f"{shell}: typed {typed!r}, got {got}, expected {expected}\n{said}", file=sys.stderr)
+            os.kill(terminal.process, 9)
+            os.waitpid(terminal.process, 0)
+            os.close(terminal.file)
             print(f"completion in {shell}: {len(CASES)} lines typed")
     sys.exit(failed > 0)
 

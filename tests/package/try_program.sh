@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a user does first with an installed `gestalt`, which is on the path: tests/package/try_program.sh SHARE, the folder
-# that its manual page and completion were installed into.
+# What a user does first with an installed `gestalt`, which is on the path: tests/package/try_program.sh SHARE [SHELLS], the
+# folder that its manual page and completion were installed into, and the shells to type in.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 share=$(cd "$1" && pwd)
@@ -26,7 +26,7 @@ if command -v man >/dev/null; then
   echo "man gestalt: $(wc -l <<<"$said") lines"
 fi
 if command -v python3 >/dev/null; then
-  for shell in bash zsh fish; do
+  for shell in ${2-bash zsh fish}; do
     ! command -v $shell >/dev/null || "$here/try_completion.py" "$share" $shell
   done
 fi
