@@ -11,6 +11,7 @@ targets=("${@:2}")
 
 cmake --preset fuzz >/dev/null && cmake --build --preset fuzz -- --quiet || exit 1
 
+cores=$(nproc)  # which OMP_NUM_THREADS would make one
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1
 fuzz() {
   local target=$1 seconds=$2 work=build-fuzz/$1 status=0
@@ -28,4 +29,4 @@ fuzz() {
   return $status
 }
 export -f fuzz
-printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I {} bash -c "fuzz {} $seconds"
+printf '%s\n' "${targets[@]}" | xargs -P "$cores" -I {} bash -c "fuzz {} $seconds"

@@ -69,11 +69,11 @@ TEST_CASE("foreign encoders: the features of torchvision, timm and transformers,
         Case{"timm vit", "vit-nano", "mean", "ignored: head.bias, head.weight"},
         Case{"transformers vit", "vit-nano", "", "ignored: pooler.dense.bias, pooler.dense.weight"},
         Case{"transformers resnet", "resnet18", "", ""}, Case{"transformers mae", "vit-nano", "mean", "and 19 more"}}) {
-    CAPTURE(c.name);
+    CAPTURE(std::string(c.name));
     const std::string path = write_case(folder / "net.safetensors", c.name);
     const ImportedEncoder imported = import_encoder(path, {.model = c.model, .pool = c.pool});
     const double error = error_of(*imported.loaded.encoder, c.name, 32);
-    MESSAGE(c.name, ": relative error of the features ", error);
+    MESSAGE(std::string(c.name), ": relative error of the features ", error);
     CHECK(error < 1e-5);
     CHECK(says(imported.said, c.ignored));
     CHECK(says(imported.said, "normalised as 'imagenet' (nothing says how"));

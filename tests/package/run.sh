@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks what is installed and packed from a build: tests/package/run.sh BUILD_FOLDER [--subdirectory] [--roots FOLDER]
-# Installs it, uses the program and the library, makes a Debian package and a wheel, and uses those.
+# Checks what is installed and packed from a build: tests/package/run.sh BUILD_FOLDER [--wheel] [--subdirectory] [--roots FOLDER]
+# Installs it, uses the program and the library, makes a Debian package, and uses that.
+#   --wheel          also makes a Python wheel, which is a build of its own, and uses it; needs PyPI
 #   --subdirectory   also builds the library inside another project, which takes as long as the first build
 #   --roots FOLDER   also makes clean roots of Debian 12 and 13 there, builds and uses the packages in them: see roots.sh
 set -euo pipefail
@@ -27,17 +28,18 @@ done
 dpkg-deb --field "$work/deb/gestalt"_*.deb Depends | grep -q 'libdnnl.*libfmt' || { echo "error: Depends" >&2; exit 1; }
 PATH=$work/root/usr/bin:$PATH "$here/try_program.sh" "$work/root/usr/share" ""
 
-echo "-- wheel"
-same=()  # flags, so that ccache has what the build has
-! grep -q '^CMAKE_COMPILE_WARNING_AS_ERROR.*=ON' "$build/CMakeCache.txt" || same=(--config-settings=cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON)
-"$source/tools/wheel.sh" "$work/dist" "${same[@]}"
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q "$work"/dist/*.whl pillow
-PATH=$work/venv/bin:$PATH "$here/try_module.py"
-PATH=$work/venv/bin:$PATH gestalt info >/dev/null
-
 while (($#)); do
   case $1 in
+    --wheel)
+      echo "-- wheel"
+      same=()  # flags, so that ccache has what the build has
+      ! grep -q '^CMAKE_COMPILE_WARNING_AS_ERROR.*=ON' "$build/CMakeCache.txt" || same=(--config-settings=cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON)
+      "$source/tools/wheel.sh" "$work/dist" "${same[@]}"
+      python3 -m venv "$work/venv"
+      "$work/venv/bin/pip" install -q "$work"/dist/*.whl pillow
+      PATH=$work/venv/bin:$PATH "$here/try_module.py"
+      PATH=$work/venv/bin:$PATH gestalt info >/dev/null
+      ;;
     --subdirectory)
       cmake -S "$here" -B "$work/inside" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESTALT_SOURCE="$source" >/dev/null
       cmake --build "$work/inside" --target uses_gestalt >/dev/null
