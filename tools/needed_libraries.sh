@@ -13,5 +13,5 @@ while read -r library path; do
   # Debian's packages say of themselves what they are under; some are merged into /usr and named as before.
   package=$(dpkg-query -S "$path" "$(realpath "$path")" "/usr$path" 2>/dev/null | head -n 1 | cut -d : -f 1) || true
   terms=/usr/share/doc/$package/copyright
-  [[ -n $package && -e $terms ]] && cp -L "$terms" "$folder/$package.copyright"
+  if [[ -n $package && -e $terms ]]; then cp -L "$terms" "$folder/$package.copyright"; fi
 done < <(ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $1, $3}')
