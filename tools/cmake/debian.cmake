@@ -37,7 +37,7 @@ set(CPACK_GESTALT_NEEDS ${fmt_DIR} ${dnnl_DIR} ${nlohmann_json_DIR} ${ZLIB_LIBRA
 if(TARGET OpenCL::OpenCL AND needs MATCHES OpenCL)
   list(APPEND CPACK_GESTALT_NEEDS ${OpenCL_LIBRARY} ${OpenCL_INCLUDE_DIR}/CL)
 endif()
-foreach(modules jpeg archive xxhash pcre2 ${GESTALT_IMAGE_FORMATS})
+foreach(modules ${gestalt_module_names})
   list(APPEND CPACK_GESTALT_NEEDS ${${modules}_LINK_LIBRARIES})
 endforeach()
 set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_SOURCE_DIR}/tools/cmake/debian_depends.cmake)
