@@ -91,12 +91,14 @@ void replace_keeping(const std::string& from, const std::string& path, const std
   if (std::filesystem::exists(path)) {
     const std::string second_name = unfinished_name(previous);
     const bool linked = link(path.c_str(), second_name.c_str()) == 0;
+    // Where `previous` is the same file already, as after a kill between these lines, rename() leaves both names.
     try {
       rename_to(linked ? second_name : path, previous);
     } catch (...) {
       if (linked) unlink(second_name.c_str());
       throw;
     }
+    if (linked) unlink(second_name.c_str());
   }
   rename_durably(from, path);
 }
