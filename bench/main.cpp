@@ -4,11 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "bench/commands.h"
 #include "bench/machine.h"
+#include "engine/run/json.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/check.h"
 
@@ -32,10 +32,10 @@ int google_benchmark(int argc, char** argv) {
 }
 
 void print(const Machine& m, const std::string& device) {
-  const nlohmann::ordered_json line{{"device", device},
-                                    {"copy_gb_per_s", m.copy_gb_per_s},
-                                    {"f32_gflop_per_s", m.f32_gflop_per_s},
-                                    {"bf16_gflop_per_s", m.bf16_gflop_per_s}};
+  const Json line{{"device", device},
+                  {"copy_gb_per_s", m.copy_gb_per_s},
+                  {"f32_gflop_per_s", m.f32_gflop_per_s},
+                  {"bf16_gflop_per_s", m.bf16_gflop_per_s}};
   fmt::print("{}\n", line.dump());
 }
 

@@ -5,11 +5,11 @@
 #include <cmath>
 #include <iostream>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "bench/commands.h"
 #include "bench/device_clock.h"
 #include "bench/machine.h"
+#include "engine/run/json.h"
 #include "engine/tensor/allocator.h"
 #include "kernels/cpu/team.h"
 
@@ -44,7 +44,7 @@ kernels::Cost cost_of_step(Workload& work) {
   return counter.sum;
 }
 
-nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double before_mib) {
+Json round(Workload& work, const RoundOptions& options, double before_mib) {
   std::vector<double> ms, device_ms;
   DeviceClock clock(work.device);
   const Clock::time_point start = Clock::now();
@@ -58,14 +58,14 @@ nlohmann::ordered_json round(Workload& work, const RoundOptions& options, double
     if (clock.runs()) device_ms.push_back(clock.milliseconds());
   }
   check(std::isfinite(work.loss()), "[run] the loss became {}", work.loss());
-  nlohmann::ordered_json line{{"ms", ms}, {"peak_mib", peak_memory_mib() - before_mib}};
+  Json line{{"ms", ms}, {"peak_mib", peak_memory_mib() - before_mib}};
   if (clock.runs()) line["device_ms"] = device_ms;
   line["tensors_mib"] = static_cast<double>(allocator_stats(work.device).peak) / 1048576;
   for (const auto& [name, value] : work.arrows()) line["arrows_ms"][name] = value;
   return line;
 }
 
-void print(const nlohmann::ordered_json& line) { std::cout << line.dump() << std::endl; }
+void print(const Json& line) { std::cout << line.dump() << std::endl; }
 
 void run(const WorkloadOptions& what, RoundOptions options) {
   if (options.threads > 0) kernels::cpu::set_team_size(options.threads);

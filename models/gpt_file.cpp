@@ -41,7 +41,7 @@ Tensor transposed(const Tensor& matrix) {
   return result;
 }
 
-nlohmann::ordered_json config_of(const Gpt& model) {
+Json config_of(const Gpt& model) {
   const GptOptions& o = model.options();
   return {{"architectures", {"GPT2LMHeadModel"}},
           {"model_type", "gpt2"},
@@ -86,7 +86,7 @@ GptOptions options_of(const std::string& path, const std::map<std::string, Tenso
   options.heads = std::max<int64_t>(1, options.width / 64);
   const std::filesystem::path config = std::filesystem::path(path).parent_path() / config_file;
   if (!std::filesystem::exists(config)) return options;
-  const nlohmann::ordered_json json = parse_json(config, read_text(config));
+  const Json json = parse_json(config, read_text(config));
   const auto text = [&](const char* key, const char* fallback) {
     return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string(fallback);
   };
@@ -103,7 +103,7 @@ GptOptions options_of(const std::string& path, const std::map<std::string, Tenso
         "[gpt] {} says that the output head is not the token table, but {} has no {}", config.string(), path,
         head_name);
   const auto number = [&](const char* key, const char* field) {
-    nlohmann::ordered_json given = nlohmann::ordered_json::object();
+    Json given = Json::object();
     if (json.contains(key)) given[field] = json[key];
     return JsonReader(config.string() + " (" + key + ")", given);
   };

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/images/augment.h"
 #include "engine/run/fields_json.h"
@@ -15,8 +14,6 @@
 namespace gestalt {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr const char *weights_file = "model.safetensors", *config_file = "config.json",
                      *processor_file = "preprocessor_config.json", *autoencoder_file = "mae.safetensors",
                      *program_file = "model.py";
@@ -26,7 +23,7 @@ void write_json(const std::string& path, const Json& json) { write_file_atomical
 
 Json three(const float* values) {  // 0.485, not 0.48500001430511475
   Json list = Json::array();
-  for (int i = 0; i < 3; ++i) list.push_back(Json::parse(fmt::format("{}", values[i])));
+  for (int i = 0; i < 3; ++i) list.push_back(parse_json("", fmt::format("{}", values[i])));
   return list;
 }
 

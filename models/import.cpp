@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/data/images/augment.h"
@@ -20,8 +19,6 @@ namespace gestalt {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
 // A file as it is; what the folder of a run or of a model holds.
 std::string weights_in(const std::string& path) {
   if (!fs::is_directory(path)) {

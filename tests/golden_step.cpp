@@ -61,18 +61,18 @@ void fill_by_formula(Module& module) {
     if (p.trained) fill_by_formula(p.name, p.tensor);
 }
 
-const nlohmann::json& golden_record(const std::string& file) {
-  static std::map<std::string, nlohmann::json> records;
+const Json& golden_record(const std::string& file) {
+  static std::map<std::string, Json> records;
   const auto found = records.find(file);
   if (found != records.end()) return found->second;
-  return records.emplace(file, nlohmann::json::parse(read_text(source_path("tests/golden/" + file)))).first->second;
+  return records.emplace(file, parse_json("test", read_text(source_path("tests/golden/" + file)))).first->second;
 }
 
 std::vector<double> golden_values(const std::string& file, const std::string& key) {
-  return golden_record(file).at(key);
+  return golden_record(file).at(key).get<std::vector<double>>();
 }
 
-double golden_error(const std::string& name, const Tensor& tensor, const nlohmann::json& summary, double floor) {
+double golden_error(const std::string& name, const Tensor& tensor, const Json& summary, double floor) {
   const std::vector<double> values = torch_order(tensor.shape(), tensor.values64(), true);
   const auto& expected = summary.at("projections");
   double squared = 0;
@@ -86,7 +86,7 @@ double golden_error(const std::string& name, const Tensor& tensor, const nlohman
          std::max(floor, summary.at("norm").get<double>());
 }
 
-std::vector<GradientError> compare_gradients(const nlohmann::json& recorded, const NamedGradients& gradients) {
+std::vector<GradientError> compare_gradients(const Json& recorded, const NamedGradients& gradients) {
   // A bias before a batch norm has no gradient but rounding: errors below a 10,000th of the whole gradient count so.
   double squared_norm = 0;
   for (const auto& g : recorded) squared_norm += std::pow(g.at("norm").get<double>(), 2);

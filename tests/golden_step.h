@@ -2,12 +2,12 @@
 // projections.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/nn/module.h"
+#include "engine/run/json.h"
 
 namespace gestalt::test {
 
@@ -19,12 +19,12 @@ void fill_by_formula(const std::string& name, Tensor part);
 void fill_by_formula(Module& module);  // every trained part
 
 // The record tests/golden/FILE, kept for good: a range over a part of it outlives the call.
-const nlohmann::json& golden_record(const std::string& file);
+const Json& golden_record(const std::string& file);
 // A list of numbers of the record.
 std::vector<double> golden_values(const std::string& file, const std::string& key);
 
 // Estimate of ‖Δx‖ / max(‖x‖, floor) from the projections that formula.py's `summary` recorded.
-double golden_error(const std::string& name, const Tensor& values, const nlohmann::json& summary, double floor = 0);
+double golden_error(const std::string& name, const Tensor& values, const Json& summary, double floor = 0);
 
 struct GradientError {
   std::string name;
@@ -32,6 +32,6 @@ struct GradientError {
 };
 using NamedGradients = std::vector<std::pair<std::string, Tensor>>;
 // Of each gradient against the recorded ones. Throws Error unless they have the same names.
-std::vector<GradientError> compare_gradients(const nlohmann::json& recorded, const NamedGradients& gradients);
+std::vector<GradientError> compare_gradients(const Json& recorded, const NamedGradients& gradients);
 
 }  // namespace gestalt::test

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/token_sets.h"
 #include "engine/run/files.h"

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/data/images/splits.h"
 #include "engine/run/files.h"
 #include "kernels/cpu/team.h"

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 #include <zlib.h>
 #include <CLI/Version.hpp>
-#include <nlohmann/json.hpp>
 
 #include <memory>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "engine/data/archive.h"
 #include "engine/data/images/more_formats.h"
+#include "engine/run/json.h"
 #include "engine/tensor/device_memory.h"
 #include "kernels/cpu/team.h"
 #include "tools/commands.h"
@@ -21,7 +21,7 @@ namespace gestalt::tools {
 namespace {
 
 void info(bool json) {
-  nlohmann::ordered_json rows;
+  Json rows;
   const auto row = [&](const char* name, const std::string& value) { rows[name] = value; };
   const dnnl_version_t* dnnl = dnnl_version();
   row("gestalt", GESTALT_VERSION);
@@ -41,8 +41,7 @@ void info(bool json) {
   row("oneDNN", fmt::format("{}.{}.{} ({}), uses {}", dnnl->major, dnnl->minor, dnnl->patch,
                             dnnl->cpu_runtime == DNNL_RUNTIME_OMP ? "OpenMP" : "own threads", onednn_isa()));
   row("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100));
-  row("nlohmann-json",
-      fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH));
+  row("nlohmann-json", json_library());
   row("CLI11", CLI11_VERSION);
   row("zlib", zlibVersion());
   row("archives", archive_library());

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/images/image_set.h"
 #include "engine/data/text/token_sets.h"
+#include "engine/run/json.h"
 #include "models/encoder.h"
 #include "tasks/training/method.h"
 #include "tasks/training/recipe.h"
@@ -14,8 +14,6 @@
 
 namespace gestalt::tools {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json data() {
   Json rows = Json::array();
@@ -64,7 +62,7 @@ Json collapse_signs() {
   return rows;
 }
 
-std::string text(const Json& row, const char* key) { return row[key]; }
+std::string text(const Json& row, const char* key) { return row[key].text(); }
 
 void print(const Json& rows) {
   std::string modality;
@@ -72,7 +70,7 @@ void print(const Json& rows) {
     fmt::print("{}\n", beside(name, of_it, 33, columns));
   };
   for (const Json& row : rows) {
-    if (const std::string of = row.value("modality", ""); of != modality) {
+    if (const std::string of = row.value("modality", std::string()); of != modality) {
       fmt::print("{}{}\n", modality.empty() ? "" : "\n", of);
       modality = of;
     }

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "tasks/evaluation/image_probe.h"
 #include "tasks/evaluation/report.h"
 #include "tasks/evaluation/run_report.h"

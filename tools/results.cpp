@@ -5,9 +5,9 @@
 
 #include <ctime>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/run/run_folder.h"
 #include "kernels/check.h"
 
@@ -28,10 +28,10 @@ std::string run_of(const std::string& model) {
 
 }  // namespace
 
-void record_result(const std::string& model, nlohmann::ordered_json result, bool json) {
+void record_result(const std::string& model, Json result, bool json) {
   result["time"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   result["version"] = GESTALT_VERSION;
-  const std::string line = result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string line = result.dump() + "\n";
   if (json) fmt::print("{}", line);
   const std::string folder = run_of(model);
   if (folder.empty()) return;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
 #include "tasks/evaluation/run_list.h"
@@ -26,7 +25,7 @@ struct RunsCommand {
 void run(const RunsCommand& o) {
   const std::vector<ListedRun> runs = list_runs(expand_home(o.folder), o.options);
   if (o.json)
-    fmt::print("{}\n", run_json(runs).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", run_json(runs).dump());
   else
     fmt::print("{}", run_table(runs, o.options));
 }

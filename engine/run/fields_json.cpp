@@ -1,4 +1,4 @@
-// Fields as JSON: writing, reading with every key accounted for, and strict parsing.
+// Fields as JSON: writing, and reading with every key accounted for.
 #include "engine/run/fields_json.h"
 
 #include <cmath>
@@ -10,18 +10,9 @@
 
 namespace gestalt {
 
-using Json = nlohmann::ordered_json;
-
-namespace {
-
-// For a message.
-std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-}  // namespace
-
 std::optional<std::string> text_of_json(const Json& json) {
   if (!json.is_string()) return {};
-  return bytes_from_utf8(json.get<std::string>());
+  return bytes_from_utf8(json.text());
 }
 
 void JsonWriter::put(const char* name, Json value) {
@@ -46,8 +37,7 @@ JsonReader::JsonReader(std::string source, Json object) : source_(std::move(sour
 
 const Json* JsonReader::find(const char* name) {
   known_.push_back(name);
-  const auto found = object_.find(name);
-  return found == object_.end() ? nullptr : &*found;
+  return object_.find(name);
 }
 
 void JsonReader::check_bounds(const char* name, double value, const Bounds& bounds) const {
@@ -57,7 +47,7 @@ void JsonReader::check_bounds(const char* name, double value, const Bounds& boun
 void JsonReader::operator()(const char* name, bool& value, const char*) {
   const Json* json = find(name);
   if (!json) return;
-  check(json->is_boolean(), "[config] {}: got '{}' {}, expected true or false", source_, name, text_of(*json));
+  check(json->is_boolean(), "[config] {}: got '{}' {}, expected true or false", source_, name, json->dump());
   value = json->get<bool>();
 }
 
@@ -67,7 +57,7 @@ void JsonReader::operator()(const char* name, int64_t& value, const char*, const
   const bool fits = !json->is_number_unsigned() ||
                     json->get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   check(json->is_number_integer() && fits, "[config] {}: got '{}' {}, expected a whole number", source_, name,
-        text_of(*json));
+        json->dump());
   value = json->get<int64_t>();
   check_bounds(name, static_cast<double>(value), bounds);
 }
@@ -75,7 +65,7 @@ void JsonReader::operator()(const char* name, int64_t& value, const char*, const
 void JsonReader::operator()(const char* name, double& value, const char*, const Bounds& bounds) {
   const Json* json = find(name);
   if (!json) return;
-  check(json->is_number(), "[config] {}: got '{}' {}, expected a number", source_, name, text_of(*json));
+  check(json->is_number(), "[config] {}: got '{}' {}, expected a number", source_, name, json->dump());
   value = json->get<double>();
   check_bounds(name, value, bounds);
 }
@@ -85,7 +75,7 @@ void JsonReader::operator()(const char* name, std::string& value, const char*,
   const Json* json = find(name);
   if (!json) return;
   const std::optional<std::string> text = text_of_json(*json);
-  check(text.has_value(), "[config] {}: got '{}' {}, expected a text", source_, name, text_of(*json));
+  check(text.has_value(), "[config] {}: got '{}' {}, expected a text", source_, name, json->dump());
   value = *text;
   check_choice(fmt::format("{} ({})", name, source_), value, choices);
 }
@@ -94,23 +84,6 @@ void JsonReader::finish() const {
   const std::set<std::string> known(known_.begin(), known_.end());
   for (const auto& [key, value] : object_.items())
     check(known.contains(key), "[config] {}: unknown key '{}'{}", source_, key, suggestion(key, known_));
-}
-
-Json parse_json(const std::string& source, std::string_view text) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto refuse_duplicates = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    check(depth <= 32, "[json] {}: nested deeper than 32", source);
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const std::string key = parsed.get<std::string>();
-      check(keys.back().insert(key).second, "[json] {}: the key '{}' stands twice", source, key);
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, refuse_duplicates);
-  } catch (const Json::exception& error) { fail("[json] {}: {}", source, error.what()); }
 }
 
 }  // namespace gestalt

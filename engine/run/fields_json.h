@@ -2,13 +2,12 @@
 // see utf8_from_bytes().
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/run/fields.h"
+#include "engine/run/json.h"
 
 namespace gestalt {
 
@@ -22,17 +21,17 @@ class JsonWriter : public Fields {
   void operator()(const char* name, std::string& value, const char* help,
                   const std::vector<std::string>& choices) override;
 
-  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  Json object = Json::object();
 
  private:
-  void put(const char* name, nlohmann::ordered_json value);
+  void put(const char* name, Json value);
 };
 
 // Sets each visited field from `object`; a field that is absent keeps its value. Throws Error, naming `source` and the
 // key, for a value of another type. Visit every options struct the object describes, then call finish().
 class JsonReader : public Fields {
  public:
-  JsonReader(std::string source, nlohmann::ordered_json object);
+  JsonReader(std::string source, Json object);
 
   void operator()(const char* name, bool& value, const char* help) override;
   void operator()(const char* name, int64_t& value, const char* help, const Bounds& bounds) override;
@@ -44,19 +43,15 @@ class JsonReader : public Fields {
   void finish() const;
 
  private:
-  const nlohmann::ordered_json* find(const char* name);
+  const Json* find(const char* name);
   void check_bounds(const char* name, double value, const Bounds& bounds) const;
 
   std::string source_;
-  nlohmann::ordered_json object_;
+  Json object_;
   std::vector<std::string> known_;
 };
 
 // What JsonWriter made of a text, as the text; nothing for anything else.
-std::optional<std::string> text_of_json(const nlohmann::ordered_json& json);
-
-// Parses a document that somebody may have edited: throws Error, naming `source`, for broken syntax, a key that stands
-// twice in one object (the library would silently keep the last) and nesting deeper than 32.
-nlohmann::ordered_json parse_json(const std::string& source, std::string_view text);
+std::optional<std::string> text_of_json(const Json& json);
 
 }  // namespace gestalt

@@ -64,7 +64,7 @@ bool read_value(const std::string& text, std::string& value) {
 }
 
 GivenValues values_of_json(const std::string& source, std::string_view text) {
-  const nlohmann::ordered_json object = parse_json(source, text);
+  const Json object = parse_json(source, text);
   check(object.is_object(), "[config] {}: got {}, expected an object", source, object.type_name());
   GivenValues values;
   for (const auto& [name, value] : object.items()) values[name] = {text_of_json(value).value_or(value.dump()), source};

@@ -12,7 +12,6 @@
 #include <charconv>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "engine/run/fields.h"
@@ -61,7 +60,8 @@ std::vector<std::string> make_folder(const fs::path& folder) {
 
 // Takes away what a killed process did not finish.
 void clean(const std::string& folder) {
-  for (const char* part : {"", "/gpt2", "/best", "/best/gpt2"}) remove_unfinished_files(folder + part);
+  for (const std::string& part : {folder, folder + "/" + RunFolder::best})
+    for (const char* below : {"", "/gpt2"}) remove_unfinished_files(part + below);
 }
 
 // runs/NAME-DATE, with a number behind it if two runs begin in one second.
@@ -139,11 +139,9 @@ RunFolder RunFolder::resume(const std::string& path) {
   return folder;
 }
 
-void RunFolder::write_config(const nlohmann::ordered_json& json) const {
-  write_file_atomically(*this / config, json.dump(2) + "\n");
-}
+void RunFolder::write_config(const Json& json) const { write_file_atomically(*this / config, json.dump(2) + "\n"); }
 
-nlohmann::ordered_json RunFolder::read_config() const {
+Json RunFolder::read_config() const {
   const std::string path = *this / config;
   if (!fs::exists(path)) return nullptr;
   return parse_json(path, read_text(path));

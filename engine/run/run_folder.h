@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "engine/run/json.h"
 
 namespace gestalt {
 
@@ -30,8 +31,8 @@ class RunFolder {
   std::string operator/(const std::string& file) const { return path_ + "/" + file; }
 
   // config.json: what fields() gave after flags, files and presets were applied. Null where there is none.
-  void write_config(const nlohmann::ordered_json& config) const;
-  nlohmann::ordered_json read_config() const;
+  void write_config(const Json& config) const;
+  Json read_config() const;
 
   // Names of files in it.
   static constexpr const char* config = "config.json";

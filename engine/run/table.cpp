@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/csv.h"
+#include "engine/run/json.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -67,7 +67,7 @@ std::string json_line(const std::vector<std::string>& columns, const std::vector
   std::string line;
   for (size_t i = 0; i < columns.size(); ++i) {
     const bool number = i < row.size() && row[i] && std::isfinite(*row[i]);
-    line += fmt::format("{}{}: {}", i > 0 ? ", " : "", nlohmann::json(columns[i]).dump(),
+    line += fmt::format("{}{}: {}", i > 0 ? ", " : "", Json(columns[i]).dump(),
                         number ? fmt::format("{}", *row[i]) : "null");
   }
   return "{" + line + "}\n";

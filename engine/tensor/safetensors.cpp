@@ -6,13 +6,13 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
 #include "engine/run/checksum.h"
 #include "engine/run/fields.h"
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/run/utf8.h"
 
 namespace gestalt {
@@ -48,71 +48,61 @@ struct Entry {
 };
 
 // Accepts exactly the JSON that a header may hold; the first thing that is not is an Error.
-class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+class HeaderReader : public JsonReceiver {
  public:
   explicit HeaderReader(const std::string& path) : path_(path) {}
 
   std::vector<Entry> entries;
   Metadata metadata;
 
-  bool null() override { refuse("null"); }
-  bool boolean(bool) override { refuse("true or false"); }
-  bool number_integer(number_integer_t) override { refuse("a negative number"); }
-  bool number_float(number_float_t, const string_t& text) override { refuse(text); }
-  bool binary(binary_t&) override { refuse("binary data"); }
-  bool number_unsigned(number_unsigned_t value) override {
+  void null() override { refuse("null"); }
+  void boolean(bool) override { refuse("true or false"); }
+  void negative(int64_t) override { refuse("a negative number"); }
+  void real(double, const std::string& written) override { refuse(written); }
+  void count(uint64_t value) override {
     if (!in_array_) refuse(std::to_string(value));
     std::vector<uint64_t>& list = key_ == "shape" ? entries.back().shape : entries.back().offsets;
     const size_t most = key_ == "shape" ? Shape::max_rank : 2;
     check(list.size() < most, "[safetensors] '{}': {} of '{}' has more than {} numbers", path_, key_,
           entries.back().name, most);
     list.push_back(value);
-    return true;
   }
-  bool string(string_t& text) override {
+  void text(std::string& value) override {
     if (depth_ == 2 && in_metadata_)
-      metadata[key_] = bytes_from_utf8(text);
+      metadata[key_] = bytes_from_utf8(value);
     else if (depth_ == 2 && key_ == "dtype")
-      entries.back().dtype = text;
+      entries.back().dtype = value;
     else
-      refuse("'" + text + "'");
-    return true;
+      refuse("'" + value + "'");
   }
-  bool start_object(std::size_t) override {
+  void begin_object() override {
     if (in_array_ || depth_ == 2) refuse("an object");
     ++depth_;
     if (depth_ == 2) in_metadata_ = key_ == metadata_key;
     if (depth_ == 2 && !in_metadata_)
       entries.push_back({.name = key_, .dtype = {}, .shape = {}, .offsets = {}, .keys = {}});
-    return true;
   }
-  bool end_object() override {
+  void end_object() override {
     if (depth_ == 2 && !in_metadata_)
       check(entries.back().keys.size() == 3, "[safetensors] '{}': '{}' lacks a dtype, a shape or data_offsets", path_,
             entries.back().name);
     --depth_;
-    return true;
   }
-  bool start_array(std::size_t) override {
+  void begin_array() override {
     if (depth_ != 2 || in_metadata_ || in_array_ || key_ == "dtype") refuse("an array");
     in_array_ = true;
-    return true;
   }
-  bool end_array() override {
-    in_array_ = false;
-    return true;
-  }
-  bool key(string_t& text) override {
-    key_ = text;
+  void end_array() override { in_array_ = false; }
+  void key(std::string& name) override {
+    key_ = name;
     const bool in_entry = depth_ == 2 && !in_metadata_;
-    check(!in_entry || text == "dtype" || text == "shape" || text == "data_offsets",
-          "[safetensors] '{}': '{}' has an unknown key '{}'", path_, in_entry ? entries.back().name : "", text);
+    check(!in_entry || name == "dtype" || name == "shape" || name == "data_offsets",
+          "[safetensors] '{}': '{}' has an unknown key '{}'", path_, in_entry ? entries.back().name : "", name);
     std::set<std::string>& keys = in_entry ? entries.back().keys : depth_ == 2 ? metadata_keys_ : names_;
-    check(keys.insert(text).second, "[safetensors] '{}': the key '{}' stands twice", path_, text);
-    return true;
+    check(keys.insert(name).second, "[safetensors] '{}': the key '{}' stands twice", path_, name);
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    fail("[safetensors] '{}': the header is not JSON at byte {}: {}", path_, position, error.what());
+  void broken(size_t byte, const char* why) override {
+    fail("[safetensors] '{}': the header is not JSON at byte {}: {}", path_, byte, why);
   }
 
  private:
@@ -222,20 +212,18 @@ std::string header_text(const std::vector<NamedTensor>& tensors, const Metadata&
               file_dtype(tensors[i].tensor.dtype(), tensors[i].as_i64).size;
     end[i] = offset;
   }
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  Json header = Json::object();
   for (const auto& [key, value] : metadata) header[metadata_key][key] = utf8_from_bytes(value);
   std::set<std::string> names{metadata_key};
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor, as_i64] = tensors[i];
     check(names.insert(name).second, "[safetensors] two tensors are named '{}'", name);
     const std::vector<int64_t> extents(tensor.shape().begin(), tensor.shape().end());
-    header.push_back({name,
-                      {{"dtype", file_dtype(tensor.dtype(), as_i64).name},
-                       {"shape", extents},
-                       {"data_offsets", {begin[i], end[i]}}}});
+    header[name] = {
+        {"dtype", file_dtype(tensor.dtype(), as_i64).name}, {"shape", extents}, {"data_offsets", {begin[i], end[i]}}};
   }
   // Names of files in the metadata may be bytes that are no UTF-8.
-  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');
   return text;
 }
@@ -327,7 +315,7 @@ SafetensorsFile read_file(const std::string& path, Each&& each) {
   check(header.starts_with('{'), "[safetensors] '{}': the header does not begin with '{{'", path);
 
   HeaderReader reader(path);
-  nlohmann::json::sax_parse(header, &reader);
+  read_json(header, reader);
   const uint64_t data_begin = 8 + header_bytes;
   check_layout(path, reader.entries, file_bytes - data_begin);
   SafetensorsFile result{{}, std::move(reader.metadata)};

@@ -6,12 +6,12 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/checksum.h"
 #include "engine/run/csv.h"
 #include "engine/run/files.h"
 #include "engine/run/growing_file.h"
+#include "engine/run/json.h"
 #include "engine/run/utf8.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/npy.h"
@@ -21,7 +21,6 @@ namespace gestalt {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 std::string checksum_of(Encoder& encoder) {
@@ -112,9 +111,8 @@ void Embedding::go_on_or_begin() {
   std::error_code ignored;
   check(options_.overwrite || !fs::exists(options_.out, ignored),
         "[embed] '{}' exists; choose another name or give --overwrite", options_.out);
-  const Json record = options_.overwrite || !fs::exists(record_name_, ignored)
-                          ? Json()
-                          : Json::parse(read_text(record_name_), nullptr, false);
+  const Json record =
+      options_.overwrite || !fs::exists(record_name_, ignored) ? Json() : json_or_null(read_text(record_name_));
   if (record.is_object() && record.contains("of") && record.contains("state")) {
     const std::string differs = difference(record["of"], identity_);
     check(differs.empty(), "[embed] '{}' was begun with other {}; give the same, or --overwrite to begin anew",
@@ -182,10 +180,10 @@ void Embedding::save() {
 }
 
 void Embedding::finish() {
-  const int64_t rows = state_["rows"];
+  const auto rows = state_["rows"].get<int64_t>();
   check(rows > 0, "[embed] no image of {} can be read", images_.set->name());
   std::vector<int64_t> extents{rows};
-  for (const Json& extent : state_["row"]) extents.push_back(extent);
+  for (const Json& extent : state_["row"]) extents.push_back(extent.get<int64_t>());
   result_.shape = Shape(std::span<const int64_t>(extents));
   if (array_) array_->overwrite(0, npy_header(result_.shape));
   const std::string skipped = stem_ + ".skipped.csv";
@@ -202,7 +200,7 @@ void Embedding::finish() {
 
 EmbedResult Embedding::run() {
   const NoGrad off;
-  for_each_view(images_.set, view_, state_["done"], [&](const ViewBatch& batch) {
+  for_each_view(images_.set, view_, state_["done"].get<int64_t>(), [&](const ViewBatch& batch) {
     write(batch);
     if (options_.progress) options_.progress(batch.end);
     if (batch.end == images_.set->size()) return false;
@@ -210,7 +208,7 @@ EmbedResult Embedding::run() {
     if (stop || Clock::now() - saved_ > std::chrono::duration<double>(options_.save_seconds)) save();
     return !stop;
   });
-  result_.images = state_["done"];
+  result_.images = state_["done"].get<int64_t>();
   result_.ended = result_.images == images_.set->size();
   for (const Json& s : state_["skipped"])
     result_.skipped.push_back({bytes_from_utf8(s[0].get<std::string>()), bytes_from_utf8(s[1].get<std::string>())});

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/run/fields_json.h"
@@ -17,8 +16,6 @@ namespace gestalt {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
 void find_runs(const fs::path& folder, std::vector<std::string>& found) {
   std::error_code error;
   if (fs::exists(folder / RunFolder::config, error)) {
@@ -78,12 +75,12 @@ std::string results_of(const RunRecord& run) {
     const char* of = r.contains("accuracy") ? "accuracy" : "loss";
     if (!r.contains(of) || !r[of].is_number() || !r.contains("evaluation") || !r["evaluation"].is_string()) continue;
     if (r.contains("features") && r["features"] != "encoder") continue;
-    const std::string name = r["evaluation"];
+    const std::string& name = r["evaluation"].text();
     const auto at = std::find_if(last.begin(), last.end(), [&](const auto& l) { return l.first == name; });
     if (at == last.end())
-      last.push_back({name, r[of]});
+      last.push_back({name, r[of].get<double>()});
     else
-      at->second = r[of];
+      at->second = r[of].get<double>();
   }
   std::string text;
   for (const auto& [name, value] : last) text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", name, value);
@@ -165,7 +162,7 @@ std::string run_table(const std::vector<ListedRun>& runs, const RunListOptions& 
 Json run_json(const std::vector<ListedRun>& runs) {
   Json all = Json::array();
   for (const ListedRun& run : runs) {
-    Json& row = all.emplace_back(Json{{"run", run.folder}});
+    Json& row = all.push_back({{"run", run.folder}});
     if (!run.record) {
       row["problem"] = run.problem;
       continue;

@@ -1,12 +1,12 @@
 // The runs below a folder, one beside the other in a table.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/run/fields.h"
+#include "engine/run/json.h"
 #include "tasks/evaluation/run_record.h"
 
 namespace gestalt {
@@ -32,6 +32,6 @@ std::vector<ListedRun> list_runs(const std::string& folder, const RunListOptions
 // Error for a field that no run has, with the nearest.
 std::string run_table(const std::vector<ListedRun>& runs, const RunListOptions& options);
 // The same and all of config.json, an object a run.
-nlohmann::ordered_json run_json(const std::vector<ListedRun>& runs);
+Json run_json(const std::vector<ListedRun>& runs);
 
 }  // namespace gestalt

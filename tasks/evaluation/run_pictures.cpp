@@ -308,7 +308,7 @@ std::string sample_of_text(const RunRecord& run) {
   std::error_code ignored;
   check(std::filesystem::exists(file, ignored), "it writes its model when it has ended");
   const LoadedGpt loaded = load_gpt(file);
-  const std::string bpe = run.config.contains("bpe") && run.config["bpe"].is_string() ? run.config["bpe"] : "";
+  const std::string bpe = run.config.contains("bpe") && run.config["bpe"].is_string() ? run.config["bpe"].text() : "";
   const auto tokenizer = tokenizer_from_record(loaded.tokenizer, expand_home(bpe));
   const std::vector<int32_t> prompt = tokenizer->encode("\n");
   const SamplingOptions sampling{.temperature = 0.8};

@@ -27,8 +27,6 @@ namespace gestalt {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
 std::string text(const Json& json) { return text_of_json(json).value_or(json.dump()); }
 
 // Throws Error for a file that is not as a run writes it.
@@ -89,8 +87,8 @@ RunRecord read_run_record(const std::string& folder) {
   run.config = parse_json(config, read_text(config));
   check(run.config.is_object() && run.config.contains("method") && run.config["method"].is_string(),
         "[run] '{}' names no method; it is no run's", config);
-  run.method = run.config["method"];
-  const auto reading = [&](const char* name, const std::function<void(const std::string&)>& read) {
+  run.method = run.config["method"].text();
+  const auto reading = [&](const std::string& name, const std::function<void(const std::string&)>& read) {
     const std::string path = (at / name).string();
     if (!fs::exists(path, ignored)) return;
     try {
@@ -106,7 +104,8 @@ RunRecord read_run_record(const std::string& folder) {
   reading("results.jsonl", [&](const std::string& p) { run.results = read_lines(p); });
   reading(RunFolder::checkpoint,
           [&](const std::string&) { run.changes = read_checkpoint_header(folder).origin.changes; });
-  reading("best/best.json", [&](const std::string& p) { run.best = parse_json(p, read_text(p)); });
+  reading(std::string(RunFolder::best) + "/best.json",
+          [&](const std::string& p) { run.best = parse_json(p, read_text(p)); });
   run.phase = is_locked(folder)                                          ? RunPhase::running
               : newer(at / RunFolder::fault, at / RunFolder::checkpoint) ? RunPhase::failed
               : made_its_steps(run)                                      ? RunPhase::finished

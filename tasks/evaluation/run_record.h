@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "engine/run/json.h"
 #include "engine/run/table.h"
 
 namespace gestalt {
@@ -21,12 +21,12 @@ const char* name(RunPhase phase);
 struct RunRecord {
   std::string folder, method;
   RunPhase phase = RunPhase::interrupted;
-  nlohmann::ordered_json config;                // config.json
-  NumberTable metrics, timing;                  // without columns where there is no such file
-  std::vector<nlohmann::ordered_json> results;  // the lines of results.jsonl
-  std::vector<std::string> changes;             // by which a resume was asked to go on otherwise
-  std::vector<std::string> missing;             // what could not be read, and why
-  nlohmann::ordered_json best;                  // best/best.json; null where no best encoder is kept
+  Json config;                       // config.json
+  NumberTable metrics, timing;       // without columns where there is no such file
+  std::vector<Json> results;         // the lines of results.jsonl
+  std::vector<std::string> changes;  // by which a resume was asked to go on otherwise
+  std::vector<std::string> missing;  // what could not be read, and why
+  Json best;                         // best/best.json; null where no best encoder is kept
 };
 
 // The run in `folder`. Throws Error, with the cure, where no run stands; a table or a result that is damaged is

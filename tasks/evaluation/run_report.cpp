@@ -15,7 +15,6 @@
 namespace gestalt {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using html::paragraph;
 
 std::string left_out(const std::string& what, const std::string& why) {
@@ -139,10 +138,11 @@ std::string timing(const RunRecord& run) {
 std::pair<std::string, std::optional<Interval>> result_of(const Json& result) {
   const auto number = [&](const char* name) { return result.contains(name) && result[name].is_number(); };
   if (number("accuracy")) {
-    const double accuracy = result["accuracy"];
-    const bool counted = number("test_images") && result["test_images"] >= 1 && accuracy >= 0 && accuracy <= 100;
+    const auto accuracy = result["accuracy"].get<double>();
+    const bool counted =
+        number("test_images") && result["test_images"].get<double>() >= 1 && accuracy >= 0 && accuracy <= 100;
     return {fmt::format("{:.2f}\u00a0%", accuracy),
-            counted ? std::optional(binomial_interval(accuracy, result["test_images"])) : std::nullopt};
+            counted ? std::optional(binomial_interval(accuracy, result["test_images"].get<int64_t>())) : std::nullopt};
   }
   if (!number("loss")) return {"-", {}};
   std::string text = fmt::format("loss {:.4f}", result["loss"].get<double>());
@@ -181,7 +181,7 @@ std::vector<html::Cell> result_cells(const Json& result, double most) {
   html::Cell line = "-";
   if (interval)
     line = html::Cell::raw(fmt::format("{:.2f} to {:.2f} %", interval->low, interval->high) +
-                           html::interval(interval->low, result["accuracy"], interval->high, most));
+                           html::interval(interval->low, result["accuracy"].get<double>(), interval->high, most));
   return {text_at(result, "evaluation"), text_at(result, "features"), text, line,
           text_at(result, "data"),       text_at(result, "protocol")};
 }

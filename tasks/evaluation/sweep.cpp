@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/run/csv.h"
@@ -25,8 +24,6 @@ namespace gestalt {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
 // "a | b" → {"a", "b"}.
 std::vector<std::string> alternatives(const GivenValue& value) {
   std::vector<std::string> all;
@@ -83,19 +80,19 @@ void check_same_fields(const std::string& folder, Method& method) {
 // Begins the run, or goes on with it; one that has ended or failed is left alone. Returns the signal that stopped it.
 int make_run(const std::string& folder, SweepRun& run, bool quiet, const std::function<void(const std::string&)>& say) {
   const std::optional<RunRecord> there = record_of(folder);
-  const std::optional<RunPhase> phase = there ? std::optional(there->phase) : std::nullopt;
-  if (phase == RunPhase::finished) return 0;
-  check(phase != RunPhase::running, "[sweep] another process is writing into '{}'; wait for it", folder);
-  if (phase == RunPhase::failed) {
+  const auto is = [&](RunPhase phase) { return there && there->phase == phase; };
+  if (is(RunPhase::finished)) return 0;
+  check(!is(RunPhase::running), "[sweep] another process is writing into '{}'; wait for it", folder);
+  if (is(RunPhase::failed)) {
     say(folder + " failed before; remove it to try again");
     return 0;
   }
-  say(phase ? "going on with " + folder : folder);
+  say(there ? "going on with " + folder : folder);
   try {
-    const std::unique_ptr<Method> again = phase ? method_of_run(folder) : nullptr;
+    const std::unique_ptr<Method> again = there ? method_of_run(folder) : nullptr;
     Method& method = again ? *again : *run.method;
     PretrainSettings settings{.quiet = quiet};
-    (phase ? settings.resume : settings.out) = folder;
+    (there ? settings.resume : settings.out) = folder;
     const PretrainResult result = pretrain(method, settings);
     if (result.interrupted) return result.signal;
     write_run_report(folder, method);

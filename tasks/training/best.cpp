@@ -30,8 +30,7 @@ void write_best(Method& method, const std::string& run, const Best& best, double
   check(!error, "[best] cannot make the folder '{}': {}", folder, error.message());
   std::filesystem::remove(record_path(run), error);  // it is said of what stands there whole
   method.export_to(folder);
-  const nlohmann::ordered_json record{
-      {"step", best.step}, {"epoch", epoch}, {"column", by.column}, {"value", best.value}};
+  const Json record{{"step", best.step}, {"epoch", epoch}, {"column", by.column}, {"value", best.value}};
   write_file_atomically(record_path(run), record.dump(2) + "\n");
 }
 
@@ -39,7 +38,7 @@ int64_t step_of_best(const std::string& run) {
   std::error_code ignored;
   if (!std::filesystem::exists(record_path(run), ignored)) return 0;
   try {
-    const nlohmann::ordered_json record = parse_json(record_path(run), read_text(record_path(run)));
+    const Json record = parse_json(record_path(run), read_text(record_path(run)));
     return record.is_object() && record.contains("step") && record["step"].is_number_integer()
                ? record["step"].get<int64_t>()
                : 0;

@@ -13,8 +13,6 @@
 namespace gestalt {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr const char* header_key = "gestalt.run";
 // Grows when a run that an older program began could not go on bit for bit, or its record could not be read.
 constexpr int64_t format = 3;
@@ -51,8 +49,8 @@ class Record {
   }
 
   const Json& at(const char* name) const {
-    const auto found = json_.find(name);
-    check(found != json_.end(), "[checkpoint] {} has a damaged record: there is no '{}'", path_, name);
+    const Json* found = json_.find(name);
+    check(found, "[checkpoint] {} has a damaged record: there is no '{}'", path_, name);
     return *found;
   }
   Record object(const char* name) const { return {path_, at(name)}; }
@@ -99,6 +97,7 @@ RunState state_of(const Record& record) {
   if (record.json().contains("best"))
     state.best = {record.object("best").count("step"), record.object("best").number("value")};
   if (!record.json().contains("row")) return state;
+  record.require(record.at("row").is_array(), "row", record.at("row"));
   for (const Json& cell : record.at("row")) {
     record.require(cell.is_array() && cell.size() == 2, "row", cell);
     state.row.push_back({record.text("row", cell[0]), {}});
@@ -111,6 +110,7 @@ RunOrigin origin_of(const Record& record) {
   RunOrigin origin{.folder = record.text("folder")};
   for (const auto& [name, value] : record.object("data").json().items())
     origin.data.push_back({name, record.text("data", value)});
+  record.require(record.at("changes").is_array(), "changes", record.at("changes"));
   for (const Json& change : record.at("changes")) origin.changes.push_back(record.text("changes", change));
   return origin;
 }
@@ -205,7 +205,7 @@ void save_checkpoint(const std::string& folder, Method& method, Training& traini
                     {"state", to_json(state)},
                     {"origin", to_json(origin)}};
   const std::string path = folder + "/" + RunFolder::checkpoint, fresh = unfinished_name(path);
-  const std::string record = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string record = header.dump();
   try {
     write_safetensors(fresh, tensors, {{header_key, record}}, true);
     verify_safetensors(fresh);

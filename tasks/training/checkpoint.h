@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "engine/run/json.h"
 #include "tasks/training/training.h"
 
 namespace gestalt {
@@ -51,7 +51,7 @@ void keep_checkpoints(const std::string& folder, int64_t step, int64_t count);
 // The last checkpoint of the run in `folder`, or the one before it where that is damaged: `note` then says so.
 struct CheckpointHeader {
   std::string path, method;
-  nlohmann::ordered_json fields;
+  Json fields;
   RunState state;
   RunOrigin origin;
   std::string note;

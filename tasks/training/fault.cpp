@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/run/run_folder.h"
 #include "engine/tensor/autograd.h"
 #include "engine/tensor/random.h"
@@ -17,8 +17,6 @@
 
 namespace gestalt {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Fault {
   int64_t step = 0;        // the update that was being made, from 1
@@ -90,7 +88,7 @@ std::string find_fault(const SeenFault& seen, const std::function<void(const std
                       {"seed", header.fields.value("seed", int64_t{0})},
                       {"samples", fault->samples}};
     const std::string path = seen.folder + "/" + RunFolder::fault;
-    write_file_atomically(path, record.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    write_file_atomically(path, record.dump(1) + "\n");
     return fmt::format("{} ({} has its samples)", began, path);
   } catch (const std::exception& error) { return fmt::format("; where it began could not be found: {}", error.what()); }
 }

@@ -15,8 +15,6 @@
 namespace gestalt {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 std::string shown(const Json& value) {
   if (const auto text = text_of_json(value)) return *text;
   return value.is_string() ? value.get<std::string>() : value.dump();

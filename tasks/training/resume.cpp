@@ -57,27 +57,26 @@ std::string place_from(const std::filesystem::path& from, const std::string& pla
 
 }  // namespace
 
-nlohmann::ordered_json config_of(Method& method) {
+Json config_of(Method& method) {
   JsonWriter writer;
   method.fields(writer);
-  nlohmann::ordered_json config{{"method", method.name()}};
+  Json config{{"method", method.name()}};
   config.update(writer.object);
   return config;
 }
 
-void check_config(const std::string& path, const nlohmann::ordered_json& written, const nlohmann::ordered_json& began,
-                  Method& method) {
+void check_config(const std::string& path, const Json& written, const Json& began, Method& method) {
   check(written.is_object(), "[resume] {} is no object of names and values", path);
   FieldNames fields;
   method.fields(fields);
-  const nlohmann::ordered_json asked = config_of(method);
-  const auto text = [](const nlohmann::ordered_json& json) { return text_of_json(json).value_or(json.dump()); };
+  const Json asked = config_of(method);
+  const auto text = [](const Json& json) { return text_of_json(json).value_or(json.dump()); };
   for (const auto& [name, value] : written.items()) {
     if (may_change(name)) continue;
     const bool is_method = name == "method", known = is_method || began.contains(name);
     check(known, "[resume] {} has an unknown name '{}'{}", path, name, suggestion(name, fields.names));
     if (known && may_be_changed(name) && asked.at(name) != began[name]) continue;
-    const nlohmann::ordered_json was = is_method ? nlohmann::ordered_json(method.name()) : began[name];
+    const Json was = is_method ? Json(method.name()) : began[name];
     check(value == was,
           "[resume] {0} says {1} = {2}, but the run began with {3}, and a resume goes on exactly as it began. Put it "
           "back, or begin a new run with --config {0}",
@@ -92,10 +91,7 @@ void check_config(const std::string& path, const nlohmann::ordered_json& written
 namespace {
 
 // As it comes back from a record: bytes that are no UTF-8, as in the name of a class, are replaced.
-std::string recorded(const std::string& text) {
-  using Json = nlohmann::ordered_json;
-  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
-}
+std::string recorded(const std::string& text) { return parse_json("", Json(text).dump()).text(); }
 
 }  // namespace
 
@@ -136,9 +132,9 @@ namespace {
 void set_changeable(const std::string& path, Method& method) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return;
-  const nlohmann::ordered_json written = parse_json(path, read_text(path));
+  const Json written = parse_json(path, read_text(path));
   check(written.is_object(), "[resume] {} is no object of names and values", path);
-  nlohmann::ordered_json changeable = nlohmann::ordered_json::object();
+  Json changeable = Json::object();
   for (const auto& [name, value] : written.items())
     if (may_change(name)) changeable[name] = value;
   JsonReader reader(path, changeable);

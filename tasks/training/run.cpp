@@ -161,7 +161,7 @@ void Run::go_on() {
   origin_ = began.origin;
   std::error_code ignored;
   origin_.folder = std::filesystem::current_path(ignored).string();  // method_of_run() has made others absolute
-  const nlohmann::ordered_json written = folder_->read_config();
+  const Json written = folder_->read_config();
   if (written.is_null()) notes_.push_back(*folder_ / RunFolder::config + " is missing; it is written anew");
   if (!written.is_null()) check_config(*folder_ / RunFolder::config, written, began.fields, method_);
   fields_changed_ = written != config_of(method_);
@@ -180,7 +180,7 @@ void Run::go_on() {
 
 // What the user asked to be otherwise from here on.
 void Run::note_changes(const CheckpointHeader& began) {
-  const nlohmann::ordered_json config = config_of(method_);
+  const Json config = config_of(method_);
   for (const auto& [name, value] : began.fields.items()) {
     if (!may_be_changed(name) || config.at(name) == value) continue;
     origin_.changes.push_back(

@@ -39,7 +39,7 @@ void equal(const Tensor& t, const std::vector<double>& expected) {
   for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-6));
 }
 
-const nlohmann::json& golden() {
+const Json& golden() {
   static const auto record = golden_record("draws.json");
   return record;
 }
@@ -116,7 +116,7 @@ TEST_CASE("philox: blocks equal a second implementation's") {
   for (const auto& row : golden().at("blocks")) {
     const Philox4 got = draw(row[0].get<uint64_t>(), static_cast<Use>(row[1].get<uint32_t>()), row[2].get<uint64_t>(),
                              row[3].get<uint32_t>(), row[4].get<uint32_t>());
-    CHECK(block(got) == row[5].get<Block>());
+    for (size_t i = 0; i < 4; ++i) CHECK(got.word[i] == row[5][i].get<uint32_t>());
   }
 }
 

@@ -57,9 +57,9 @@ TEST_CASE("a GPT-2 that transformers saved gives its logits") {
   const auto record = parse_json("logits.json", read_text(folder + "logits.json"));
   const LoadedGpt loaded = load_gpt(folder + "model.safetensors");
   CHECK(loaded.tokenizer.empty() == !other);
-  const std::vector<int32_t> tokens = record.at("tokens");
-  const std::vector<double> values = record.at("logits");
-  const std::vector<int64_t> shape = record.at("shape");
+  const auto tokens = record.at("tokens").get<std::vector<int32_t>>();
+  const auto values = record.at("logits").get<std::vector<double>>();
+  const auto shape = record.at("shape").get<std::vector<int64_t>>();
   const Tensor expected = Tensor::from(values, {shape[0], shape[1], shape[2]});
   const double error = relative_error(logits_of(*loaded.model, as_batch(tokens, shape[0])), expected);
   MESSAGE("relative error of the logits: ", error);

@@ -16,7 +16,7 @@
 namespace gestalt::test {
 namespace {
 
-nlohmann::ordered_json json_in(const std::string& path) { return parse_json(path, read_text(path)); }
+Json json_in(const std::string& path) { return parse_json(path, read_text(path)); }
 
 std::vector<float> features_of(Encoder& encoder) {
   const NoGrad no_grad;
@@ -66,7 +66,7 @@ TEST_CASE("folders for timm: what timm cannot build names no architecture of its
     const std::string path = folder / "net", why = not_in_timm(*encoder, info);
     std::filesystem::remove_all(path);
     save_encoder_folder(path, *encoder, info);
-    const std::string architecture = json_in(path + "/config.json")["architecture"];
+    const std::string architecture = json_in(path + "/config.json")["architecture"].text();
     CHECK(architecture.starts_with(why));
     CHECK((architecture.find(' ') != std::string::npos) == !why.empty());
     CHECK(std::filesystem::exists(path + "/model.py") == (!why.empty() && options.model != "dcgan"));
@@ -95,9 +95,9 @@ TEST_CASE("folders for transformers: a masked autoencoder has the names and shap
   const SafetensorsFile file = read_safetensors(path);
   const auto& expected = golden_record("foreign.json").at("cases").at("transformers mae").at("tensors");
   CHECK(file.tensors.size() == expected.size());
-  for (const auto& part : expected.items()) {
-    const std::vector<int64_t> shape = part.value();
-    CHECK_MESSAGE(file.at(part.key()).shape() == Shape(std::span(shape)), part.key());
+  for (const auto& [name, part] : expected.items()) {
+    const auto shape = part.get<std::vector<int64_t>>();
+    CHECK_MESSAGE(file.at(name).shape() == Shape(std::span(shape)), name);
   }
   const auto config = json_in(folder / "config.json");
   CHECK(config["model_type"] == "vit_mae");

@@ -32,7 +32,7 @@ NamedTensor made_up(const std::string& name, const std::vector<int64_t>& lengths
 std::vector<NamedTensor> tensors_of(const std::string& name) {
   std::vector<NamedTensor> tensors;
   for (const auto& [tensor, shape] : golden_record("foreign.json").at("cases").at(name).at("tensors").items())
-    tensors.push_back(made_up(tensor, shape));
+    tensors.push_back(made_up(tensor, shape.get<std::vector<int64_t>>()));
   return tensors;
 }
 

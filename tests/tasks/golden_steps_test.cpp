@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "tasks/training/training.h"
@@ -16,8 +15,6 @@
 
 namespace gestalt::test {
 namespace {
-
-using nlohmann::json;
 
 // Plain gradient descent: without momentum, the moment that it keeps is the gradient.
 constexpr const char* descent =
@@ -37,7 +34,7 @@ std::vector<std::string> records_of(const std::string& method) {
 
 // States that do not begin as the method makes them: a number is the scale of hash_uniform; a list is its values; a
 // text is how the name of the trained part begins that a part beginning with the key has the shape and the formula of.
-void fill_states(Method& method, const json& states) {
+void fill_states(Method& method, const Json& states) {
   const std::vector<NamedPart> all = parts(method);
   const auto trained = [&](const std::string& name) {
     return std::any_of(all.begin(), all.end(), [&](const NamedPart& p) { return p.trained && p.name == name; });
@@ -60,16 +57,16 @@ void fill_states(Method& method, const json& states) {
 }
 
 // The views of a group: of a name, hash_uniform + 0.5; of an object, scale · hash_uniform + shift.
-Tensor golden_views(const json& record, const Shape& shape, Device device) {
+Tensor golden_views(const Json& record, const Shape& shape, Device device) {
   const bool plain = record.is_string();
-  std::vector<double> pixels = hash_uniform(plain ? record : record.at("name"), shape.count());
+  std::vector<double> pixels = hash_uniform((plain ? record : record.at("name")).text(), shape.count());
   const double scale = plain ? 1 : record.at("scale").get<double>(),
                shift = plain ? 0.5 : record.at("shift").get<double>();
   for (double& p : pixels) p = scale * p + shift;
   return Tensor::from(pixels, shape).to(DType::f32).to(device);
 }
 
-Batch golden_batch(const Method& method, const json& record, Device device) {
+Batch golden_batch(const Method& method, const Json& record, Device device) {
   const Wants wants = method.wants();
   const int64_t count = method.run.batch;
   Batch batch;
@@ -85,8 +82,8 @@ Batch golden_batch(const Method& method, const json& record, Device device) {
     if (wants.labels) batch.labels = Tensor::from(record.at("labels").get<std::vector<int32_t>>(), {count}).to(device);
     return batch;
   }
-  const int64_t length = record.at("length"), vocabulary = record.at("vocabulary");
-  const std::vector<double> drawn = hash_uniform(record.at("tokens"), count * (length + 1));
+  const auto length = record.at("length").get<int64_t>(), vocabulary = record.at("vocabulary").get<int64_t>();
+  const std::vector<double> drawn = hash_uniform(record.at("tokens").text(), count * (length + 1));
   std::vector<int32_t> tokens, targets;
   for (int64_t i = 0; i < count * (length + 1); ++i) {
     const auto token = static_cast<int32_t>((drawn[i] + 0.5) * static_cast<double>(vocabulary));
@@ -98,7 +95,7 @@ Batch golden_batch(const Method& method, const json& record, Device device) {
   return batch;
 }
 
-int64_t first_step(const json& record) { return record.value("step", int64_t{0}); }
+int64_t first_step(const Json& record) { return record.value("step", int64_t{0}); }
 
 // Steps of the method that a record describes, on its batch, at a learning rate.
 struct GoldenStep {
@@ -107,7 +104,7 @@ struct GoldenStep {
   std::vector<NamedPart> start;            // copies of the method's parts before the first
   std::vector<std::pair<std::string, Tensor>> state;
 
-  GoldenStep(const std::string& name_of_method, const json& record, Device device, double rate, int64_t first,
+  GoldenStep(const std::string& name_of_method, const Json& record, Device device, double rate, int64_t first,
              int steps = 1)
       : method(make_method(name_of_method)) {
     set_fields(*method, "record", record.at("fields").get<std::string>());
@@ -116,7 +113,7 @@ struct GoldenStep {
     Random random(1);
     method->build(random);
     fill_by_formula(*method);
-    fill_states(*method, record.value("states", json::object()));
+    fill_states(*method, record.value("states", Json::object()));
     FixedFeed feed(golden_batch(*method, record, device), record.value("steps_per_epoch", int64_t{1}));
     PhaseClock clock;
     Training training(*method, feed, clock);
@@ -155,8 +152,8 @@ struct GoldenStep {
   }
 };
 
-void check_network(const GoldenStep& step, const Network& network, const json& record) {
-  const double loss = record.at("loss"), got = step.scalar(network.name.empty() ? "loss" : network.name);
+void check_network(const GoldenStep& step, const Network& network, const Json& record) {
+  const double loss = record.at("loss").get<double>(), got = step.scalar(network.name.empty() ? "loss" : network.name);
   CHECK(std::abs(got - loss) < 1e-5 * std::abs(loss));
   const std::vector<GradientError> errors = compare_gradients(record.at("gradients"), step.gradients(network));
   const auto worst =
@@ -166,7 +163,7 @@ void check_network(const GoldenStep& step, const Network& network, const json& r
   for (const GradientError& g : errors) CHECK_MESSAGE(g.error < 1e-4, g.name);
 }
 
-void check_step(const std::string& method, const json& record, Device device) {
+void check_step(const std::string& method, const Json& record, Device device) {
   const GoldenStep step(method, record, device, 0, first_step(record));
   const std::vector<Network> networks = step.method->networks();
   for (const Network& network : networks)
@@ -174,7 +171,7 @@ void check_step(const std::string& method, const json& record, Device device) {
   for (const CollapseSign& sign : step.method->collapse_signs())
     if (sign.column != "feature_std" && sign.column != "effective_rank")
       CHECK_MESSAGE(std::isfinite(step.scalar(sign.column)), sign.column, " is no term of ", method);
-  const json terms = record.value("terms", json::object());
+  const Json terms = record.value("terms", Json::object());
   for (const auto& [name, value] : terms.items()) {
     const std::string& term = name;
     CHECK_MESSAGE(step.scalar(term) == doctest::Approx(value.get<double>()).epsilon(1e-5), term);
@@ -182,18 +179,18 @@ void check_step(const std::string& method, const json& record, Device device) {
 }
 
 // The parts that the record has after an update at its rate: all of them, unless it names no rate.
-void check_after(const std::string& method, const json& record, Device device) {
+void check_after(const std::string& method, const Json& record, Device device) {
   const GoldenStep step(method, record, device, record.value("rate", 0.0), first_step(record));
-  const json& after = record.at("after");
+  const Json& after = record.at("after");
   size_t compared = 0;
   for (const NamedPart& p : parts(*step.method)) {
     if (!after.contains(p.name)) continue;
     ++compared;
-    const json& expected = after.at(p.name);
+    const Json& expected = after.at(p.name);
     if (expected.is_object()) {
       CHECK_MESSAGE(golden_error(p.name, p.tensor, expected) < 1e-5, p.name);
     } else {
-      const std::vector<double> values = p.tensor.values64(), want = expected;
+      const auto values = p.tensor.values64(), want = expected.get<std::vector<double>>();
       REQUIRE(values.size() == want.size());
       for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == doctest::Approx(want[i]).epsilon(1e-5));
     }
@@ -204,15 +201,15 @@ void check_after(const std::string& method, const json& record, Device device) {
 
 // Each column at each of three steps, and at the end every part that is not trained and has changed. Losses are those
 // of a path: they differ from PyTorch's where an update, a teacher, a queue, a centre or a schedule does.
-void check_trajectory(const std::string& method, const json& record, Device device) {
-  const json &trajectory = record.at("trajectory"), &columns = trajectory.at("columns");
-  const GoldenStep run(method, record, device, trajectory.at("rate"), first_step(trajectory), 3);
+void check_trajectory(const std::string& method, const Json& record, Device device) {
+  const Json &trajectory = record.at("trajectory"), &columns = trajectory.at("columns");
+  const GoldenStep run(method, record, device, trajectory.at("rate").get<double>(), first_step(trajectory), 3);
   double worst = 0, worst_state = 0;
   for (const auto& [name, values] : columns.items()) {
     const std::string& column = name;
     REQUIRE(values.size() == run.scalars.size());
     for (size_t step = 0; step < values.size(); ++step) {
-      const double expected = values[step], got = run.scalar(column, step);
+      const double expected = values[step].get<double>(), got = run.scalar(column, step);
       worst = std::max(worst, std::abs(got - expected) / std::abs(expected));
       CHECK_MESSAGE(std::abs(got - expected) <= 5e-5 * std::abs(expected), column, " of step ", step);
     }
@@ -260,7 +257,7 @@ TEST_CASE("golden step of every method on every device: loss, terms and every gr
 
 TEST_CASE("golden step on every device: what an update leaves, teachers, centres and statistics, equals PyTorch's") {
   int records = 0;
-  for_each_record([&](const std::string& method, const json& record, Device device) {
+  for_each_record([&](const std::string& method, const Json& record, Device device) {
     if (!record.contains("after")) return;
     check_after(method, record, device);
     ++records;
@@ -270,7 +267,7 @@ TEST_CASE("golden step on every device: what an update leaves, teachers, centres
 
 TEST_CASE("golden step on every device: three steps of descent take every method where PyTorch goes") {
   std::set<std::string> walked;
-  for_each_record([&](const std::string& method, const json& record, Device device) {
+  for_each_record([&](const std::string& method, const Json& record, Device device) {
     if (!record.contains("trajectory")) return;
     check_trajectory(method, record, device);
     walked.insert(method);

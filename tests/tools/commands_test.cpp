@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "tasks/training/method.h"
 #include "tests/tools/command_runs.h"
 #include "tools/output.h"
@@ -14,14 +14,14 @@
 namespace gestalt::test {
 
 TEST_CASE("list and info: the same as JSON") {
-  const auto methods = nlohmann::json::parse(gestalt_prints("list methods --json"));
+  const auto methods = parse_json("test", gestalt_prints("list methods --json"));
   const bool simclr = std::any_of(methods.begin(), methods.end(), [](const auto& m) { return m["name"] == "simclr"; });
   CHECK(simclr);
   CHECK(contains(gestalt_prints("list tasks"), "\n  --preset simclr-cifar10 "));
-  CHECK(nlohmann::json::parse(gestalt_prints("list models --json"))[0]["name"].is_string());
-  CHECK(nlohmann::json::parse(gestalt_prints("list data --json"))[0]["modality"] == "images");
+  CHECK(parse_json("test", gestalt_prints("list models --json"))[0]["name"].is_string());
+  CHECK(parse_json("test", gestalt_prints("list data --json"))[0]["modality"] == "images");
   CHECK(contains(gestalt_prints("list data"), "\n\ntext\n"));
-  CHECK(nlohmann::json::parse(gestalt_prints("info --json"))["gestalt"].is_string());
+  CHECK(parse_json("test", gestalt_prints("info --json"))["gestalt"].is_string());
   CHECK(contains(gestalt_prints("info"), "\nbuild             "));
 }
 

@@ -1,9 +1,8 @@
 // `gestalt evaluate`: protocols, rows for tables, and results as JSON.
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/run/table.h"
 #include "tests/tools/command_runs.h"
 #include "tools/evaluation.h"
@@ -41,7 +40,7 @@ TEST_CASE("evaluate: each protocol prints itself and a row for a table") {
 TEST_CASE("evaluate: each result is a line of JSON in the run's folder, and on stdout where it is asked for") {
   const std::string data = " --data shapes:192 --dtype f32 --json";
   const std::string said = gestalt_prints("evaluate knn " + runs().simclr + "/encoder.safetensors" + data);
-  const auto result = nlohmann::json::parse(said);
+  const auto result = parse_json("test", said);
   CHECK(result["evaluation"] == "knn");
   CHECK(result["method"] == "simclr");
   CHECK(result["accuracy"].is_number());
@@ -49,7 +48,7 @@ TEST_CASE("evaluate: each result is a line of JSON in the run's folder, and on s
   CHECK(result["test_images"] == 48);
   CHECK(read_text(runs().simclr + "/results.jsonl").ends_with(said));
   const std::string text = gestalt_prints("evaluate text " + runs().gpt + " --data sums:400 --dtype f32 --json");
-  CHECK(nlohmann::json::parse(text)["bits_per_byte"].is_number());
+  CHECK(parse_json("test", text)["bits_per_byte"].is_number());
   CHECK(read_text(runs().gpt + "/results.jsonl").ends_with(text));
 }
 

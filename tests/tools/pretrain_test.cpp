@@ -2,9 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/tensor/safetensors.h"
 #include "tasks/training/run.h"
 #include "tests/engine/data/images/data_files.h"
@@ -34,7 +34,7 @@ TEST_CASE("pretrain --keep-best: evaluate, embed and export take RUN/best, and s
       gestalt_prints("pretrain simclr --preset tiny" + data +
                      " --batch 64 --epochs 2 --probe-every 1 --keep-best rank --no-html --out " + run);
   REQUIRE(contains(said, "best: "));
-  const auto record = nlohmann::json::parse(read_text(best + "/best.json"));
+  const auto record = parse_json("test", read_text(best + "/best.json"));
   const std::string step = std::to_string(record.at("step").get<int64_t>());
   CHECK(contains(gestalt_prints("evaluate knn " + best + data), ", the best at step " + step + " & knn"));
   const std::string results = read_text(run + "/results.jsonl");
@@ -72,7 +72,7 @@ TEST_CASE("pretrain: without a method, data and machine decide, which is said an
   CHECK(contains(said, " parameters, f32 on cpu, 1 step (2 an epoch): about "));
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
   CHECK(contains(gestalt_prints("pretrain" + data + "/run --width 4"), "\ntrained 1 steps"));
-  const auto config = nlohmann::json::parse(read_text(folder / "run/config.json"));
+  const auto config = parse_json("test", read_text(folder / "run/config.json"));
   CHECK(config["method"] == "simclr");
   CHECK(config["size"] == 48);
   CHECK(config["width"] == 4);  // the flag wins

@@ -2,9 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "tests/tools/command_runs.h"
 
 namespace gestalt::test {
@@ -32,7 +32,7 @@ TEST_CASE("runs: a line a run, or JSON") {
   const std::string table = gestalt_prints("runs " + runs().folder.path() + " --fields seed");
   CHECK(contains(table, runs().folder.path() + "/simclr  finished  simclr  "));
   CHECK(contains(table, runs().folder.path() + "/gpt     finished  gpt     "));
-  const auto json = nlohmann::json::parse(gestalt_prints("runs " + runs().folder.path() + " --json --sort probe"));
+  const auto json = parse_json("test", gestalt_prints("runs " + runs().folder.path() + " --json --sort probe"));
   CHECK(json.size() == 3);
   CHECK(json[2]["method"] == "gpt");
   CHECK(contains(gestalt_prints("runs /nowhere"), "is no folder"));

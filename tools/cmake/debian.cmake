@@ -33,7 +33,7 @@ or data of their own, found by CMake (gestalt::gestalt) and pkg-config.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "cmake, pkg-config, gestalt")
 # What those programs include and link: the packages that it is of are what the package depends on.
 get_target_property(needs DNNL::dnnl INTERFACE_LINK_LIBRARIES)
-set(CPACK_GESTALT_NEEDS ${fmt_DIR} ${dnnl_DIR} ${nlohmann_json_DIR} ${ZLIB_LIBRARIES} ${RANDOM123_INCLUDE_DIR}/Random123)
+set(CPACK_GESTALT_NEEDS ${fmt_DIR} ${dnnl_DIR} ${ZLIB_LIBRARIES} ${RANDOM123_INCLUDE_DIR}/Random123)
 if(TARGET OpenCL::OpenCL AND needs MATCHES OpenCL)
   list(APPEND CPACK_GESTALT_NEEDS ${OpenCL_LIBRARY} ${OpenCL_INCLUDE_DIR}/CL)
 endif()

@@ -1,6 +1,6 @@
 # gestalt.pc, for those who build without CMake: the libraries of this build, in the order in which they are linked, and what
 # they need in turn.
-set(pc_requires fmt nlohmann_json zlib ${gestalt_pkg_config})
+set(pc_requires fmt zlib ${gestalt_pkg_config})
 list(TRANSFORM pc_requires REPLACE "[<>=].*" "")
 string(JOIN " " pc_requires ${pc_requires})
 # Methods and probes register themselves, so their libraries are kept whole. That is one word, as pkg-config sorts words.

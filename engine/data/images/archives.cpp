@@ -3,13 +3,13 @@
 #include <charconv>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
 
 #include "engine/data/archive.h"
 #include "engine/data/images/file_set.h"
 #include "engine/data/images/image_tree.h"
+#include "engine/run/json.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -33,7 +33,7 @@ std::string label_in(const std::string& name, const std::vector<uint8_t>& bytes)
     text.erase(text.find_last_not_of(" \t\r\n") + 1);
     return text;
   }
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  const Json json = json_or_null(text);
   for (const char* key : {"label", "cls", "class", "class_name"}) {
     if (!json.is_object() || !json.contains(key)) continue;
     if (json[key].is_string()) return json[key].get<std::string>();

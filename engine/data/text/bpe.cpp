@@ -5,9 +5,9 @@
 #include <bit>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/bpe_files.h"
+#include "engine/run/json.h"
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
 
@@ -126,8 +126,7 @@ BpeTokenizer::BpeTokenizer(const std::string& folder, bool special) : folder_(fo
 }
 
 std::string BpeTokenizer::record() const {
-  return nlohmann::json{
-      {"kind", "gpt2"}, {"folder", utf8_from_bytes(folder_)}, {"special", special_}, {"checksum", checksum_}}
+  return Json{{"checksum", checksum_}, {"folder", utf8_from_bytes(folder_)}, {"kind", "gpt2"}, {"special", special_}}
       .dump();
 }
 

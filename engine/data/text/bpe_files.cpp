@@ -3,12 +3,13 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <utility>
 
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
 
@@ -42,37 +43,31 @@ std::string unescape(std::string_view symbol, const std::array<char32_t, 256>& a
 }
 
 // Accepts one flat object of token: id and refuses the first thing that is not, so that no nesting is followed.
-class IdReader : public nlohmann::json_sax<nlohmann::json> {
+class IdReader : public JsonReceiver {
  public:
   explicit IdReader(const std::string& path) : path_(path) {}
 
   Ids ids;
 
-  bool null() override { refuse("null"); }
-  bool boolean(bool) override { refuse("true or false"); }
-  bool number_integer(number_integer_t value) override { refuse(std::to_string(value)); }
-  bool number_float(number_float_t, const string_t& text) override { refuse(text); }
-  bool string(string_t&) override { refuse("a text"); }
-  bool binary(binary_t&) override { refuse("binary data"); }
-  bool start_array(std::size_t) override { refuse("an array"); }
-  bool end_array() override { return true; }
-  bool start_object(std::size_t) override {
+  void null() override { refuse("null"); }
+  void boolean(bool) override { refuse("true or false"); }
+  void negative(int64_t value) override { refuse(std::to_string(value)); }
+  void real(double, const std::string& written) override { refuse(written); }
+  void text(std::string&) override { refuse("a text"); }
+  void begin_array() override { refuse("an array"); }
+  void end_array() override {}
+  void begin_object() override {
     if (std::exchange(open_, true)) refuse("an object");
-    return true;
   }
-  bool end_object() override { return true; }
-  bool key(string_t& text) override {
-    key_ = text;
-    return true;
-  }
-  bool number_unsigned(number_unsigned_t id) override {
+  void end_object() override {}
+  void key(std::string& name) override { key_ = name; }
+  void count(uint64_t id) override {
     if (!open_ || id > INT32_MAX) refuse(std::to_string(id));
     check(ids.emplace(key_, static_cast<int32_t>(id)).second, "[tokenizer] damaged '{}': token '{}' stands twice",
           path_, key_);
-    return true;
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    fail("[tokenizer] damaged '{}': it is not JSON at byte {}", path_, position);
+  void broken(size_t byte, const char*) override {
+    fail("[tokenizer] damaged '{}': it is not JSON at byte {}", path_, byte);
   }
 
  private:
@@ -86,7 +81,7 @@ class IdReader : public nlohmann::json_sax<nlohmann::json> {
 
 Ids read_ids(const std::string& path, const std::string& text) {
   IdReader reader(path);
-  nlohmann::json::sax_parse(text, &reader);
+  read_json(text, reader);
   check(!reader.ids.empty(), "[tokenizer] damaged '{}': expected a JSON object of token: id", path);
   std::vector<bool> taken(reader.ids.size());
   for (const auto& [symbol, id] : reader.ids) {

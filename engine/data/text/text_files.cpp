@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/data/archive.h"
+#include "engine/run/json.h"
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
 
@@ -78,11 +78,11 @@ Text open_json_lines(const std::string& file_and_field) {
       const std::string_view line = rest.substr(0, rest.find('\n'));
       rest.remove_prefix(std::min(rest.size(), line.size() + 1));
       if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-      const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+      const Json json = json_or_null(line);
       check(json.is_object(), "[data] line {} of {} is no JSON object", number, path);
-      check(json.contains(field) && json[field].is_string(),
+      check(json.contains(field) && json.at(field).is_string(),
             "[data] line {} of {} has no text '{}'; name the field as jsonl:FILE#field", number, path, field);
-      append(all, json[field].get_ref<const std::string&>());
+      append(all, json.at(field).text());
     }
   }
   return Text(std::move(all));

@@ -100,7 +100,7 @@ Spec parse_spec(const std::string& spec) {
 // Whether ids mean the same. GPT-2's files may lie in another folder; a checksum tells them.
 bool same_tokenizer(const std::string& a, const std::string& b) {
   const auto identity = [](const std::string& record) {
-    nlohmann::ordered_json json = parse_json("tokenizer", record);
+    Json json = parse_json("tokenizer", record);
     json.erase("folder");
     json.erase("special");
     return json;

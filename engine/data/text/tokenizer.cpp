@@ -2,7 +2,6 @@
 #include "engine/data/text/tokenizer.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/bpe.h"
 #include "engine/run/fields_json.h"
@@ -47,7 +46,7 @@ class CharacterTokenizer : public Tokenizer {
   std::string record() const override {
     std::string all;
     for (char32_t c : characters_) append_utf8(all, c);
-    return nlohmann::json{{"kind", "character"}, {"characters", all}}.dump();
+    return Json{{"characters", all}, {"kind", "character"}}.dump();
   }
 
   std::vector<int32_t> encode(std::string_view text) const override {
@@ -80,8 +79,7 @@ class CharacterTokenizer : public Tokenizer {
   std::vector<int32_t> id_of_;        // by code point; -1 for unknown
 };
 
-std::unique_ptr<const Tokenizer> characters_from_record(const nlohmann::ordered_json& record) {
-  const std::string all = record.at("characters").get<std::string>();
+std::unique_ptr<const Tokenizer> characters_in_order(const std::string& all) {
   std::vector<char32_t> characters;
   for (size_t at = 0; at < all.size();) {
     const CodePoint c = first_code_point(std::string_view(all).substr(at));
@@ -115,24 +113,27 @@ std::unique_ptr<const Tokenizer> gpt2_tokenizer(const std::string& folder, bool 
 }
 
 std::unique_ptr<const Tokenizer> tokenizer_from_record(const std::string& record, const std::string& bpe_folder) {
-  try {
-    const nlohmann::ordered_json fields = parse_json("a tokenizer's record", record);
-    const std::string kind = fields.at("kind").get<std::string>();
-    if (kind == "byte") return byte_tokenizer();
-    if (kind == "character") return characters_from_record(fields);
-    check(kind == "gpt2", "[tokenizer] damaged record: got kind '{}', expected byte, character or gpt2", kind);
-    const std::string folder =
-        bpe_folder.empty() ? bytes_from_utf8(fields.at("folder").get<std::string>()) : bpe_folder;
-    auto tokenizer = std::make_unique<BpeTokenizer>(folder, fields.at("special").get<bool>());
-    check(tokenizer->checksum() == fields.at("checksum").get<uint32_t>(),
-          "[tokenizer] the encoder.json and vocab.bpe in '{}' are not those that the run or token file was made with",
-          folder);
-    return tokenizer;
-  } catch (const nlohmann::json::exception& error) { fail("[tokenizer] damaged record: {}", error.what()); }
+  const Json fields = parse_json("a tokenizer's record", record);
+  const auto part = [&](const char* name, bool (Json::*is_right)() const) -> const Json& {
+    const Json* found = fields.find(name);
+    check(found && (found->*is_right)(), "[tokenizer] damaged record: '{}' is {}", name,
+          found ? found->dump() : "missing");
+    return *found;
+  };
+  const std::string kind = part("kind", &Json::is_string).text();
+  if (kind == "byte") return byte_tokenizer();
+  if (kind == "character") return characters_in_order(part("characters", &Json::is_string).text());
+  check(kind == "gpt2", "[tokenizer] damaged record: got kind '{}', expected byte, character or gpt2", kind);
+  const std::string folder = bpe_folder.empty() ? bytes_from_utf8(part("folder", &Json::is_string).text()) : bpe_folder;
+  auto tokenizer = std::make_unique<BpeTokenizer>(folder, part("special", &Json::is_boolean).get<bool>());
+  check(tokenizer->checksum() == part("checksum", &Json::is_number_unsigned).get<uint32_t>(),
+        "[tokenizer] the encoder.json and vocab.bpe in '{}' are not those that the run or token file was made with",
+        folder);
+  return tokenizer;
 }
 
 void check_record(const std::string& record, const std::string& name, int64_t vocabulary) {
-  const nlohmann::ordered_json fields = parse_json(name, record);
+  const Json fields = parse_json(name, record);
   const bool has_kind = fields.is_object() && fields.contains("kind") && fields["kind"].is_string();
   check(has_kind, "[tokenizer] '{}' has a damaged record of its tokenizer", name);
   if (fields["kind"] == "gpt2") return;  // its files may lie elsewhere, and are not needed to train

@@ -2,7 +2,6 @@
 #include "engine/data/text/tokenizer_files.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/text/bpe.h"
 #include "engine/run/fields_json.h"
@@ -12,8 +11,6 @@
 
 namespace gestalt {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* config_file = "tokenizer_config.json";
 constexpr const char* end_of_text = "<|endoftext|>";

@@ -40,7 +40,7 @@ std::string checksum_of(const TokenFile& file) {
 
 DataIdentity WindowFeed::identity() const {
   const TokenFile& file = batches_.file();
-  nlohmann::ordered_json tokenizer = parse_json(file.path(), file.tokenizer());
+  Json tokenizer = parse_json(file.path(), file.tokenizer());
   check(tokenizer.is_object(), "[tokens] '{}' has a tokenizer's record that is no object", file.path());
   tokenizer.erase("folder");  // GPT-2's files may lie elsewhere: the record has their checksum
   return {{"tokens", std::to_string(file.count())},

@@ -1,11 +1,11 @@
 // Archives that Python wrote: where entries lie, what they hold, and what becomes of damage.
 #include "engine/data/archive.h"
+#include "engine/run/json.h"
 
 #include <doctest/doctest.h>
 #include <zlib.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/files.h"
 #include "kernels/check.h"
@@ -36,11 +36,9 @@ const auto everything = [](const std::string&) { return true; };
 }  // namespace
 
 TEST_CASE("archive: entries are where tarfile says, and hold what zipfile and tarfile read") {
-  const auto index = nlohmann::json::parse(read_text(archives + "index.json"));
+  const auto index = parse_json("test", read_text(archives + "index.json"));
   REQUIRE(index.size() == 6);
-  for (const auto& item : index.items()) {
-    const std::string& file = item.key();
-    const nlohmann::json& entries = item.value();
+  for (const auto& [file, entries] : index.items()) {
     CAPTURE(file);
     const Archive archive(archives + file, everything);
     CHECK(archive.problem() == "");
@@ -49,7 +47,7 @@ TEST_CASE("archive: entries are where tarfile says, and hold what zipfile and ta
       const Archive::Entry& entry = archive.entries()[i];
       CHECK(entry.name == entries[i]["name"].get<std::string>());
       CHECK(entry.size == entries[i]["size"].get<int64_t>());
-      if (entries[i]["offset"] >= 0) CHECK(entry.offset == entries[i]["offset"].get<int64_t>());
+      if (entries[i]["offset"].get<int64_t>() >= 0) CHECK(entry.offset == entries[i]["offset"].get<int64_t>());
       const Bytes bytes = archive.read(entry);
       CHECK(crc32(0, bytes.data(), static_cast<uInt>(bytes.size())) == entries[i]["crc"].get<uint32_t>());
       CHECK(archive.read(entry, 1) == Bytes(bytes.begin(), bytes.begin() + 1));

@@ -13,8 +13,6 @@
 namespace gestalt::test {
 namespace {
 
-using nlohmann::json;
-
 // As tests/golden/clusters.py makes them.
 Tensor grouped_rows(const std::string& name, int64_t count, int64_t dim, int64_t groups, double spread,
                     double shift = 0) {
@@ -38,11 +36,11 @@ std::vector<int32_t> assignments_of(const Clusters& c) {
   return {c.assignments.data<int32_t>(), c.assignments.data<int32_t>() + c.assignments.count()};
 }
 
-void check_equal(const Clusters& got, const json& expected) {
+void check_equal(const Clusters& got, const Json& expected) {
   CHECK(assignments_of(got) == expected.at("assignments").get<std::vector<int32_t>>());
   CHECK(got.inertia == doctest::Approx(expected.at("inertia").get<double>()).epsilon(1e-6));
   if (expected.contains("iterations")) CHECK(got.iterations == expected.at("iterations").get<int64_t>());
-  const std::vector<double> centres = expected.at("centres"), values = got.centres.values64();
+  const auto centres = expected.at("centres").get<std::vector<double>>(), values = got.centres.values64();
   REQUIRE(values.size() == centres.size());
   for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == doctest::Approx(centres[i]).epsilon(1e-5));
   double squares = 0;
@@ -53,7 +51,7 @@ void check_equal(const Clusters& got, const json& expected) {
 }  // namespace
 
 TEST_CASE("k-means from given centres: assignments, centres, iterations and inertia equal scikit-learn's") {
-  const json record = golden_record("clusters.json");
+  const Json record = golden_record("clusters.json");
   const Tensor plain = plain_rows(), shifted = grouped_rows("shifted", 500, 5, 4, 2.5, 100);
   const auto run = [&](const char* name, const Tensor& rows, const std::vector<int64_t>& start, int64_t iterations,
                        double tolerance, bool spherical = false) {
@@ -75,7 +73,7 @@ TEST_CASE("k-means from given centres: assignments, centres, iterations and iner
 }
 
 TEST_CASE("k-means begins with the rows that a second implementation draws") {
-  const json record = golden_record("clusters.json");
+  const Json record = golden_record("clusters.json");
   const auto check_rows = [&](const char* name, Seeding seeding,
                               const std::vector<std::pair<int64_t, int64_t>>& draws) {
     const Points points("test", plain_rows(), false);

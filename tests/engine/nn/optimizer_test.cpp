@@ -103,8 +103,8 @@ TEST_CASE("optimizers, every device: five steps equal PyTorch's") {
       Course on = course;
       on.device = device;
       const auto got = train(on);
-      CHECK(largest_difference(got[0], record.at(which).at("weight")) < 2e-6);
-      CHECK(largest_difference(got[1], record.at(which).at("bias")) < 2e-6);
+      CHECK(largest_difference(got[0], record.at(which).at("weight").get<std::vector<double>>()) < 2e-6);
+      CHECK(largest_difference(got[1], record.at(which).at("bias").get<std::vector<double>>()) < 2e-6);
     }
 }
 

@@ -13,8 +13,9 @@ namespace gestalt::test {
 
 TEST_CASE("partitions: mutual information, Rand index and matched accuracy equal scikit-learn's, either way round") {
   for (const auto& entry : golden_record("clusters.json").at("agreements")) {
-    const std::vector<int32_t> a = entry.at("a"), b = entry.at("b");
-    const double nmi = entry.at("nmi"), ari = entry.at("ari"), accuracy = entry.at("accuracy");
+    const auto a = entry.at("a").get<std::vector<int32_t>>(), b = entry.at("b").get<std::vector<int32_t>>();
+    const auto nmi = entry.at("nmi").get<double>(), ari = entry.at("ari").get<double>(),
+               accuracy = entry.at("accuracy").get<double>();
     CHECK(normalized_mutual_information(a, b) == doctest::Approx(nmi).epsilon(1e-9));
     CHECK(normalized_mutual_information(b, a) == doctest::Approx(nmi).epsilon(1e-9));
     CHECK(adjusted_rand_index(a, b) == doctest::Approx(ari).epsilon(1e-9));

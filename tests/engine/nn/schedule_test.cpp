@@ -26,7 +26,7 @@ TEST_CASE("schedules: every step of PyTorch's and NumPy's") {
   for (const auto& [name, schedule] : all) {
     const std::string which = name;  // clang 14 captures no structured binding
     CAPTURE(which);
-    const std::vector<double> expected = record.at(which);
+    const auto expected = record.at(which).get<std::vector<double>>();
     for (size_t step = 0; step < expected.size(); ++step) {
       CAPTURE(step);
       CHECK(schedule.at(static_cast<int64_t>(step)) == doctest::Approx(expected[step]).epsilon(1e-12));

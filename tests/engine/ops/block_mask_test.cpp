@@ -18,7 +18,6 @@ namespace {
 
 using kernels::BlockSampling;
 using kernels::MaskSampling;
-using nlohmann::json;
 using Lists = std::vector<std::vector<int32_t>>;  // an image's: the context, then the targets
 
 std::vector<int32_t> integers(const Tensor& t) {
@@ -26,10 +25,10 @@ std::vector<int32_t> integers(const Tensor& t) {
   return {host.data<int32_t>(), host.data<int32_t>() + host.count()};
 }
 
-BlockSampling sampling(const json& record) {
+BlockSampling sampling(const Json& record) {
   BlockSampling how;
-  how.rows = how.columns = record.at("grid");
-  how.original = record.at("original");
+  how.rows = how.columns = record.at("grid").get<int64_t>();
+  how.original = record.at("original").get<bool>();
   return how;
 }
 
@@ -56,11 +55,11 @@ std::vector<Lists> lists_of(const std::vector<int32_t>& samples, const BlockSamp
 }  // namespace
 
 TEST_CASE("blocks of patches on every device: lists and lengths equal a second implementation's") {
-  for (const json& record : golden_record("block_mask.json").at("cases"))
+  for (const Json& record : golden_record("block_mask.json").at("cases"))
     for (Device device : devices()) {
       CAPTURE(name(device));
       const BlockSampling how = sampling(record);
-      const int64_t kept = record.at("kept"), picked = record.at("picked");
+      const auto kept = record.at("kept").get<int64_t>(), picked = record.at("picked").get<int64_t>();
       const BlockLengths lengths = block_lengths(how);
       CHECK(lengths.kept == kept);
       CHECK(lengths.picked == picked);
@@ -73,9 +72,9 @@ TEST_CASE("blocks of patches on every device: lists and lengths equal a second i
 }
 
 TEST_CASE("blocks of patches: areas, contexts, last rows and columns are as often as NumPy's draws have them") {
-  for (const json& record : golden_record("block_mask.json").at("cases")) {
+  for (const Json& record : golden_record("block_mask.json").at("cases")) {
     const BlockSampling how = sampling(record);
-    const json& expected = record.at("statistics");
+    const Json& expected = record.at("statistics");
     constexpr int32_t images = 4000;
     double area = 0, context = 0, last_row = 0, last_column = 0;
     for (int32_t sample = 0; sample < images; ++sample) {
@@ -89,13 +88,14 @@ TEST_CASE("blocks of patches: areas, contexts, last rows and columns are as ofte
     }
     const double blocks = images * static_cast<double>(how.blocks);
     // Within five deviations of the difference of means over ours and 20,000 images.
+    const auto at = [&](const char* key) { return expected.at(key).get<double>(); };
     const auto near = [](double got, double want, double deviation, double count, double others) {
       return std::abs(got - want) <= 5 * deviation * std::sqrt(1 / count + 1 / others);
     };
-    CHECK(near(area / blocks, expected.at("target_area"), expected.at("target_deviation"), blocks, 8e4));
-    CHECK(near(context / images, expected.at("context"), expected.at("context_deviation"), images, 2e4));
+    CHECK(near(area / blocks, at("target_area"), at("target_deviation"), blocks, 8e4));
+    CHECK(near(context / images, at("context"), at("context_deviation"), images, 2e4));
     for (const auto& [got, key] : {std::pair(last_row, "last_row"), std::pair(last_column, "last_column")}) {
-      const double want = expected.at(key);
+      const double want = at(key);
       CHECK(near(got / blocks, want, std::sqrt(want * (1 - want)), blocks, 8e4));
       CHECK((want == 0) == how.original);
     }
@@ -133,18 +133,18 @@ TEST_CASE("blocks of patches: a context never has a target's patch; lists belong
 
 TEST_CASE(
     "masks of blocks on every device: they equal a second implementation's, with the weights of a mean of means") {
-  for (const json& record : golden_record("block_mask.json").at("masks"))
+  for (const Json& record : golden_record("block_mask.json").at("masks"))
     for (Device device : devices()) {
       CAPTURE(name(device));
       MaskSampling how;
-      how.rows = how.columns = record.at("grid");
+      how.rows = how.columns = record.at("grid").get<int64_t>();
       const std::vector<int32_t> samples{0, 3, 70, 2147483647};
       const BlockMasks masks = mask_blocks(Tensor::from(samples, {4}).to(device), 2, how, 5, 9);
       const std::vector<int32_t> hidden = integers(masks.hidden), masked = integers(masks.masked);
       const std::vector<double> weights = masks.weights.to(Device::cpu).values64();
       const int64_t patches = how.patches(), most = how.most();
       for (int64_t i = 0; i < 8; ++i) {
-        const std::vector<int32_t> expected = record.at("hidden").at(i / 4).at(i % 4);
+        const auto expected = record.at("hidden").at(i / 4).at(i % 4).get<std::vector<int32_t>>();
         std::vector<int32_t> got, listed(masked.begin() + i * most, masked.begin() + (i + 1) * most);
         for (int32_t n = 0; n < patches; ++n)
           if (hidden[i * patches + n] == 1) got.push_back(n);
@@ -161,10 +161,10 @@ TEST_CASE(
 }
 
 TEST_CASE("masks of blocks: sizes, views without a mask and corners are as often as NumPy's draws have them") {
-  for (const json& record : golden_record("block_mask.json").at("masks")) {
+  for (const Json& record : golden_record("block_mask.json").at("masks")) {
     constexpr int64_t images = 4000;
     MaskSampling how;
-    how.rows = how.columns = record.at("grid");
+    how.rows = how.columns = record.at("grid").get<int64_t>();
     std::vector<int32_t> samples(images);
     std::iota(samples.begin(), samples.end(), 0);
     const BlockMasks masks = mask_blocks(Tensor::from(samples, {images}), 1, how, 11, 3);
@@ -177,14 +177,15 @@ TEST_CASE("masks of blocks: sizes, views without a mask and corners are as often
       none += count == 0;
       corner += hidden[(i + 1) * patches - 1];
     }
-    const json& expected = record.at("statistics");
+    const Json& expected = record.at("statistics");
+    const auto at = [&](const char* key) { return expected.at(key).get<double>(); };
     const auto near = [](double got, double want, double deviation) {
       return std::abs(got / images - want) <= 5 * deviation * std::sqrt(1.0 / images + 1.0 / 20000);
     };
     const auto of_share = [](double share) { return std::sqrt(share * (1 - share)); };
-    CHECK(near(size, expected.at("hidden"), expected.at("hidden_deviation")));
-    CHECK(near(none, expected.at("none"), of_share(expected.at("none"))));
-    CHECK(near(corner, expected.at("corner"), of_share(expected.at("corner"))));
+    CHECK(near(size, at("hidden"), at("hidden_deviation")));
+    CHECK(near(none, at("none"), of_share(at("none"))));
+    CHECK(near(corner, at("corner"), of_share(at("corner"))));
   }
 }
 

@@ -73,7 +73,7 @@ TEST_CASE("few labels: the asked share of every class, nested, at least one imag
 TEST_CASE("few labels: the same images for everyone, whatever the machine or the seed") {
   std::vector<int32_t> labels;
   for (int i = 0; i < 2000; ++i) labels.push_back(i * i % 7 % 5);
-  const nlohmann::json golden = golden_record("few_labels.json");
+  const Json golden = golden_record("few_labels.json");
   for (const char* share : {"0.01", "0.1"})
     CHECK(few_labels(labels, std::stod(share)) == golden.at(share).get<std::vector<int32_t>>());
 }
@@ -81,11 +81,12 @@ TEST_CASE("few labels: the same images for everyone, whatever the machine or the
 TEST_CASE("layer-wise rates: every parameter of a ViT has the factor of MAE's and BEiT's formula") {
   Random random(1);
   const auto vit = make_encoder({.model = "vit-tiny", .vit = {.patch = 4}}, 32, random);
-  const nlohmann::json golden = golden_record("layer_rates.json");
-  const nlohmann::json& rates = golden.at("rates");
-  for (auto rate = rates.begin(); rate != rates.end(); ++rate) {
-    const std::string name = rate.key(), part = name.starts_with("head.") ? name : "encoder." + name;
-    CHECK_MESSAGE(layer_rate(*vit, part, golden.at("decay")) == doctest::Approx(rate->get<double>()), name);
+  const Json golden = golden_record("layer_rates.json");
+  const Json& rates = golden.at("rates");
+  for (const auto& [name, rate] : rates.items()) {
+    const std::string part = name.starts_with("head.") ? name : "encoder." + name;
+    CHECK_MESSAGE(layer_rate(*vit, part, golden.at("decay").get<double>()) == doctest::Approx(rate.get<double>()),
+                  name);
   }
   CHECK(rates.size() == parts(*vit).size() + 2);  // the head
 }

@@ -74,7 +74,7 @@ TEST_CASE("held-out loss and bits per byte equal those of transformers on the sa
   const TemporaryFolder folder;
   write_file_atomically(folder / "text.txt", record.at("text").get<std::string>());
   const std::string spec = "text:" + folder / "text.txt";
-  const double fraction = record.at("fraction");
+  const auto fraction = record.at("fraction").get<double>();
   for (const char* split : {"all", "validation"}) {
     CAPTURE(split);
     const bool all = std::string(split) == "all";

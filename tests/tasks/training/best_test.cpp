@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"

@@ -23,7 +23,7 @@ std::unique_ptr<Method> run_of(int64_t steps) {
   return method;
 }
 
-nlohmann::ordered_json json_of(const std::string& path) { return parse_json(path, read_text(path)); }
+Json json_of(const std::string& path) { return parse_json(path, read_text(path)); }
 
 }  // namespace
 

@@ -225,7 +225,7 @@ TEST_CASE("a resume refuses an edited config.json, writes a lost one anew, and g
   edited("\"simclr\"", "\"byol\"", "says method = byol");
   edited("{", "{{", "config.json");
   edited("\"loader-threads\": 0", "\"loader-threads\": -2", "'loader-threads' -2, expected from 0");
-  nlohmann::ordered_json json = parse_json("", written);
+  Json json = parse_json("", written);
   json["checkpoint-minutes"] = 3;  // what may change is honoured
   write_file_atomically(config, json.dump());
   CHECK(method_of_run(run)->run.checkpoint_minutes == 3);
@@ -265,28 +265,30 @@ TEST_CASE("a checkpoint with a damaged record is refused in a sentence with its 
   pretrain(*short_run(), {.out = run, .quiet = true, .stop_after = 2});
   fs::remove(run + "/checkpoint.previous.safetensors");
   const SafetensorsFile file = read_safetensors(path);
-  const auto damaged = [&](const std::string& pointer, const nlohmann::ordered_json& value, const char* why) {
-    nlohmann::ordered_json record = parse_json(path, file.metadata.at("gestalt.run"));
-    record[nlohmann::ordered_json::json_pointer(pointer)] = value;
+  const auto damaged = [&](const std::vector<std::string>& place, const Json& value, const char* why) {
+    Json record = parse_json(path, file.metadata.at("gestalt.run"));
+    Json* at = &record;
+    for (const std::string& name : place) at = &(*at)[name];
+    *at = value;
     write_safetensors(path, file.tensors, {{"gestalt.run", record.dump()}}, true);
     const auto resume = [&] { pretrain(*method_of_run(run), {.resume = run, .quiet = true}); };
     CHECK_THROWS_WITH_AS(resume(), doctest::Contains(why), Error);
     CHECK_THROWS_WITH_AS(resume(), doctest::Contains(path.c_str()), Error);
   };
-  damaged("/state/step", 3.7, "'step' is 3.7");
-  damaged("/state/step", int64_t{1} << 62, "'step' is 4611686018427387904");
-  damaged("/state/step", -3, "'step' is -3");
-  damaged("/state/step", 1e300, "'step' is 1e+300");
-  damaged("/state/step", "2", "'step' is \"2\"");
-  damaged("/state/step", 7, "step 7 of 6");
-  damaged("/state/seconds", -1, "'seconds' is -1");
-  damaged("/state/sums", 3, "is no object");
-  damaged("/state/row", {{1, 2}}, "'row' is 1");
-  damaged("/state", nullptr, "is no object");
-  damaged("/method", 3, "'method' is 3");
-  damaged("/origin/changes", 3, "'changes' is 3");
-  damaged("/fields/lr", -1, "'lr' -1, expected 0 or more");
-  damaged("/format", 99, "another version");
+  damaged({"state", "step"}, 3.7, "'step' is 3.7");
+  damaged({"state", "step"}, int64_t{1} << 62, "'step' is 4611686018427387904");
+  damaged({"state", "step"}, -3, "'step' is -3");
+  damaged({"state", "step"}, 1e300, "'step' is 1e+300");
+  damaged({"state", "step"}, "2", "'step' is \"2\"");
+  damaged({"state", "step"}, 7, "step 7 of 6");
+  damaged({"state", "seconds"}, -1, "'seconds' is -1");
+  damaged({"state", "sums"}, 3, "is no object");
+  damaged({"state", "row"}, {{1, 2}}, "'row' is 1");
+  damaged({"state"}, nullptr, "is no object");
+  damaged({"method"}, 3, "'method' is 3");
+  damaged({"origin", "changes"}, 3, "'changes' is 3");
+  damaged({"fields", "lr"}, -1, "'lr' -1, expected 0 or more");
+  damaged({"format"}, 99, "another version");
 }
 
 TEST_CASE("checkpoints: any bit that changes and any end that is cut off is found, and the one before is taken") {
@@ -357,7 +359,7 @@ TEST_CASE("a checkpoint of a program without checksums goes on, and says what is
   const std::string run = folder / "run", path = run + "/checkpoint.safetensors";
   pretrain(*short_run(), {.out = run, .quiet = true, .stop_after = 2});
   const SafetensorsFile file = read_safetensors(path);
-  nlohmann::ordered_json record = parse_json(path, file.metadata.at("gestalt.run"));
+  Json record = parse_json(path, file.metadata.at("gestalt.run"));
   record["format"] = 2;
   record.erase("origin");
   record["state"].erase("row");

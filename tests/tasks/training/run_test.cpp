@@ -1,12 +1,12 @@
 // Runs: what they write, what they resume, and how they fail.
 #include "tasks/training/run.h"
+#include "engine/run/json.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/data/images/image_codec.h"
 #include "engine/run/files.h"
@@ -148,7 +148,7 @@ TEST_CASE("metrics: each measure of a probe has a column of its own, and each ro
   for (const auto& row : table.rows) {
     const size_t end = lines.find('\n', at);
     REQUIRE(end != lines.npos);
-    const auto json = nlohmann::json::parse(lines.substr(at, end - at));
+    const auto json = parse_json("test", lines.substr(at, end - at));
     at = end + 1;
     REQUIRE(json.size() == table.columns.size());
     for (size_t i = 0; i < table.columns.size(); ++i) {

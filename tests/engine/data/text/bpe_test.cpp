@@ -6,12 +6,12 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "engine/data/text/tokenize.h"
 #include "engine/data/text/tokenizer.h"
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 #include "engine/run/utf8.h"
 #include "kernels/check.h"
 #include "tests/real_data.h"
@@ -33,13 +33,13 @@ struct SmallVocabulary {
   explicit SmallVocabulary(int count, uint64_t seed = 1) {
     int32_t next = 0;
     char32_t shifted = 0x100;
-    nlohmann::json encoder;
+    Json encoder;
     for (char32_t b = 0; b < 256; ++b) {
       std::string symbol;
       append_utf8(symbol, (b >= 33 && b <= 126) || (b >= 161 && b != 173) ? b : shifted++);
       encoder[symbol] = next++;
     }
-    for (const char* letter : {"a", "b", "c"}) ids[letter] = encoder[letter];
+    for (const char* letter : {"a", "b", "c"}) ids[letter] = encoder[letter].get<int>();
     Random random(seed);
     std::vector<std::string> symbols = {"a", "b", "c"};
     std::string lines = "#version: 0.2\n";
@@ -48,14 +48,14 @@ struct SmallVocabulary {
       if (ids.count(left + right)) continue;
       merges.emplace_back(left, right);
       symbols.push_back(left + right);
-      ids[left + right] = encoder[left + right] = next++;
+      encoder[left + right] = ids[left + right] = next++;
       lines += left + " " + right + "\n";
     }
     encoder["<|endoftext|>"] = next;
     write(encoder, lines);
   }
 
-  void write(const nlohmann::json& encoder, const std::string& lines) {
+  void write(const Json& encoder, const std::string& lines) {
     write_file_atomically(folder / "encoder.json", encoder.dump());
     write_file_atomically(folder / "vocab.bpe", lines);
   }
@@ -187,15 +187,15 @@ TEST_CASE("a safe cut changes no token") {
 TEST_CASE("damaged byte-pair files are refused") {
   SmallVocabulary vocabulary(5);
   const std::string folder = vocabulary.folder.path();
-  const nlohmann::json encoder = nlohmann::json::parse(read_text(vocabulary.folder / "encoder.json"));
+  const Json encoder = parse_json("test", read_text(vocabulary.folder / "encoder.json"));
   const std::string lines = read_text(vocabulary.folder / "vocab.bpe");
   const std::string record = gpt2_tokenizer(folder)->record();
   CHECK(tokenizer_from_record(record)->record() == record);
-  const auto refuses = [&](const nlohmann::json& ids, const std::string& merges) {
+  const auto refuses = [&](const Json& ids, const std::string& merges) {
     vocabulary.write(ids, merges);
     CHECK_THROWS_AS(gpt2_tokenizer(folder), Error);
   };
-  nlohmann::json damaged = encoder;
+  Json damaged = encoder;
   refuses(damaged = 7, lines);
   for (const char* opening : {"[", "{\"a\":"}) {  // as deep as a stack is not
     std::string deep = "{\"a\":";
@@ -203,7 +203,7 @@ TEST_CASE("damaged byte-pair files are refused") {
     write_file_atomically(folder + "/encoder.json", deep);
     CHECK_THROWS_WITH_AS(gpt2_tokenizer(folder), doctest::Contains("expected a JSON object of token: id"), Error);
   }
-  refuses(damaged = nlohmann::json::object(), lines);
+  refuses(damaged = Json::object(), lines);
   write_file_atomically(vocabulary.folder / "encoder.json", "{\"a\":" + std::string(1'000'000, '['));
   CHECK_THROWS_AS(gpt2_tokenizer(folder), Error);
   CHECK_THROWS_AS(tokenizer_from_record(std::string(1'000'000, '[')), Error);
@@ -243,15 +243,16 @@ TEST_CASE("gpt2 ids equal recorded ids") {
   std::ifstream file(other ? other : source_path("tests/golden/bpe.jsonl"));
   int records = 0;
   for (std::string line; std::getline(file, line); ++records) {
-    const auto record = nlohmann::json::parse(line);
+    const auto record = parse_json("test", line);
     std::string text;
     Ids expected;
     if (record.contains("text")) {
-      text = record["text"];
+      text = record["text"].text();
       expected = record["ids"].get<Ids>();
     } else {
-      for (int i = 0; i < record["times"]; ++i) text += record["unit"].get<std::string>();
-      for (const auto& run : record["runs"]) expected.insert(expected.end(), run[1], run[0]);
+      for (int i = 0; i < record["times"].get<int>(); ++i) text += record["unit"].text();
+      for (const Json& run : record["runs"])
+        expected.insert(expected.end(), run[1].get<size_t>(), run[0].get<int32_t>());
     }
     const auto start = std::chrono::steady_clock::now();
     const Ids ids = tokenizer->encode(text);

@@ -14,7 +14,7 @@
 namespace gestalt::test {
 namespace {
 
-nlohmann::ordered_json json_in(const std::string& path) { return parse_json(path, read_text(path)); }
+Json json_in(const std::string& path) { return parse_json(path, read_text(path)); }
 
 }  // namespace
 

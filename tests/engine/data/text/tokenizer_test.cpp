@@ -41,7 +41,7 @@ TEST_CASE("utf8 is repaired as Python does") {
   int cases = 0;
   for (std::string line; std::getline(file, line); ++cases) {
     const auto record = parse_json("line", line);
-    const std::string hex = record["bytes"], expected = record["text"];
+    const std::string hex = record["bytes"].text(), expected = record["text"].text();
     std::string bytes;
     for (size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
     CAPTURE(hex);
