@@ -5,10 +5,22 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/vectors.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
+
+double dot(const double* a, const double* b, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// y += f · x
+void add_scaled(double f, const double* x, double* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] += f * x[i];
+}
 
 // Column after column of a (rows, dim) group less its mean, in f64.
 template <class S>
