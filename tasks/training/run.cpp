@@ -1,27 +1,16 @@
 // The training loop, its records and its checkpoints.
 #include "tasks/training/run.h"
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <filesystem>
-#include <optional>
+#include <fmt/format.h>
 
-#include "engine/run/files.h"
-#include "engine/run/progress.h"
-#include "engine/run/run_folder.h"
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 #include "engine/run/signals.h"
 #include "engine/tensor/allocator.h"
-#include "engine/tensor/autograd.h"
-#include "engine/tensor/device_memory.h"
-#include "kernels/cpu/team.h"
-#include "kernels/launch.h"
-#include "tasks/training/best.h"
-#include "tasks/training/checkpoint.h"
-#include "tasks/training/collapse.h"
-#include "tasks/training/estimate.h"
 #include "tasks/training/fault.h"
-#include "tasks/training/records.h"
+#include "tasks/training/one_run.h"
 #include "tasks/training/resume.h"
 #include "tasks/training/spread.h"
 
@@ -30,210 +19,20 @@ namespace {
 
 constexpr int64_t log_steps = 50;  // steps between rows of metrics.csv within an epoch
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
-
-// One run: what must survive from step to step, and what happens in, between and after steps.
-class Run {
- public:
-  Run(Method& method, const PretrainSettings& settings);
-  PretrainResult train();
-
- private:
-  void open_data();
-  void begin();
-  void go_on();
-  DataIdentity identity() const;
-  void note_changes(const CheckpointHeader& began);
-  void compare_data(int64_t step);
-  void say_what_runs();
-  void step();
-  void read_scalars();
-  MetricsRow make_row();
-  MetricsRow write_row(MetricsRow row);
-  void keep_best(const MetricsRow& row);
-  void find_best();
-  void log_timing();
-  void measure_spread(MetricsRow& row);
-  void probe();
-  void save();
-  std::string finish();
-  [[noreturn]] void fail_not_finite(double loss, double norm);
-  void say(const std::string& text) {
-    if (progress_) progress_->line(text);
-  }
-  std::vector<std::string> probe_columns() const {
-    return method_.probe ? method_.probe->columns() : std::vector<std::string>();
-  }
-  bool at_epoch_end() const { return training_->steps() % training_->steps_per_epoch() == 0; }
-  double epochs() const {
-    return static_cast<double>(training_->steps()) / static_cast<double>(training_->steps_per_epoch());
-  }
-  int64_t epoch() const { return training_->steps() / training_->steps_per_epoch(); }
-
-  Method& method_;
-  const PretrainSettings& settings_;
-  std::optional<RunFolder> folder_;
-  std::unique_ptr<Feed> feed_;
-  PhaseClock clock_;
-  std::optional<Training> training_;
-  std::optional<Records> records_;
-  RunOrigin origin_;
-  RunState state_;               // as it was resumed, and what was summed since the last row
-  int64_t resumed_at_ = 0;       // step
-  int64_t last_saved_ = 0;       // the same of the last checkpoint
-  bool fields_changed_ = false;  // in this resume; from the next checkpoint on they are the run's
-  double seconds_before_ = 0;    // of earlier sittings
-  Clock::time_point start_ = Clock::now(), last_save_ = start_;
-  std::vector<std::string> notes_;  // to be said at the beginning
-  std::optional<ProgressLine> progress_;
-  std::vector<Training::Scalars> unread_;  // of batches since they were last read from the device
-  double last_loss_ = 0;
-  Probe::Outlook outlook_;
-  BestBy best_by_;
-  std::vector<Metric> probed_;
-  std::string unmeasured_;  // why the last probe failed, if it did
-  bool probe_pending_ = false;
-  CollapseGuard guard_;
-  int64_t row_steps_ = 0;
-  Clock::time_point row_start_ = start_;
-};
-
-Run::Run(Method& method, const PretrainSettings& settings) : method_(method), settings_(settings) {
-  const RunOptions& options = method.run;
-  check_fields(method);
-  replace_places(method, expand_home);
-  if (settings.resume.empty())
-    RunFolder::check_free(settings.out);
-  else
-    folder_.emplace(RunFolder::resume(settings.resume));
-  if (options.threads > 0) kernels::cpu::set_team_size(static_cast<int>(options.threads));
-  set_finite_check(settings.check_finite);
-  open_data();
-  if (method.probe) outlook_ = method.probe->outlook(method);
-  check(outlook_.possible || !settings.must_measure, "[pretrain] got --report, but {}",
-        outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
-  best_by_ = gestalt::best_by(method);
-  check(outlook_.possible || options.keep_best != "probe",
-        "[pretrain] got --keep-best probe, but {}; --keep-best rank needs no labels",
-        outlook_.note.empty() ? "there is nothing to measure on" : outlook_.note);
-  if (!outlook_.note.empty())
-    notes_.push_back(outlook_.note + (outlook_.possible ? "" : "; training goes on without being measured"));
-  if (!settings.chosen.empty())
-    notes_.insert(notes_.begin(), fmt::format("{}: {}", settings.chosen, measure_steps(method, *feed_).text()));
-  Random random(static_cast<uint64_t>(options.seed));
-  method.beginning = settings.resume.empty() ? &notes_ : nullptr;
-  method.build(random);
-  method.beginning = nullptr;
-  training_.emplace(method, *feed_, clock_);
-  if (settings.resume.empty())
-    begin();
-  else
-    go_on();
-  settings.profile.check_within(training_->steps(), training_->total_steps(), options.resolved_device());
-  records_.emplace(*folder_);
-  records_->go_on(state_.step, state_.metrics_bytes, state_.timing_bytes);
-  if (options.tensorboard) records_->open_events(state_.step);
-  if (!settings.quiet)
-    progress_.emplace(ProgressPlan{training_->steps(), training_->total_steps(), training_->steps_per_epoch(),
-                                   feed_->items_per_step() * options.accumulate, feed_->item()});
-  say_what_runs();
+double seconds_since(std::chrono::steady_clock::time_point t) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
 }
 
-void Run::open_data() {
-  try {
-    feed_ = method_.open();
-  } catch (const Error& error) {
-    if (settings_.resume.empty()) throw;
-    fail("{}; if the data have moved, --data says where they are", error.what());
-  }
-}
-
-void Run::begin() {
-  std::error_code ignored;
-  origin_ = {.data = identity(), .folder = std::filesystem::current_path(ignored).string()};
-  folder_.emplace(RunFolder::create(settings_.out, method_.name()));
-  folder_->write_config(config_of(method_));
-}
-
-void Run::go_on() {
-  const CheckpointHeader began = read_checkpoint_header(folder_->path());
-  origin_ = began.origin;
-  std::error_code ignored;
-  origin_.folder = std::filesystem::current_path(ignored).string();  // method_of_run() has made others absolute
-  const Json written = folder_->read_config();
-  if (written.is_null()) notes_.push_back(*folder_ / RunFolder::config + " is missing; it is written anew");
-  if (!written.is_null()) check_config(*folder_ / RunFolder::config, written, began.fields, method_);
-  fields_changed_ = written != config_of(method_);
-  note_changes(began);
-  compare_data(began.state.step);
-  const CheckpointHeader header = load_checkpoint(folder_->path(), *training_);
-  if (!header.note.empty()) notes_.push_back(header.note);
-  state_ = header.state;
-  resumed_at_ = last_saved_ = state_.step;
-  check(state_.step <= training_->total_steps() || !origin_.changes.empty(),
-        "[resume] {} stands at step {} of {}; its record is damaged", header.path, state_.step,
-        training_->total_steps());
-  seconds_before_ = state_.seconds;
-  find_best();
-}
-
-// What the user asked to be otherwise from here on.
-void Run::note_changes(const CheckpointHeader& began) {
-  const Json config = config_of(method_);
-  for (const auto& [name, value] : began.fields.items()) {
-    if (!may_be_changed(name) || config.at(name) == value) continue;
-    origin_.changes.push_back(
-        fmt::format("from step {}: {} {} instead of {}", began.state.step, name, config.at(name).dump(), value.dump()));
-    notes_.push_back(origin_.changes.back());
-  }
-}
-
-DataIdentity Run::identity() const {
-  DataIdentity all = feed_->identity();
-  for (auto& entry : method_.held_out_identity()) all.push_back(std::move(entry));
-  return all;
-}
-
-void Run::compare_data(int64_t step) {
-  const DataIdentity now = identity();
-  const std::string differences = differences_of(origin_.data, now);
-  if (differences.empty()) return;
-  const std::string text = fmt::format("{} is not what the run began with: {}", method_.run.data, differences);
-  check(settings_.allow_other_data,
-        "[resume] {}. Name the data it began with by --data, begin a new run, or give --allow-other-data to go on all "
-        "the same",
-        text);
-  origin_.changes.push_back(fmt::format("from step {}: {}", step, text));
-  origin_.data = now;
-  fields_changed_ = true;
-  notes_.push_back("warning: " + text);
-}
-
-void Run::say_what_runs() {
-  const RunOptions& options = method_.run;
-  say(fmt::format("{} on {}", method_.name(), feed_->describe()));
-  if (options.device == "auto" && kernels::built_with_cuda && !cuda_report().found)
-    say(cuda_report().text + "; running on the CPU");
-  if (const std::string problems = feed_->problems(); !problems.empty()) say(problems);
-  say(fmt::format("{:.2f} M parameters, {} on {}, {} steps ({:.4g} epochs of {}), run folder {}",
-                  static_cast<double>(parameter_count(method_)) / 1e6, name(options.resolved_dtype()),
-                  name(options.resolved_device()), training_->total_steps(),
-                  static_cast<double>(training_->total_steps()) / static_cast<double>(training_->steps_per_epoch()),
-                  training_->steps_per_epoch(), folder_->path()));
-  for (const std::string& note : notes_) say(note);
-  if (training_->warmup_steps() > 0 && training_->warmup_steps() >= training_->total_steps())
-    say(fmt::format("warning: the warm-up takes {} steps and the run {}: --lr is not reached",
-                    training_->warmup_steps(), training_->total_steps()));
-  if (training_->steps() == 0) return;
-  say(fmt::format("resumed at step {}", training_->steps()));
-  if (!origin_.changes.empty() && training_->steps() < training_->total_steps())
-    say(fmt::format("the learning rate goes on at {:.4g}", training_->next_rate()));
-}
+}  // namespace
 
 void Run::step() {
   const ProfiledStep profiled(method_.name(), training_->steps() + 1, settings_.profile);
-  for (Training::Scalars& batch : training_->step()) unread_.push_back(std::move(batch));
+  try {
+    for (Training::Scalars& batch : training_->step()) unread_.push_back(std::move(batch));
+  } catch (const std::exception&) {
+    rescue();
+    throw;
+  }
   ++row_steps_;
   if (settings_.on_step) settings_.on_step(training_->steps(), training_->total_steps());
 }
@@ -287,25 +86,18 @@ MetricsRow Run::write_row(MetricsRow row) {
   return row;
 }
 
-// The checkpoint comes first: what is in RUN/best is never of a step that a resumed run has yet to make.
-void Run::keep_best(const MetricsRow& row) {
+// The checkpoint comes first: what is in RUN/best is never of a step that a resumed run has yet to make. Whether there
+// was one.
+bool Run::keep_best(const MetricsRow& row) {
   const auto cell = std::find_if(row.begin(), row.end(), [&](const auto& c) { return c.first == best_by_.column; });
-  if (cell == row.end() || !cell->second || !std::isfinite(*cell->second)) return;
-  if (!best_by_.improves(*cell->second, state_.best)) return;
+  if (cell == row.end() || !cell->second || !std::isfinite(*cell->second)) return false;
+  if (!best_by_.improves(*cell->second, state_.best)) return false;
   state_.best = {training_->steps(), *cell->second};
   save();
   try {
     write_best(method_, folder_->path(), state_.best, epochs(), best_by_);
   } catch (const std::exception& error) { say(fmt::format("warning: the best encoder is not kept: {}", error.what())); }
-}
-
-// What was killed between the two is made up for.
-void Run::find_best() {
-  if (best_by_.column.empty() || state_.best.step == 0 || step_of_best(folder_->path()) == state_.best.step) return;
-  if (state_.best.step == state_.step) return write_best(method_, folder_->path(), state_.best, epochs(), best_by_);
-  notes_.push_back(fmt::format("{}/{} has not the encoder of step {}, the best so far; it is chosen anew from here on",
-                               folder_->path(), RunFolder::best, state_.best.step));
-  state_.best = {};
+  return true;
 }
 
 void Run::fail_not_finite(double loss, double norm) {
@@ -373,12 +165,28 @@ void Run::probe() {
   }
 }
 
-void Run::save() {
+// Losses since the last row, and the last gradient.
+bool Run::is_finite() {
   read_scalars();
-  if (const double norm = training_->steps() > resumed_at_ ? training_->gradient_norm() : 0; !std::isfinite(norm))
-    fail_not_finite(last_loss_, norm);
-  for (const auto& [name, sum] : state_.sums)
-    if (name == "loss" && !std::isfinite(sum)) fail_not_finite(last_loss_, training_->gradient_norm());
+  if (training_->steps() > resumed_at_ && !std::isfinite(training_->gradient_norm())) return false;
+  return std::all_of(state_.sums.begin(), state_.sums.end(),
+                     [](const auto& sum) { return sum.first != "loss" || std::isfinite(sum.second); });
+}
+
+// An error ends the run: what was learned since the last checkpoint is saved, where the error left it whole.
+void Run::rescue() {
+  if (!training_->whole() || training_->steps() == last_saved_) return;
+  try {
+    if (!is_finite()) return;
+    save();
+    say(fmt::format("saved at step {}, before the error", training_->steps()));
+  } catch (const std::exception& error) {
+    say(fmt::format("warning: what was learned since step {} could not be saved: {}", last_saved_, error.what()));
+  }
+}
+
+void Run::save() {
+  if (!is_finite()) fail_not_finite(last_loss_, training_->gradient_norm());
   state_.step = training_->steps();
   state_.seconds = seconds_before_ + seconds_since(start_);
   state_.metrics_bytes = records_->metrics_bytes();
@@ -403,8 +211,7 @@ std::string Run::finish() {
   folder_->keep();
   probe();
   if (state_.row.empty()) return file;
-  keep_best(write_row(std::exchange(state_.row, {})));
-  save();
+  if (!keep_best(write_row(std::exchange(state_.row, {})))) save();
   return file;
 }
 
@@ -429,7 +236,8 @@ PretrainResult Run::train() {
       const MetricsRow row = write_row(make_row());
       if (measures) keep_best(row);
     }
-    if (seconds_since(last_save_) > 60 * method_.run.checkpoint_minutes) save();
+    const bool saved = training_->steps() == last_saved_;
+    if (!saved && seconds_since(last_save_) > 60 * method_.run.checkpoint_minutes) save();
   }
   const bool ended = training_->steps() >= total;
   std::string file;
@@ -450,8 +258,6 @@ PretrainResult Run::train() {
           .collapse_cure = guard_.collapsed() ? guard_.cure() : "",
           .best = best_by_.column.empty() ? Best{} : state_.best};
 }
-
-}  // namespace
 
 PretrainResult pretrain(Method& method, const PretrainSettings& settings) { return Run(method, settings).train(); }
 

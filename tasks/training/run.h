@@ -46,9 +46,10 @@ struct PretrainResult {
 // for the same configuration, however often it was resumed), timing.csv, checkpoint.safetensors, the checkpoint before
 // it, and the encoder; with run.keep_best the best one so far in the folder `best`, as often as the probe measures. All
 // of them are written before the last probe, whose failure is no failure of the run. SIGINT and SIGTERM save and return
-// with `interrupted`. Throws Error when the loss is no longer finite, once fault.json says where that began; and before
-// the first step for anything that can be known then. A run that fails before its first checkpoint leaves nothing that
-// stands in the way of another. A resume throws for an edited config.json, and for data that are not the same.
+// with `interrupted`. Throws Error when the loss is no longer finite, once fault.json says where that began; for data
+// that vanish, once what was learned is saved; and before the first step for anything that can be known then. A run
+// that fails before its first checkpoint leaves nothing that stands in the way of another. A resume throws for an
+// edited config.json, and for data that are not the same.
 PretrainResult pretrain(Method& method, const PretrainSettings& settings = {});
 
 // The method of the run in `folder`, with the fields it ran with, ready for pretrain() with `resume`; what may_change()

@@ -81,7 +81,8 @@ std::vector<Training::Scalars> Training::step() {
   const int64_t count = method_.run.accumulate, first = step_ * count;
   const bool several = learners_.size() > 1;
   std::vector<Scalars> scalars(static_cast<size_t>(count));
-  Batch batch;
+  Batch batch = feed_.at(first, clock_);
+  whole_ = false;
   if (step_ % plan_.steps_per_epoch == 0) {
     clock_.enter(Phase::forward);
     method_.begin_epoch(step_ / plan_.steps_per_epoch);
@@ -92,7 +93,7 @@ std::vector<Training::Scalars> Training::step() {
     // What the network before sent through this one is no gradient of its own.
     if (several) learners_[n]->arena.zero_grads();
     for (int64_t i = 0; i < count; ++i) {
-      if (n == 0) batch = feed_.at(first + i, clock_);
+      if (n == 0 && i > 0) batch = feed_.at(first + i, clock_);
       if (n == 0 && captures()) batch = held(std::move(batch));
       const Loss loss = accumulate(batch, {step_, plan_.total_steps, n, static_cast<uint64_t>(first + i)});
       add_scalars(scalars[static_cast<size_t>(i)], loss, several ? learners_[n]->network.name : "");
@@ -103,6 +104,7 @@ std::vector<Training::Scalars> Training::step() {
   clock_.end_step();
   ++step_;
   ++steps_here_;
+  whole_ = true;
   return scalars;
 }
 

@@ -27,6 +27,9 @@ class Training {
   std::vector<Scalars> step();
 
   int64_t steps() const { return step_; }  // made so far, over all sittings
+  // Whether all is as steps() left it. Not so where step() has thrown, unless it did for want of the step's first
+  // batch.
+  bool whole() const { return whole_; }
   int64_t steps_per_epoch() const { return plan_.steps_per_epoch; }
   int64_t total_steps() const { return plan_.total_steps; }
   int64_t warmup_steps() const { return learners_[0]->rate.warmup_steps; }
@@ -73,6 +76,7 @@ class Training {
   Plan plan_;
   std::vector<std::unique_ptr<Learner>> learners_;
   int64_t step_ = 0, steps_here_ = 0;  // the latter by this object
+  bool whole_ = true;
   StepNumber<uint64_t> batch_number_;
   Batch inputs_;  // what graphs read
   Tensor features_;
