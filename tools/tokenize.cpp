@@ -36,7 +36,8 @@ void tokenize(const TokenizeCommand& o) {
           "[tokenize] '{}' has a {}; choose another folder or give --overwrite", o.out, name);
   const bool terminal = isatty(STDERR_FILENO);
   const TokenizedText result = tokenize_file(o.text, o.out, o.options, [&](int64_t done, int64_t all) {
-    if (terminal) fmt::print(stderr, "\r{:.0f} %{}", 100.0 * done / all, done == all ? "\r\x1b[K" : "");
+    if (terminal)
+      std::fputs(fmt::format("\r{:.0f} %{}", 100.0 * done / all, done == all ? "\r\x1b[K" : "").c_str(), stderr);
   });
   print_part("training", result.training);
   print_part("validation", result.validation);
