@@ -52,7 +52,7 @@ int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  gestalt::tools::prepare_standard_files();
+  gestalt::tools::prepare_files();
   gestalt::tools::CommandLine line("gestalt", "Gestalt pretrains encoders without labels, and says how good they are.",
                                    GESTALT_VERSION);
   line.root().footer(gestalt::tools::exit_statuses);

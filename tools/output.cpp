@@ -49,8 +49,8 @@ void flush_output() {
 
 void note(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
 
-void prepare_standard_files() {
-  std::signal(SIGPIPE, SIG_IGN);
+void prepare_files() {
+  for (const int ending : {SIGPIPE, SIGXFSZ}) std::signal(ending, SIG_IGN);
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (fcntl(descriptor, F_GETFD) < 0 && errno == EBADF)
       open("/dev/null", descriptor == STDOUT_FILENO ? O_RDONLY : O_WRONLY);  // takes the lowest number that is free

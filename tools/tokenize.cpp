@@ -51,7 +51,8 @@ void add_tokenize(Command program) {
   const Command command = program.add("tokenize", "turn a text, once, into token files that training maps");
   const auto options = std::make_shared<TokenizeCommand>();
   command.argument("text", options->text,
-                   "the text: a file or a folder of .txt and .md files, also compressed, or jsonl:FILE#FIELD");
+                   "the text: a file or a folder of .txt and .md files, also compressed, with or without text:, or "
+                   "jsonl:FILE#FIELD");
   command.argument("out", options->out, "the folder to write train.tokens and val.tokens into");
   set_command(
       command, [](const TokenizeCommand& o) { tokenize(o); }, options);

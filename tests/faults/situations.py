@@ -184,6 +184,8 @@ def nobody_listens(s):
         expect(code == status, f"status {code} instead of {status} with {place}")
         expect(s.outcome(s.out) == s.whole, f"the outcome with {place} differs")
         shutil.rmtree(s.out)
+    limited = subprocess.run(["bash", "-c", f"ulimit -f 20; {line}"], capture_output=True, text=True, timeout=300)
+    expect(limited.returncode == 1 and "File too large" in limited.stderr, f"status {limited.returncode} with a limit of a file's size: {limited.stderr[-400:]}")
     child = s.begin()
     child.send_signal(signal.SIGHUP)
     s.end(child, 128 + signal.SIGHUP)
