@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -33,6 +34,7 @@ std::vector<NamedTensor> tensors_of(const std::string& name) {
   std::vector<NamedTensor> tensors;
   for (const auto& [tensor, shape] : golden_record("foreign.json").at("cases").at(name).at("tensors").items())
     tensors.push_back(made_up(tensor, shape.get<std::vector<int64_t>>()));
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return tensors;
 }
 
