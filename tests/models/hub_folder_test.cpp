@@ -95,7 +95,8 @@ TEST_CASE("folders for transformers: a masked autoencoder has the names and shap
   const SafetensorsFile file = read_safetensors(path);
   const auto& expected = golden_record("foreign.json").at("cases").at("transformers mae").at("tensors");
   CHECK(file.tensors.size() == expected.size());
-  for (const auto& [name, part] : expected.items()) {
+  for (const auto& [tensor, part] : expected.items()) {
+    const std::string& name = tensor;
     const auto shape = part.get<std::vector<int64_t>>();
     CHECK_MESSAGE(file.at(name).shape() == Shape(std::span(shape)), name);
   }

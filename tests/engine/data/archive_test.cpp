@@ -38,7 +38,8 @@ const auto everything = [](const std::string&) { return true; };
 TEST_CASE("archive: entries are where tarfile says, and hold what zipfile and tarfile read") {
   const auto index = parse_json("test", read_text(archives + "index.json"));
   REQUIRE(index.size() == 6);
-  for (const auto& [file, entries] : index.items()) {
+  for (const auto& [name, entries] : index.items()) {
+    const std::string& file = name;
     CAPTURE(file);
     const Archive archive(archives + file, everything);
     CHECK(archive.problem() == "");

@@ -83,10 +83,11 @@ TEST_CASE("layer-wise rates: every parameter of a ViT has the factor of MAE's an
   const auto vit = make_encoder({.model = "vit-tiny", .vit = {.patch = 4}}, 32, random);
   const Json golden = golden_record("layer_rates.json");
   const Json& rates = golden.at("rates");
-  for (const auto& [name, rate] : rates.items()) {
+  for (const auto& [parameter, factor] : rates.items()) {
+    const std::string& name = parameter;
+    const auto rate = factor.get<double>();
     const std::string part = name.starts_with("head.") ? name : "encoder." + name;
-    CHECK_MESSAGE(layer_rate(*vit, part, golden.at("decay").get<double>()) == doctest::Approx(rate.get<double>()),
-                  name);
+    CHECK_MESSAGE(layer_rate(*vit, part, golden.at("decay").get<double>()) == doctest::Approx(rate), name);
   }
   CHECK(rates.size() == parts(*vit).size() + 2);  // the head
 }
