@@ -62,6 +62,13 @@ TEST_CASE("data: an archive is the folder that it was made of") {
     }
 }
 
+TEST_CASE("data: a zip with the other slash, and with what systems lay beside files, is the folder all the same") {
+  const auto set = open_images("zip:" + archives + "windows.zip", {.split = "test"});
+  CHECK(set->class_names() == std::vector<std::string>{"ant", "bee"});
+  CHECK(set->labels() == std::vector<int32_t>{0, 0, 1, 1});
+  CHECK(set->decode(3).pixels == pattern(5, 6, 11).pixels);
+}
+
 TEST_CASE("data: shards that webdataset wrote are the folder of their pictures, in a run too") {
   const TemporaryFolder folder;
   for (int c = 0; c < 2; ++c) write_images(folder / fmt::format("{}", c), 12, c);
@@ -172,6 +179,18 @@ TEST_CASE("data: a list names files, with labels or without") {
   CHECK(splits.train->class_names() == std::vector<std::string>{"even", "odd"});
   CHECK(splits.train->size() == 10);
   CHECK(splits.test->image_name(0) == "pictures/010.png");
+  // A mark of the byte order, comments, blank lines, blanks around labels and other ends of lines say nothing.
+  std::string marked = "\xef\xbb\xbf# even and odd\r\n\r\n" + labelled;
+  for (size_t at = 0; (at = marked.find("odd\n", at)) != std::string::npos; at += 5) marked.replace(at, 4, " odd \r\n");
+  write(folder / "marked.txt", marked + "  \n\t\n");
+  CHECK(contents(*open_images("list:" + (folder / "marked.txt"))) ==
+        contents(*open_images("list:" + (folder / "labelled.txt"))));
+  for (const char* separator : {" ", ","}) {
+    std::string text = labelled;
+    std::replace(text.begin(), text.end(), '\t', *separator);
+    write(folder / "separated.txt", text);
+    CHECK_THROWS_WITH_AS(open_images("list:" + (folder / "separated.txt")), doctest::Contains("after a tab"), Error);
+  }
   write(folder / "mixed.txt", labelled + "pictures/x.png\n");
   CHECK_THROWS_WITH_AS(open_images("list:" + (folder / "mixed.txt")), doctest::Contains("line 13"), Error);
   write(folder / "twice.txt", files + files);
