@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "engine/run/files.h"
 #include "kernels/check.h"
@@ -60,6 +61,10 @@ void check_expansion(archive* a, int64_t decoded, const std::string& path) {
 }
 
 Reader open_reader(const std::string& path, bool text) {
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error).type();
+  check(error || kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found,
+        "[data] {} is not a file, and pipes and devices are not opened", path);
   Reader reader(archive_read_new());
   check(reader != nullptr, "[data] out of memory for {}", path);
   archive* a = reader.get();

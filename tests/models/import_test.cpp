@@ -230,6 +230,7 @@ TEST_CASE("foreign encoders: weights in parts are one, and pickles are refused b
   CHECK_THROWS_WITH_AS(import_encoder(folder / "", {}), doctest::Contains("says"), Error);
   write_index("/../../2");
   CHECK_THROWS_WITH_AS(import_encoder(folder / "", {}), doctest::Contains("expected a file beside it"), Error);
+  std::filesystem::create_directory(folder / "old");
   write_file_atomically(folder / "old/pytorch_model.bin", "PK");
   CHECK_THROWS_WITH_AS(import_encoder(folder / "old", {}), doctest::Contains("safetensors.torch.save_file"), Error);
   for (const char* name : {"net.ckpt", "net.pth.tar"})

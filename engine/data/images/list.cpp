@@ -35,7 +35,8 @@ struct Listed {
 
 Listed read_list(const std::string& path) {
   Listed list;
-  std::string text = read_text(path);
+  const Bytes bytes = read_file(path);
+  std::string text(bytes.begin(), bytes.end());
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   std::istringstream lines(text);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();

@@ -1,6 +1,7 @@
 // Images in archives, in lists and from several sources: as from the folder of the same images.
 #include <doctest/doctest.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -191,6 +192,9 @@ TEST_CASE("data: a list names files, with labels or without") {
     write(folder / "separated.txt", text);
     CHECK_THROWS_WITH_AS(open_images("list:" + (folder / "separated.txt")), doctest::Contains("after a tab"), Error);
   }
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  for (const char* scheme : {"list:", "tar:", "zip:"})
+    CHECK_THROWS_WITH_AS(open_images(scheme + (folder / "pipe")), doctest::Contains("is not a file"), Error);
   write(folder / "mixed.txt", labelled + "pictures/x.png\n");
   CHECK_THROWS_WITH_AS(open_images("list:" + (folder / "mixed.txt")), doctest::Contains("line 13"), Error);
   write(folder / "twice.txt", files + files);
@@ -215,6 +219,11 @@ TEST_CASE("data: several sources are one, with the classes of all") {
   }
   CHECK(open_all_images(one + "," + two, "all", {}).set->size() == 10);
   CHECK(open_splits(one + "," + two, 0).test->labels() == std::vector<int32_t>{1, 2, 0, 2});
+  for (const char* name : {"train/a", "val/a"}) write_images(folder / name, 2);
+  const std::string splits = "images:" + (folder / "train/") + ",images:" + (folder / "val");
+  for (int64_t resident : {int64_t{0}, int64_t{1} << 20})
+    CHECK(open_images(splits, {.resident_bytes = resident})->describe().find("all are learned from") !=
+          std::string::npos);
   write_images(folder / "flat", 2);
   CHECK(open_images(one + ",images:" + (folder / "flat"))->labels().empty());
   CHECK_THROWS_WITH_AS(open_images(one + "," + one), doctest::Contains("twice"), Error);
