@@ -8,6 +8,7 @@
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
 #include "engine/tensor/safetensors.h"
+#include "models/export.h"
 #include "models/weight_files.h"
 
 namespace gestalt {
@@ -201,6 +202,7 @@ LoadedGpt load_gpt(const std::string& path) {
   for (const NamedPart& p : all) tensors.erase(their_name(p.name));
   check(tensors.empty(), "[gpt] {} has a tensor '{}', which GPT-2 has no place for; without it this is another model",
         path, tensors.empty() ? "" : tensors.begin()->first);
+  check_finite_parts(path, *loaded.model);
   if (const auto record = file.metadata.find(tokenizer_key); record != file.metadata.end())
     loaded.tokenizer = record->second;
   return loaded;
