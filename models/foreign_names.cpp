@@ -1,11 +1,12 @@
 // Renaming tensors of torchvision, timm and transformers.
 #include "models/foreign_names.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <string_view>
 
 namespace gestalt {
@@ -142,6 +143,23 @@ Tensor fused(const string& path, const string& name, const std::map<string, Tens
                            : Tensor::from(std::span<const float>(values), {static_cast<int64_t>(values.size())});
 }
 
+// What stands before an encoder's names, as "module." or "backbone.": what was wrapped around it, whose own tensors do
+// not belong to it.
+string prefix_of(const string& path, const SafetensorsFile& file) {
+  std::set<string> prefixes;
+  for (const NamedTensor& t : file.tensors)
+    for (const string_view anchor :
+         {"embeddings.patch_embeddings.projection.weight", "embedder.embedder.convolution.weight", "conv_proj.weight",
+          "patch_embed.proj.weight", "layer1.0.conv1.weight"})
+      if (t.name == anchor || t.name.ends_with("." + string(anchor)))
+        prefixes.insert(t.name.substr(0, t.name.size() - anchor.size()));
+  check(prefixes.size() <= 1,
+        "[import] {0} holds several encoders, whose names begin with '{1}'; keep one, in Python: "
+        "{{name: value for name, value in weights.items() if name.startswith('{2}')}}",
+        path, fmt::join(prefixes, "', '"), prefixes.empty() ? "" : *prefixes.rbegin());
+  return prefixes.empty() ? "" : *prefixes.begin();
+}
+
 }  // namespace
 
 string name(Library library) {
@@ -158,16 +176,19 @@ string name(Library library) {
 }
 
 ForeignTensors foreign_tensors(const string& path, const SafetensorsFile& file) {
-  std::vector<string> names;
+  const string prefix = prefix_of(path, file);
+  ForeignTensors foreign;
+  std::vector<string> names, of_file;
   for (const NamedTensor& t : file.tensors) {
-    string_view name = t.name;
-    while (take(name, "module.") || take(name, "timm_model.")) continue;
-    names.emplace_back(name);
+    if (!t.name.starts_with(prefix)) {
+      foreign.ignored.push_back(t.name);
+      continue;
+    }
+    names.push_back(t.name.substr(prefix.size())), of_file.push_back(t.name);
   }
   const auto any = [&](string_view part) {
     return std::any_of(names.begin(), names.end(), [&](const string& n) { return n.ends_with(part); });
   };
-  ForeignTensors foreign;
   string (*rename)(string_view) = [](string_view name) { return string(name); };
   if (any("embeddings.patch_embeddings.projection.weight"))
     foreign.library = Library::transformers, foreign.vit = true, rename = transformers_vit_name;
@@ -189,12 +210,12 @@ ForeignTensors foreign_tensors(const string& path, const SafetensorsFile& file) 
     const string ours = rename(names[i]);
     if (ours.ends_with("num_batches_tracked")) continue;
     if (is_head(ours)) {
-      foreign.ignored.push_back(file.tensors[i].name);
+      foreign.ignored.push_back(of_file[i]);
       continue;
     }
     const bool piece = ours.find("attn.qkv.") != string::npos && ours.rfind('.') > ours.find("attn.qkv.") + 9;
     auto& to = piece ? pieces : foreign.tensors;
-    check(to.emplace(ours, file.tensors[i].tensor.to(DType::f32)).second, "[import] {} has {} twice", path, ours);
+    check(to.emplace(ours, file.at(of_file[i]).to(DType::f32)).second, "[import] {} has {} twice", path, ours);
   }
   for (const auto& [name, value] : pieces) {
     const size_t at = name.find("attn.qkv.") + 9;

@@ -1,7 +1,7 @@
 // Writing and reading GPT-2 files.
 #include "models/gpt_file.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 
@@ -9,6 +9,7 @@
 #include "engine/run/files.h"
 #include "engine/tensor/safetensors.h"
 #include "models/export.h"
+#include "models/weight_files.h"
 
 namespace gestalt {
 namespace {
@@ -60,15 +61,36 @@ Json config_of(const Gpt& model) {
 
 constexpr const char* head_name = "lm_head.weight";
 
-// The file's tensors by name without "transformer.", less the masks that old files carry.
-std::map<std::string, Tensor> tensors_of(const std::string& path, const SafetensorsFile& file) {
-  std::map<std::string, Tensor> tensors;
+struct Named {
+  std::map<std::string, Tensor> tensors;  // of the GPT, and its head
+  std::vector<std::string> ignored;
+};
+
+// The file's tensors by their names in the GPT, less the masks that old files carry. "transformer." stands before
+// these, or nothing, or what was wrapped around it, such as "module."; other names are those of what was put on top of
+// it.
+Named tensors_of(const std::string& path, const SafetensorsFile& file) {
+  const std::string table = "wte.weight", wrapper = "transformer.";
+  std::vector<std::string> found;
+  for (const NamedTensor& t : file.tensors)
+    if (t.name == table || t.name.ends_with("." + table))
+      found.push_back(t.name.substr(0, t.name.size() - table.size()));
+  check(found.size() <= 1, "[gpt] {} holds several models, whose names begin with '{}'; keep one", path,
+        fmt::join(found, "', '"));
+  const std::string before = found.empty() ? "" : found[0];
+  const std::string head =
+      (before.ends_with(wrapper) ? before.substr(0, before.size() - wrapper.size()) : before) + head_name;
+  Named named;
   for (const NamedTensor& t : file.tensors) {
-    const std::string name = t.name.starts_with(prefix) ? t.name.substr(std::string(prefix).size()) : t.name;
-    if (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")) continue;
-    check(tensors.emplace(name, t.tensor).second, "[gpt] {} has {} twice", path, name);
+    if (t.name.ends_with(".attn.bias") || t.name.ends_with(".attn.masked_bias")) continue;
+    if (!t.name.starts_with(before) && t.name != head) {
+      named.ignored.push_back(t.name);
+      continue;
+    }
+    const std::string name = t.name == head ? head_name : t.name.substr(before.size());
+    check(named.tensors.emplace(name, t.tensor).second, "[gpt] {} has {} twice", path, name);
   }
-  return tensors;
+  return named;
 }
 
 Tensor part_of(const std::string& path, const std::map<std::string, Tensor>& tensors, const std::string& name) {
@@ -91,7 +113,7 @@ GptOptions options_of(const std::string& path, const std::map<std::string, Tenso
   const auto text = [&](const char* key, const char* fallback) {
     return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string(fallback);
   };
-  if (text("model_type", "") != "gpt2") return options;  // of something else in the same folder
+  if (text("model_type", json.contains("n_head") ? "gpt2" : "") != "gpt2") return options;  // of something else there
   const std::string activation = text("activation_function", "gelu_new");
   check(activation == "gelu_new" || activation == "gelu_pytorch_tanh",
         "[gpt] {} has the activation '{}', expected gelu_new", config.string(), activation);
@@ -148,8 +170,8 @@ std::string save_gpt(const std::string& folder, Gpt& model, const std::string& t
 std::string find_gpt(const std::string& path) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;
-  for (const char* name : {"gpt2/model.safetensors", "model.safetensors"})
-    if (fs::exists(fs::path(path) / name)) return fs::path(path) / name;
+  constexpr const char* names[] = {"gpt2/model.safetensors", "model.safetensors"};
+  if (const std::string found = find_weights(path, names); !found.empty()) return found;
   check(!fs::exists(fs::path(path) / "encoder.safetensors"), "[gpt] '{}' holds an encoder of images, expected a GPT",
         path);
   check(!fs::exists(fs::path(path) / "checkpoint.safetensors"),
@@ -159,15 +181,16 @@ std::string find_gpt(const std::string& path) {
 }
 
 LoadedGpt load_gpt(const std::string& path) {
-  const SafetensorsFile file = read_safetensors(path);
-  std::map<std::string, Tensor> tensors = tensors_of(path, file);
+  const SafetensorsFile file = read_weights(path);
+  Named named = tensors_of(path, file);
+  std::map<std::string, Tensor>& tensors = named.tensors;
   const Tensor& table = part_of(path, tensors, "wte.weight");
   const GptOptions options = options_of(path, tensors);
   take_head(path, tensors, table);
   check(table.rank() == 2 && options.layers > 0, "[gpt] {} has a token table {} and {} blocks, expected a GPT-2", path,
         table.shape().text(), options.layers);
   Random random(0);
-  LoadedGpt loaded{std::make_unique<Gpt>(options, table.dim(0), random), {}};
+  LoadedGpt loaded{std::make_unique<Gpt>(options, table.dim(0), random), {}, std::move(named.ignored)};
   const std::vector<NamedPart> all = parts(*loaded.model);
   for (NamedPart p : all) {
     const Tensor& stored = part_of(path, tensors, their_name(p.name));
@@ -176,7 +199,9 @@ LoadedGpt load_gpt(const std::string& path) {
           stored.shape().text(), p.tensor.shape().text(), is_transposed(p) ? " transposed" : "");
     p.tensor.copy_from(value);
   }
-  check(all.size() == tensors.size(), "[gpt] {} has {} tensors, expected {}", path, tensors.size(), all.size());
+  for (const NamedPart& p : all) tensors.erase(their_name(p.name));
+  check(tensors.empty(), "[gpt] {} has a tensor '{}', which GPT-2 has no place for; without it this is another model",
+        path, tensors.empty() ? "" : tensors.begin()->first);
   check_finite_parts(path, *loaded.model);
   if (const auto record = file.metadata.find(tokenizer_key); record != file.metadata.end())
     loaded.tokenizer = record->second;
@@ -202,7 +227,8 @@ std::string fill_gpt(const std::string& given, Gpt& model) {
         p.name == "wte.weight" ? p.tensor.detach().slice(0, value.dim(0)) : p.tensor;  // the table may have more rows
     to.copy_from(value);
   }
-  return fmt::format("{}: a GPT-2 of {} blocks", path, theirs.layers);
+  return fmt::format("{}: a GPT-2 of {} blocks with {} heads{}{}", path, theirs.layers, theirs.heads,
+                     loaded.ignored.empty() ? "" : "; ignored: ", fmt::join(loaded.ignored, ", "));
 }
 
 }  // namespace gestalt

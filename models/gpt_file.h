@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "models/gpt.h"
 
@@ -21,7 +22,8 @@ std::string find_gpt(const std::string& path);
 
 struct LoadedGpt {
   std::unique_ptr<Gpt> model;
-  std::string tokenizer;  // its record; empty if the file has none, as Hugging Face's do not
+  std::string tokenizer;             // its record; empty if the file has none, as Hugging Face's do not
+  std::vector<std::string> ignored;  // tensors of what was put on top of it, such as a classifier
 };
 // Reads what save_gpt wrote, or a GPT-2 of Hugging Face: heads and epsilon are in the config.json beside the weights;
 // without one, heads have 64 features, as all of OpenAI's do. Throws Error naming the file and the part for one that is

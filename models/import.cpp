@@ -14,6 +14,7 @@
 #include "models/foreign_names.h"
 #include "models/resnet.h"
 #include "models/vit.h"
+#include "models/weight_files.h"
 
 namespace gestalt {
 namespace {
@@ -21,22 +22,18 @@ namespace {
 namespace fs = std::filesystem;
 // A file as it is; what the folder of a run or of a model holds.
 std::string weights_in(const std::string& path) {
-  if (!fs::is_directory(path)) {
-    const std::string kind = fs::path(path).extension().string();
-    check(kind != ".pth" && kind != ".pt" && kind != ".bin",
-          "[import] '{}' is a pickle, expected safetensors; say in Python: safetensors.torch.save_file("
-          "torch.load('{}'), 'weights.safetensors')",
-          path, path);
-    return path;
-  }
-  for (const char* name : {"encoder.safetensors", "model.safetensors"})
-    if (fs::exists(fs::path(path) / name)) return (fs::path(path) / name).string();
-  fail("[import] '{}' has no encoder.safetensors and no model.safetensors", path);
+  if (!fs::is_directory(path)) return path;
+  constexpr const char* names[] = {"encoder.safetensors", "model.safetensors"};
+  const std::string found = find_weights(path, names);
+  check(!found.empty(), "[import] '{}' has no encoder.safetensors and no model.safetensors", path);
+  return found;
 }
 
 Json json_beside(const std::string& weights, const char* name) {
   const fs::path path = fs::path(weights).parent_path() / name;
-  if (fs::path(weights).filename() != "model.safetensors" || !fs::exists(path)) return Json::object();
+  const std::string file = fs::path(weights).filename().string();
+  const bool of_a_model = file == "model.safetensors" || file == "model.safetensors.index.json";
+  if (!of_a_model || !fs::exists(path)) return Json::object();
   const Json json = parse_json(path.string(), read_text(path.string()));
   return json.is_object() ? json : Json::object();
 }
@@ -87,6 +84,24 @@ void check_same_function(bool same, const std::string& path, const std::string& 
   check(same, "[import] {} says {}, which no encoder of ours has", path, what);
 }
 
+// What timm builds its model with. What has tensors of its own is found there; the rest must be what ours do.
+void check_arguments(const std::string& path, const Json& arguments, bool resnet) {
+  constexpr std::string_view harmless[] = {
+      "img_size",    "patch_size",    "in_chans",       "num_classes",      "global_pool",    "embed_dim",
+      "depth",       "num_heads",     "mlp_ratio",      "qkv_bias",         "class_token",    "fc_norm",
+      "reg_tokens",  "pos_embed",     "init_values",    "qk_norm",          "pre_norm",       "final_norm",
+      "proj_bias",   "layers",        "base_width",     "cardinality",      "block",          "stem_width",
+      "stem_type",   "drop_rate",     "pos_drop_rate",  "patch_drop_rate",  "proj_drop_rate", "attn_drop_rate",
+      "weight_init", "fix_init",      "drop_path_rate", "dynamic_img_size", "zero_init_last", "no_embed_class",
+      "head_bias",   "features_only", "pretrained",     "drop_block_rate"};
+  for (const auto& [name, value] : arguments.items()) {
+    const bool of_ours = value.is_null() || value == false ||
+                         std::find(std::begin(harmless), std::end(harmless), name) != std::end(harmless) ||
+                         (name == "act_layer" && value == (resnet ? "relu" : "gelu"));
+    check_same_function(of_ours, path, "model_args." + name + " = " + value.dump());
+  }
+}
+
 Said said_by_timm(const std::string& path, const Json& config) {
   Said said;
   const Json arguments = at(config, "model_args"),
@@ -98,6 +113,7 @@ Said said_by_timm(const std::string& path, const Json& config) {
   const bool plain_vit = (stem.starts_with("vit_") || stem.starts_with("deit_")) &&
                          std::count(stem.begin(), stem.end(), '_') == 3;  // vit_base_patch16_224
   check_same_function(resnet || plain_vit, path, "architecture = " + architecture);
+  if (arguments.is_object()) check_arguments(path, arguments, resnet);
   said.pool = value_at<std::string>(arguments, "global_pool");
   if (!said.pool) said.pool = value_at<std::string>(config, "global_pool");
   check_same_function(!said.pool || *said.pool == "avg" || (plain_vit && *said.pool == "token"), path,
@@ -243,6 +259,11 @@ std::string list_of(std::vector<std::string> names) {
   return fmt::format("{}{}", fmt::join(names, ", "), all > 6 ? fmt::format(" and {} more", all - 5) : "");
 }
 
+int64_t heads_of(const std::string& vit) {
+  const auto& shapes = vit_shapes();
+  return std::find_if(shapes.begin(), shapes.end(), [&](const VitShape& s) { return s.name == vit; })->heads;
+}
+
 struct Read {
   std::string path;
   ForeignTensors foreign;
@@ -272,13 +293,14 @@ Read read_foreign(const std::string& path, const SafetensorsFile& file, const Im
   if (!options.pool.empty()) info.options.vit.pool = options.pool;
   const std::string normalise = options.normalise.empty() ? said.normalise.value_or("imagenet") : options.normalise;
   info.notes["gestalt.normalise"] = normalise;
-  read.said.push_back(
-      fmt::format("{}: {}'s {}{}, images of {} pixels normalised as '{}'{}", path,
-                  ours ? "Gestalt" : name(read.foreign.library), info.options.model,
-                  read.foreign.vit ? fmt::format("/{}, pool {}", info.options.vit.patch, info.options.vit.pool)
-                                   : ", stem " + info.options.resnet.stem,
-                  info.image_size, normalise,
-                  options.normalise.empty() && !said.normalise ? " (nothing says how; --normalise would)" : ""));
+  read.said.push_back(fmt::format(
+      "{}: {}'s {}{}, images of {} pixels normalised as '{}'{}", path, ours ? "Gestalt" : name(read.foreign.library),
+      info.options.model,
+      read.foreign.vit ? fmt::format("/{} of {} heads{}, pool {}", info.options.vit.patch, heads_of(info.options.model),
+                                     ours || said.heads ? "" : " (as usual)", info.options.vit.pool)
+                       : ", stem " + info.options.resnet.stem,
+      info.image_size, normalise,
+      options.normalise.empty() && !said.normalise ? " (nothing says how; --normalise would)" : ""));
   if (!read.foreign.ignored.empty()) read.said.push_back("ignored: " + list_of(read.foreign.ignored));
   return read;
 }
@@ -294,7 +316,7 @@ void ImportOptions::fields(Fields& f) {
 
 ImportedEncoder import_encoder(const std::string& given, const ImportOptions& options) {
   const std::string path = weights_in(given);
-  const SafetensorsFile file = read_safetensors(path);
+  const SafetensorsFile file = read_weights(path);
   if (file.metadata.contains("gestalt.encoder")) {
     check(options.model.empty() && options.pool.empty() && options.normalise.empty(),
           "[import] got --model, --pool or --normalise for {}, which says all of them itself", path);
@@ -313,7 +335,7 @@ ImportedEncoder import_encoder(const std::string& given, const ImportOptions& op
 std::vector<std::string> fill_encoder(const std::string& given, Encoder& encoder, const EncoderOptions& options,
                                       int64_t image_size) {
   const std::string path = weights_in(given);
-  const SafetensorsFile file = read_safetensors(path);
+  const SafetensorsFile file = read_weights(path);
   Read read = read_foreign(path, file, {});
   const EncoderOptions& theirs = read.info.options;
   check(theirs.model == options.model, "[init] {} holds a {}, but the run has --model {}; say --model {}", path,

@@ -3,6 +3,7 @@
 
 #include "engine/run/run_folder.h"
 #include "kernels/check.h"
+#include "models/weight_files.h"
 #include "tasks/training/best.h"
 #include "tools/evaluation.h"
 
@@ -20,8 +21,8 @@ std::string encoder_file(const std::string& path, const char* tag) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;
   const fs::path folder(path);
-  for (const char* name : {"encoder.safetensors", "model.safetensors"})
-    if (fs::exists(folder / name)) return (folder / name).string();
+  constexpr const char* names[] = {"encoder.safetensors", "model.safetensors"};
+  if (const std::string found = find_weights(path, names); !found.empty()) return found;
   check(!fs::exists(folder / "gpt2"), "[{}] '{}' holds a GPT; say: gestalt evaluate text {}", tag, path, path);
   check(!fs::exists(folder / "checkpoint.safetensors"),
         "[{}] the run in '{}' has not ended, and writes its encoder then; go on with: gestalt pretrain METHOD "

@@ -57,7 +57,7 @@ void export_image_model(const ExportCommand& o) {
 }
 
 void export_text_model(const ExportCommand& o) {
-  LoadedGpt loaded = load_gpt(find_gpt(o.model));
+  LoadedGpt loaded = load_gpt_of(o.model);
   if (!o.out.empty()) export_gpt(loaded, o.model, o.out, o.bpe);
   if (o.onnx.empty()) return;
   save_onnx(o.onnx, *loaded.model);

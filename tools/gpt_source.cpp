@@ -1,11 +1,12 @@
 // Finding a GPT's weights and its tokenizer.
 #include "tools/gpt_source.h"
 
+#include <fmt/ranges.h>
+
 #include <filesystem>
 
 #include "engine/run/files.h"
-#include "engine/tensor/safetensors.h"
-#include "models/gpt_file.h"
+#include "models/weight_files.h"
 #include "tasks/training/run_options.h"
 
 namespace gestalt::tools {
@@ -21,11 +22,11 @@ std::unique_ptr<const Tokenizer> tokenizer_of(const LoadedGpt& loaded, const Gpt
 }  // namespace
 
 bool holds_gpt(const std::string& path) {
-  namespace fs = std::filesystem;
-  if (fs::is_directory(path) && !fs::exists(fs::path(path) / "gpt2") &&
-      !fs::exists(fs::path(path) / "model.safetensors"))
+  constexpr const char* names[] = {"gpt2/model.safetensors", "model.safetensors"};
+  if (std::filesystem::is_directory(path) && !std::filesystem::exists(std::filesystem::path(path) / "gpt2") &&
+      find_weights(path, names).empty())
     return false;
-  for (const NamedTensor& t : read_safetensors(find_gpt(path)).tensors)
+  for (const NamedTensor& t : read_weights(find_gpt(path)).tensors)
     if (t.name.ends_with("wte.weight")) return true;
   return false;
 }
@@ -36,9 +37,15 @@ void GptSource::fields(Fields& f) {
   f("dtype", dtype, "what activations are computed in", {"auto", "f32", "bf16"});
 }
 
+LoadedGpt load_gpt_of(const std::string& path) {
+  LoadedGpt loaded = load_gpt(find_gpt(path));
+  if (!loaded.ignored.empty()) fmt::print(stderr, "ignored: {}\n", fmt::join(loaded.ignored, ", "));
+  return loaded;
+}
+
 OpenedGpt open_gpt(const GptSource& source) {
   const RunOptions place{.device = source.device, .dtype = source.dtype};
-  LoadedGpt loaded = load_gpt(find_gpt(expand_home(source.model)));
+  LoadedGpt loaded = load_gpt_of(expand_home(source.model));
   OpenedGpt opened{nullptr, tokenizer_of(loaded, source), place.resolved_dtype()};
   check(opened.tokenizer->vocabulary() <= loaded.model->vocabulary(),
         "[gpt] got a tokenizer of {} tokens for a model of {}; was --bpe made for another?",

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/data/text/tokenizer.h"
-#include "models/gpt.h"
+#include "models/gpt_file.h"
 
 namespace gestalt::tools {
 
@@ -17,6 +17,9 @@ struct GptSource {
 
 // Whether `path` is a GPT's weights, or a folder that holds some.
 bool holds_gpt(const std::string& path);
+
+// The weights that find_gpt() finds; says what of the file is ignored.
+LoadedGpt load_gpt_of(const std::string& path);
 
 struct OpenedGpt {
   std::unique_ptr<Gpt> model;

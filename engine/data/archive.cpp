@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "engine/run/files.h"
 #include "kernels/check.h"
@@ -60,6 +61,10 @@ void check_expansion(archive* a, int64_t decoded, const std::string& path) {
 }
 
 Reader open_reader(const std::string& path, bool text) {
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error).type();
+  check(error || kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found,
+        "[data] {} is not a file, and pipes and devices are not opened", path);
   Reader reader(archive_read_new());
   check(reader != nullptr, "[data] out of memory for {}", path);
   archive* a = reader.get();
@@ -83,11 +88,12 @@ std::string cut_short(const std::string& reason, const std::string& entry = "") 
   return fmt::format("is damaged{}, and what follows is not read: {}", entry.empty() ? "" : " in " + entry, reason);
 }
 
-// Its name as the archive has it.
-std::string name_of(archive_entry* entry) {
+// Its name as the archive has it; in a zip of some Windows programs folders end in the other slash.
+std::string name_of(archive_entry* entry, bool zip) {
   const char* name = archive_entry_pathname(entry);
   if (!name) name = archive_entry_pathname_utf8(entry);
   std::string text = name ? name : "";
+  if (zip && text.find('/') == std::string::npos) std::replace(text.begin(), text.end(), '\\', '/');
   while (text.starts_with("./")) text.erase(0, 2);
   return text;
 }
@@ -152,7 +158,8 @@ void Archive::find_entries(const std::function<bool(const std::string&)>& wanted
       check(descriptor_ >= 0, "[data] cannot open {}: {}", path_, std::strerror(errno));
       if (plain) end = lseek(descriptor_, 0, SEEK_END);
     }
-    Entry entry{name_of(header), archive_entry_size(header), archive_filter_bytes(a, 0)};
+    const bool zip = (archive_format(a) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+    Entry entry{name_of(header, zip), archive_entry_size(header), archive_filter_bytes(a, 0)};
     const bool whole = archive_entry_filetype(header) == AE_IFREG && !archive_entry_hardlink(header) &&
                        archive_entry_sparse_count(header) == 0;
     if (!whole || entry.size < 0 || entry.size > longest_entry || !wanted(entry.name)) continue;

@@ -2,12 +2,14 @@
 #include "engine/tensor/safetensors.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <numeric>
 #include <set>
+#include <string_view>
 
 #include "engine/run/checksum.h"
 #include "engine/run/fields.h"
@@ -29,10 +31,13 @@ struct FileDType {
   const char* name;
   DType dtype;
   uint64_t size;  // bytes of an element in the file
-  bool as_i64 = false;
+  bool as_i64 = false, as_f16 = false;
 };
-constexpr FileDType file_dtypes[] = {{"F32", DType::f32, 4}, {"BF16", DType::bf16, 2}, {"F64", DType::f64, 8},
-                                     {"U8", DType::u8, 1},   {"I32", DType::i32, 4},   {"I64", DType::i32, 8, true}};
+// The first of a dtype is what it is written as.
+constexpr FileDType file_dtypes[] = {{"F32", DType::f32, 4},       {"BF16", DType::bf16, 2},
+                                     {"F64", DType::f64, 8},       {"U8", DType::u8, 1},
+                                     {"I32", DType::i32, 4},       {"BOOL", DType::u8, 1},
+                                     {"I64", DType::i32, 8, true}, {"F16", DType::f32, 2, false, true}};
 
 const FileDType& file_dtype(DType dtype, bool as_i64) {
   return *std::find_if(std::begin(file_dtypes), std::end(file_dtypes),
@@ -133,7 +138,9 @@ void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t
   for (Entry& entry : entries) {
     for (const FileDType& d : file_dtypes)
       if (entry.dtype == d.name) entry.type = &d;
-    check(entry.type != nullptr, "[safetensors] '{}': got dtype '{}' of '{}', expected F32, BF16, F64, U8, I32 or I64",
+    check(entry.type != nullptr,
+          "[safetensors] '{}': got dtype '{}' of '{}', expected F32, F16, BF16, F64, U8, BOOL, I32 "
+          "or I64",
           path, entry.dtype, entry.name);
     check(entry.offsets.size() == 2 && entry.offsets[0] <= entry.offsets[1] && entry.offsets[1] <= data_bytes,
           "[safetensors] '{}': data_offsets of '{}' do not lie within the {} bytes of data; the file may be cut short",
@@ -176,6 +183,15 @@ std::vector<std::string> take_checksums(const std::string& path, std::string hea
   return all;
 }
 
+// IEEE 754's binary16, exactly.
+float float_of_half(uint16_t half) {
+  const int exponent = half >> 10 & 31, fraction = half & 1023;
+  float value = exponent == 31  ? (fraction ? std::numeric_limits<float>::quiet_NaN() : INFINITY)
+                : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+  return half & 0x8000 ? -value : value;
+}
+
 Tensor read_tensor(const std::string& path, std::ifstream& file, uint64_t data_begin, const Entry& entry,
                    const std::string* checksum) {
   const std::vector<int64_t> extents(entry.shape.begin(), entry.shape.end());
@@ -183,7 +199,12 @@ Tensor read_tensor(const std::string& path, std::ifstream& file, uint64_t data_b
   const std::streamsize bytes = static_cast<std::streamsize>(entry.offsets[1] - entry.offsets[0]);
   Checksum sum;
   file.seekg(static_cast<std::streamoff>(data_begin + entry.offsets[0]));
-  if (!entry.type->as_i64) {
+  if (entry.type->as_f16) {
+    std::vector<uint16_t> halves(static_cast<size_t>(tensor.count()));
+    file.read(reinterpret_cast<char*>(halves.data()), bytes);
+    if (checksum) sum.add(halves.data(), static_cast<size_t>(bytes));
+    std::transform(halves.begin(), halves.end(), tensor.data<float>(), float_of_half);
+  } else if (!entry.type->as_i64) {
     file.read(static_cast<char*>(tensor.out().data), bytes);
     if (checksum) sum.add(tensor.in().data, static_cast<size_t>(bytes));
   } else {
@@ -305,6 +326,13 @@ SafetensorsFile read_file(const std::string& path, Each&& each) {
   uint64_t header_bytes = 0;
   check(!error && file_bytes >= 8 && file.read(reinterpret_cast<char*>(&header_bytes), 8),
         "[safetensors] '{}' has {} bytes, too few for a safetensors file", path, error ? 0 : file_bytes);
+  const std::string_view begins(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes);
+  check(!begins.starts_with("PK\3\4") && !begins.starts_with("\x80\2"),
+        "[safetensors] '{0}' is an archive of PyTorch or NumPy, whatever its name says; say in Python: "
+        "safetensors.torch.save_file(torch.load('{0}'), 'weights.safetensors')",
+        path);
+  check(begins != "version ", "[safetensors] '{}' only stands for the file, which git has elsewhere; say: git lfs pull",
+        path);
   check(header_bytes <= max_header && header_bytes <= file_bytes - 8,
         "[safetensors] '{}': got a header of {} bytes, expected at most {}; this is no safetensors file, or it is cut "
         "short",

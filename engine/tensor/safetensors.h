@@ -33,7 +33,7 @@ struct SafetensorsFile {
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {},
                        bool checksums = false);
 
-// Reads F32, BF16, F64, U8, I32 and I64 (as i32; a value that does not fit is an error) into CPU tensors. Throws Error,
+// Reads F32, F16 (as f32), BF16, F64, U8, BOOL, I32 and I64 (as i32, where it fits) into CPU tensors. Throws Error,
 // naming `path`, for anything the format forbids and for checksums that are not right: nothing in the file is trusted.
 SafetensorsFile read_safetensors(const std::string& path);
 // The same without the tensors' data, which are not looked at.

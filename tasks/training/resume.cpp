@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/data/archive.h"
 #include "engine/data/images/image_set.h"
+#include "engine/data/images/joined.h"
 #include "engine/data/text/token_sets.h"
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
@@ -38,21 +40,41 @@ size_t path_in(const std::string& place) {
   if (colon == std::string::npos) return place == "shapes" ? colon : 0;
   const auto in_files = [&](const auto& sources) {
     return std::any_of(sources.begin(), sources.end(), [&](const auto& source) {
-      return source.scheme == place.substr(0, colon) &&
-             (source.usage.ends_with(":DIR") || source.usage.ends_with(":FILE"));
+      const bool files =
+          source.usage.find(":DIR") != std::string::npos || source.usage.find(":FILE") != std::string::npos;
+      return source.scheme == place.substr(0, colon) && files;
     });
   };
   return in_files(image_sources()) || in_files(text_sources()) ? colon + 1 : std::string::npos;
 }
 
-// `place` as it was meant in the folder `from`, if there is something.
-std::string place_from(const std::filesystem::path& from, const std::string& place) {
-  const size_t at = path_in(place);
+// Whether files are there: a path, a pattern of archives, or a path and a field of its lines.
+bool is_there(const std::string& path) {
   std::error_code ignored;
-  if (at == std::string::npos || at == place.size() || from.empty()) return place;
-  const std::filesystem::path path = place.substr(at), there = from / path;
+  if (std::filesystem::exists(path, ignored)) return true;
+  const size_t field = path.rfind('#');
+  if (field != std::string::npos && std::filesystem::exists(path.substr(0, field), ignored)) return true;
+  if (path.find_first_of("*?[{") == std::string::npos) return false;
+  try {
+    return std::filesystem::exists(files_of(path)[0], ignored);
+  } catch (const Error&) { return false; }
+}
+
+// One source as it was meant in the folder `from`, if there is something.
+std::string source_from(const std::filesystem::path& from, const std::string& source) {
+  const size_t at = path_in(source);
+  std::error_code ignored;
+  if (at == std::string::npos || at == source.size() || from.empty()) return source;
+  const std::filesystem::path path = source.substr(at), there = from / path;
   const bool elsewhere = from != std::filesystem::current_path(ignored) && path.is_relative();
-  return elsewhere && std::filesystem::exists(there, ignored) ? place.substr(0, at) + there.string() : place;
+  return elsewhere && is_there(there.string()) ? source.substr(0, at) + there.string() : source;
+}
+
+// All sources of a place, which may be several with commas between them.
+std::string place_from(const std::filesystem::path& from, const std::string& place) {
+  std::vector<std::string> sources = cut_sources(place);
+  for (std::string& source : sources) source = source_from(from, source);
+  return fmt::format("{}", fmt::join(sources, ","));
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ void Run::open_data() {
     feed_ = method_.open();
   } catch (const Error& error) {
     if (settings_.resume.empty()) throw;
-    fail("{}; if the data have moved, --data says where they are", error.what());
+    fail("{}; if the data have moved, --data (of byte pairs --bpe) says where they are", error.what());
   }
 }
 

@@ -82,6 +82,9 @@ def write_texts():
 
 os.makedirs(OUT, exist_ok=True)
 write_shards(), write_texts()
+# As old programs of Windows wrote zip, and with what macOS lays beside files.
+write_zip("windows.zip", {f"x\\{split}\\{name}\\{i}.png": picture(10 * i + c) for split in ("train", "val")
+                          for c, name in enumerate(("ant", "bee", "__MACOSX")) for i in range(2)})
 record = {
     "pax.tar": write_tar("pax.tar", TREE, "w", tarfile.PAX_FORMAT),
     "gnu.tar": write_tar("gnu.tar", TREE, "w", tarfile.GNU_FORMAT),

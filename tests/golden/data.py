@@ -65,7 +65,8 @@ def upper_bytes(values):
 
 
 def on_white(image):
-    """As convert("RGB"), but with alpha blended over white."""
+    """As convert("RGB"), but with alpha blended over white and turned upright."""
+    image = ImageOps.exif_transpose(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
@@ -77,6 +78,66 @@ def top_down_bmp(values, bits):
     body = b"".join(row.tobytes() + b"\0" * (-row.size % 4) for row in blue_first)
     header = struct.pack("<IiiHHIIiiII", 40, values.shape[1], -values.shape[0], 1, bits, 0, len(body), 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54 + len(body), 0, 0, 54) + header + body
+
+
+def bmp(values, bits, body, compression=0, palette=b"", header=40, masks=b"", gap=b""):
+    """Of a body as it is stored, which Pillow does not write in this form."""
+    begin = 14 + header + len(palette) + len(gap)
+    rest = (struct.pack("<iiHHIIiiII", values.shape[1], values.shape[0], 1, bits, compression, len(body), 0, 0, len(palette) // 4, 0) +
+            masks).ljust(header - 4, b"\0")
+    return b"BM" + struct.pack("<IHHI", begin + len(body), 0, 0, begin) + struct.pack("<I", header) + rest + palette + gap + body
+
+
+def padded(rows):
+    return b"".join(bytes(row) + b"\0" * (-len(bytes(row)) % 4) for row in rows)
+
+
+def runs(indices, nibbles=False):
+    """Run-length compressed: a run of two, the rest of a row as it is; the last row ends early."""
+    def rest(row):
+        if not nibbles:
+            return bytes(row) + b"\0" * (len(row) % 2)
+        pairs = bytes((a << 4 | b) for a, b in zip(row[::2], [*row[1::2], 0]))
+        return pairs + b"\0" * (len(pairs) % 2)
+
+    two = lambda row: [2, row[0] << 4 | row[1]] if nibbles else [1, row[0], 1, row[1]]
+    rows = [bytes(two(row)) + bytes([0, len(row) - 2]) + rest(row[2:]) + b"\0\0" for row in indices[::-1].tolist()]
+    return b"".join(rows[:-1]) + bytes(two(indices[0].tolist())) + b"\0\0\0\1"
+
+
+def lzw(indices):
+    """A GIF's data for 16 colours: each as a code of 5 bits, the table cleared before it would grow to 6."""
+    codes = [c for at in range(0, len(indices), 14) for c in (16, *indices[at:at + 14])] + [17]
+    bits = sum(code << 5 * i for i, code in enumerate(codes))
+    data = bits.to_bytes((5 * len(codes) + 7) // 8, "little")
+    return b"\4" + b"".join(bytes([len(data[i:i + 255])]) + data[i:i + 255] for i in range(0, len(data), 255)) + b"\0"
+
+
+def gif_part(screen, place, indices, palette, transparent=None):
+    control = b"" if transparent is None else b"!\xf9\4\1\0\0" + bytes([transparent]) + b"\0"
+    return (b"GIF89a" + struct.pack("<HHBBB", *screen, 0x83, 7, 0) + palette.tobytes() + control + b"," +
+            struct.pack("<HHHHB", *place, indices.shape[1], indices.shape[0], 0) + lzw(indices.reshape(-1).tolist()) + b";")
+
+
+def webp_part(picture, width, height, x, y):
+    """An animation whose first picture is a part of it."""
+    three = lambda value: struct.pack("<I", value)[:3]
+    stored = encode(picture, "webp", lossless=True)
+    frame = (three(x // 2) + three(y // 2) + three(picture.width - 1) + three(picture.height - 1) + three(100) + b"\2" +
+             stored[stored.index(b"VP8"):])
+    body = (b"VP8X" + struct.pack("<I", 10) + b"\x12\0\0\0" + three(width - 1) + three(height - 1) + b"ANIM" +
+            struct.pack("<IIH", 6, 0xff2040c0, 0) + b"ANMF" + struct.pack("<I", len(frame)) + frame)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def tiled_tiff(values, side=16):
+    """One tile, which Pillow does not write."""
+    tile = np.zeros((side, side, 3), np.uint8)
+    tile[:values.shape[0], :values.shape[1]] = values
+    tags = [(256, 4, 1, values.shape[1]), (257, 4, 1, values.shape[0]), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 2),
+            (277, 3, 1, 3), (322, 4, 1, side), (323, 4, 1, side), (324, 4, 1, 134), (325, 4, 1, tile.size)]
+    return (b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) +
+            struct.pack("<I", 0) + tile.tobytes())
 
 
 def turned(orientation):
@@ -93,7 +154,13 @@ soft = Image.fromarray(smooth(16, 24))
 soft_alpha = soft.copy()
 soft_alpha.putalpha(soft.convert("L"))
 deep = np.concatenate((pattern(5, 7), np.asarray(grey)[..., None]), 2).astype(np.uint16) * 257 - np.uint16(100)
-deeper = {"png_16_grey": upper_bytes(deep[..., :1]), "png_16_rgba": upper_bytes(deep)}
+deeper = {"png_damaged_note": rgb, "png_16_grey": upper_bytes(deep[..., :1]), "png_16_rgba": upper_bytes(deep)}
+chosen = (pattern(5, 7)[..., 0] // 16).astype(np.uint8)  # 16 colours
+colours = pattern(4, 4).reshape(16, 3)
+stored = np.concatenate((colours[:, ::-1], np.zeros((16, 1), np.uint8)), 1).tobytes()
+blue_first = np.asarray(alpha)[::-1, :, [2, 1, 0, 3]]
+damaged_note = bytearray(png(pattern(5, 7), 2, chunks=[(b"tEXt", b"Title\0note")]))
+damaged_note[damaged_note.index(b"note")] ^= 1  # which its checksum tells
 files = {
     "png_rgb": encode(rgb, "png"),
     "png_grey": encode(grey, "png"),
@@ -119,6 +186,19 @@ files = {
     "png_clear_colour": png(pattern(5, 7), 2, chunks=[(b"tRNS", pattern(5, 7)[2, 3].astype(">u2").tobytes())]),
     "bmp_top_down": top_down_bmp(pattern(5, 7), 24),
     "bmp_top_down_32": top_down_bmp(pattern(5, 7), 32),
+    "bmp_runs": bmp(chosen, 8, runs(chosen), 1, stored),
+    "bmp_runs_4": bmp(chosen, 4, runs(chosen, nibbles=True), 2, stored),
+    "bmp_gap": bmp(chosen, 8, padded(chosen[::-1]), palette=stored, gap=bytes(1002)),
+    "bmp_few_colours": bmp(chosen, 8, padded(chosen[::-1]), palette=stored[:40]),
+    "bmp_os2": bmp(chosen, 24, padded(np.asarray(rgb)[::-1, :, ::-1].reshape(5, -1))[:-3], header=64),
+    "bmp_565": bmp(chosen, 16, padded((pattern(5, 7)[::-1, :, 0].astype("<u2") * 251).view(np.uint8)), 3, header=56,
+                   masks=struct.pack("<III", 0xf800, 0x7e0, 0x1f)),
+    "bmp_alpha": bmp(chosen, 32, blue_first.tobytes(), 3, header=108, masks=struct.pack("<IIII", 0xff0000, 0xff00, 0xff, 0xff000000)),
+    "png_damaged_note": bytes(damaged_note),
+    "png_endless": encode(rgb, "png")[:-12],
+    "gif_part": gif_part((12, 8), (3, 2), chosen, colours),
+    "gif_part_clear": gif_part((12, 8), (3, 2), chosen, colours, transparent=5),
+    "gif_beyond": gif_part((4, 3), (1, 0), chosen, colours),
     "gif": encode(rgb.quantize(9), "gif"),
     "gif_clear": encode(rgb.quantize(9), "gif", transparency=4),
     "gif_moving": encode(rgb.quantize(9), "gif", save_all=True, append_images=[grey.quantize(5)]),
@@ -131,6 +211,12 @@ files = {
     "tiff_deflate_palette": encode(rgb.quantize(9), "tiff", compression="tiff_adobe_deflate"),
     "tiff_grey": encode(grey, "tiff"),
     "tiff_alpha": encode(alpha, "tiff"),
+    "webp_part": webp_part(alpha, 12, 8, 4, 2),
+    "tiff_big": encode(rgb, "tiff", big_tiff=True),
+    "tiff_tiled": tiled_tiff(pattern(5, 7)),
+    "tiff_turned": encode(rgb, "tiff", tiffinfo={274: 6}),
+    "tiff_grey_alpha": encode(alpha.convert("LA"), "tiff"),
+    "tiff_fourth_sample": encode(alpha.convert("RGBX"), "tiff"),
     "avif": encode(soft, "avif", quality=90),
     "heic": encode(soft, "heif", quality=90),
     "avif_alpha": encode(soft_alpha, "avif", quality=90),

@@ -208,7 +208,11 @@ TEST_CASE("files that are no GPT-2 are refused") {
   };
   refused([&](auto& t) { named(t, "transformer.wte.weight").name = "other"; }, "has no 'wte.weight'");
   refused([&](auto& t) { named(t, "transformer.ln_f.bias").name = "other"; }, "has no 'ln_f.bias'");
-  refused([&](auto& t) { t.push_back({"other", Tensor::zeros({1})}); }, "tensors, expected");
+  refused(
+      [&](auto& t) {
+        t.push_back({"transformer.other", Tensor::zeros({1})});
+      },
+      "'other', which GPT-2 has no place for");
   refused([&](auto& t) { named(t, "transformer.h.1.mlp.c_fc.weight").tensor = Tensor::zeros({96, 24}); }, "c_fc");
   refused([&](auto& t) { named(t, "transformer.wpe.weight").tensor = Tensor::zeros({24}); }, "wpe.weight");
   std::filesystem::copy_file(golden + "model.safetensors", path, std::filesystem::copy_options::overwrite_existing);
@@ -239,6 +243,29 @@ TEST_CASE("GPT files: a head that is the token table is taken, one of its own is
     write_safetensors(path, tensors);
     CHECK_THROWS_WITH_AS(load_gpt(path), doctest::Contains("an output head of its own"), Error);
   }
+}
+
+TEST_CASE("a GPT-2 file: what was wrapped around it and put on top, an old config.json, and what has no place") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model.safetensors";
+  const SafetensorsFile file = read_safetensors(golden + "model.safetensors");
+  const Tensor tokens = as_batch(some_tokens("begin", 24, 53));
+  const std::vector<float> expected = logits_of(*load_gpt(golden + "model.safetensors").model, tokens).values();
+  write_file_atomically(folder / "config.json", R"({"n_head": 3})");  // old ones do not name their kind
+  for (const char* wrapper : {"", "module.", "_orig_mod.transformer."}) {
+    std::vector<NamedTensor> tensors;
+    for (const NamedTensor& t : file.tensors) tensors.push_back({wrapper + t.name.substr(12), t.tensor});
+    if (wrapper[0]) tensors.push_back({"score.weight", Tensor::zeros({2, 24})});
+    write_safetensors(path, tensors);
+    const LoadedGpt loaded = load_gpt(path);
+    CHECK(logits_of(*loaded.model, tokens).values() == expected);
+    CHECK(loaded.ignored == (wrapper[0] ? std::vector<std::string>{"score.weight"} : std::vector<std::string>()));
+  }
+  std::vector<NamedTensor> more = file.tensors;
+  more.push_back({"transformer.h.0.crossattention.c_attn.bias", Tensor::zeros({24})});
+  write_safetensors(path, more);
+  CHECK_THROWS_WITH_AS(load_gpt(path), doctest::Contains("'h.0.crossattention.c_attn.bias', which GPT-2 has no place"),
+                       Error);
 }
 
 TEST_CASE("a GPT begins with the weights of another of its sizes and its vocabulary") {

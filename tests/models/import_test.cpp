@@ -105,6 +105,11 @@ TEST_CASE("foreign encoders: what a config.json says of pooling, size and normal
   refused("vit_base_patch16_clip_224");
   timm("vit_base_patch16_224", R"("global_pool": "map")", half);
   refused("global_pool = map");
+  timm("vit_base_patch16_224", R"("act_layer": "relu")", half);
+  refused("model_args.act_layer = \"relu\"");
+  timm("vit_base_patch16_224",
+       R"("act_layer": "gelu", "norm_layer": null, "drop_path_rate": 0.1, "global_pool": "avg")", half);
+  CHECK(error_of(*import_encoder(path, {}).loaded.encoder, "timm vit", 32) < 1e-5);
   timm("vit_base_patch16_224", R"("num_heads": 8)", half);
   refused("with 8 heads");
   timm("vit_base_patch16_224", "", R"("mean": [0.1, 0.2, 0.3], "std": [1, 1, 1])");
@@ -176,6 +181,65 @@ TEST_CASE("foreign encoders: a tensor that is missing, misshapen or has no place
   CHECK_THROWS_WITH_AS(import_encoder(folder / "net.pth", {}), doctest::Contains("safetensors.torch.save_file"), Error);
   write_case(path, "torchvision resnet");
   CHECK_THROWS_WITH_AS(import_encoder(path, {.pool = "cls"}), doctest::Contains("--pool cls"), Error);
+}
+
+TEST_CASE("foreign encoders: what was wrapped around one is taken off, and what stands beside it is named") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "net.safetensors";
+  for (const char* name : {"torchvision resnet", "timm vit", "torchvision vit", "transformers vit"})
+    for (const std::string prefix : {"module.", "backbone.", "student.backbone.", "module.encoder_q."}) {
+      CAPTURE(std::string(name));
+      CAPTURE(prefix);
+      std::vector<NamedTensor> tensors = tensors_of(name);
+      for (NamedTensor& t : tensors) t.name = prefix + t.name;
+      tensors.push_back({"projector.0.weight", Tensor::zeros({2, 2})});
+      write_safetensors(path, tensors);
+      const ImportedEncoder imported = import_encoder(path, {.pool = name[1] == 'i' ? "mean" : ""});
+      CHECK(error_of(*imported.loaded.encoder, name, 32) < 1e-5);
+      CHECK(says(imported.said, "projector.0.weight"));
+    }
+  std::vector<NamedTensor> both = tensors_of("torchvision resnet");
+  for (size_t i = 0, count = both.size(); i < count; ++i) {
+    both.push_back({"teacher." + both[i].name, both[i].tensor, both[i].as_i64});
+    both[i].name = "student." + both[i].name;
+  }
+  write_safetensors(path, both);
+  CHECK_THROWS_WITH_AS(import_encoder(path, {}),
+                       doctest::Contains("several encoders, whose names begin with 'student.', 'teacher.'"), Error);
+}
+
+TEST_CASE("foreign encoders: weights in parts are one, and pickles are refused by what they are") {
+  const TemporaryFolder folder;
+  const std::vector<NamedTensor> tensors = tensors_of("transformers vit");
+  const auto half = tensors.begin() + std::ssize(tensors) / 2;
+  const std::string first = folder / "model-00001-of-00002.safetensors",
+                    second = folder / "model-00002-of-00002.safetensors";
+  write_safetensors(first, {tensors.begin(), half});
+  write_safetensors(second, {half, tensors.end()});
+  const auto write_index = [&](const std::string& of_last) {
+    std::string map;
+    for (const NamedTensor& t : tensors)
+      map += "\"" + t.name + "\": \"model-0000" +
+             (&t < &*half             ? "1"
+              : &t == &tensors.back() ? of_last
+                                      : "2") +
+             "-of-00002.safetensors\", ";
+    write_file_atomically(folder / "model.safetensors.index.json",
+                          "{\"weight_map\": {" + map.substr(0, map.size() - 2) + "}}");
+  };
+  write_index("2");
+  write_file_atomically(folder / "config.json", R"({"model_type": "vit", "image_size": 32})");
+  for (const std::string& path : {folder / "", first, folder / "model.safetensors.index.json"})
+    CHECK(error_of(*import_encoder(path, {}).loaded.encoder, "transformers vit", 32) < 1e-5);
+  write_index("1");
+  CHECK_THROWS_WITH_AS(import_encoder(folder / "", {}), doctest::Contains("says"), Error);
+  write_index("/../../2");
+  CHECK_THROWS_WITH_AS(import_encoder(folder / "", {}), doctest::Contains("expected a file beside it"), Error);
+  std::filesystem::create_directory(folder / "old");
+  write_file_atomically(folder / "old/pytorch_model.bin", "PK");
+  CHECK_THROWS_WITH_AS(import_encoder(folder / "old", {}), doctest::Contains("safetensors.torch.save_file"), Error);
+  for (const char* name : {"net.ckpt", "net.pth.tar"})
+    CHECK_THROWS_WITH_AS(import_encoder(folder / name, {}), doctest::Contains("is a pickle"), Error);
 }
 
 TEST_CASE("beginning with foreign weights: positions of another grid are interpolated, other models are refused") {

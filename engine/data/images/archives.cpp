@@ -99,9 +99,8 @@ class ArchiveFolders : public FolderView {
   // No hidden files, and none that are no file's names.
   static bool wanted(const std::string& name) {
     if (name.empty() || name.ends_with('/') || name.starts_with('/')) return false;
-    for (const fs::path& part : fs::path(name))
-      if (part.string().starts_with('.')) return false;
-    return !name.starts_with("__MACOSX/");
+    const fs::path path = name;
+    return std::none_of(path.begin(), path.end(), [](const fs::path& part) { return is_hidden(part.string()); });
   }
   static bool before(const std::string& a, const std::string& b) {
     int64_t x = 0, y = 0;

@@ -9,6 +9,8 @@ namespace gestalt {
 
 namespace fs = std::filesystem;
 
+bool is_hidden(const std::string& name) { return name.starts_with('.') || name == "__MACOSX" || name == "@eaDir"; }
+
 bool FoldersOnDisk::is_folder(const fs::path& path) const {
   std::error_code error;
   return fs::is_directory(path, error);
@@ -17,7 +19,7 @@ bool FoldersOnDisk::is_folder(const fs::path& path) const {
 bool FoldersOnDisk::any_of(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) const {
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    if (!it->path().filename().string().starts_with('.') && wanted(it->path())) return true;
+    if (!is_hidden(it->path().filename().string()) && wanted(it->path())) return true;
   return false;
 }
 
@@ -25,7 +27,7 @@ std::vector<fs::path> FoldersOnDisk::entries(const fs::path& folder) const {
   std::vector<fs::path> entries;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    if (!it->path().filename().string().starts_with('.')) entries.push_back(it->path());
+    if (!is_hidden(it->path().filename().string())) entries.push_back(it->path());
   check(!error, "[data] cannot list {}: {}", folder.string(), error.message());
   std::sort(entries.begin(), entries.end());
   return entries;

@@ -8,6 +8,9 @@
 
 namespace gestalt {
 
+// What systems lay beside people's files: names that begin with a dot, __MACOSX, @eaDir.
+bool is_hidden(const std::string& name);
+
 class FolderView {
  public:
   virtual ~FolderView() = default;

@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "engine/data/images/alpha.h"
+#include "engine/data/images/bmp.h"
+#include "engine/data/images/gif.h"
 #include "engine/data/images/image_header.h"
 #include "engine/data/images/jpeg.h"
 #include "engine/data/images/more_formats.h"
@@ -110,8 +112,22 @@ Image decode_with_stb(Bytes bytes, ImageSize size, int channels, size_t budget_b
   check(pixels, "is damaged ({})", stbi_failure_reason());
   check(width == size.width && height == size.height, "is damaged: it decodes to {} x {} but its header says {} x {}",
         width, height, size.width, size.height);
-  Image image{{pixels, pixels + static_cast<size_t>(width) * height * channels}, height, width};
-  if (channels == 4) blend_over_white(image.pixels);
+  return {{pixels, pixels + static_cast<size_t>(width) * height * channels}, height, width};
+}
+
+Image decode_bmp(Bytes bytes, ImageSize size) {
+  const PlainBmp plain = plain_bmp(bytes);
+  const size_t budget = (size_t{1} << 20) + static_cast<size_t>(size.height) * static_cast<size_t>(size.width) * 8;
+  Image image = decode_with_stb(plain.bytes, size, plain.has_alpha ? 4 : 3, budget);
+  if (plain.has_alpha) blend_over_white(image.pixels);
+  return image;
+}
+
+Image decode_gif(Bytes bytes, ImageSize size) {
+  const PlainGif plain = plain_gif(bytes);
+  const size_t budget = (size_t{1} << 20) + static_cast<size_t>(size.height) * static_cast<size_t>(size.width) * 16;
+  Image image = decode_with_stb(plain.bytes, size, 4, budget);
+  finish_gif(plain, image);
   return image;
 }
 
@@ -240,9 +256,9 @@ Image decode_image(Bytes bytes, const DecodeOptions& options) {
       case ImageFormat::png:
         return decode_png(bytes, size);
       case ImageFormat::bmp:
-        return decode_with_stb(bytes, size, 3, check_bmp(bytes));
+        return decode_bmp(bytes, size);
       case ImageFormat::gif:
-        return decode_with_stb(bytes, size, 4, check_gif(bytes));
+        return decode_gif(bytes, size);
       case ImageFormat::webp:
         return decode_webp(bytes, size);
       case ImageFormat::tiff:

@@ -11,9 +11,12 @@ namespace gestalt {
 // Throws unless a file this long can hold so many pixels, and they are at most `max_pixels`.
 void check_plausible(std::span<const uint8_t> bytes, ImageSize, int64_t max_pixels);
 
-// Check palette and pixel extents (BMP), or that the first picture is whole (GIF), so that damage which stb overlooks
-// is found. They return how many bytes stb may need at once.
-size_t check_bmp(std::span<const uint8_t> bytes);
-size_t check_gif(std::span<const uint8_t> bytes);
+// A number of up to 4 bytes of an untrusted header. Throw where it ends before them.
+uint32_t big_endian(std::span<const uint8_t> bytes, size_t at, int count);
+uint32_t little_endian(std::span<const uint8_t> bytes, size_t at, int count);
+
+// The place of the next JPEG marker's code, from `at` on and past bytes that belong to none, as libjpeg looks for it;
+// the end where there is none.
+size_t next_jpeg_marker(std::span<const uint8_t> bytes, size_t at);
 
 }  // namespace gestalt

@@ -145,10 +145,7 @@ DamageReport ImageSet::damage() const {
   return report;
 }
 
-namespace {
-
-// Cut at each comma that a scheme and its colon follow.
-std::vector<std::string> cut_at_schemes(const std::string& spec) {
+std::vector<std::string> cut_sources(const std::string& spec) {
   std::vector<std::string> parts;
   size_t begin = 0;
   for (size_t comma = spec.find(','); comma != std::string::npos; comma = spec.find(',', comma + 1)) {
@@ -161,8 +158,6 @@ std::vector<std::string> cut_at_schemes(const std::string& spec) {
   return parts;
 }
 
-}  // namespace
-
 bool names_images(const std::string& spec) {
   return std::any_of(schemes().begin(), schemes().end(), [&](const Scheme& known) {
     const std::string& scheme = known.source.scheme;
@@ -171,7 +166,7 @@ bool names_images(const std::string& spec) {
 }
 
 bool names_image_files(const std::string& spec) {
-  const std::vector<std::string> parts = cut_at_schemes(spec);
+  const std::vector<std::string> parts = cut_sources(spec);
   return std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
     return part.starts_with("images:") || part.starts_with("tar:") || part.starts_with("zip:") ||
            part.starts_with("list:");
@@ -179,7 +174,7 @@ bool names_image_files(const std::string& spec) {
 }
 
 SetPointer open_images(const std::string& spec, const OpenOptions& options) {
-  if (const std::vector<std::string> parts = cut_at_schemes(spec); parts.size() > 1) return open_joined(parts, options);
+  if (const std::vector<std::string> parts = cut_sources(spec); parts.size() > 1) return open_joined(parts, options);
   const size_t colon = spec.find(':');
   const std::string scheme = spec.substr(0, colon), place = colon == std::string::npos ? "" : spec.substr(colon + 1);
   check(options.split == "train" || options.split == "test" || options.split == "pretrain",

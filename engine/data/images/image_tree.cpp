@@ -9,6 +9,7 @@
 #include <set>
 
 #include "engine/data/images/sources.h"
+#include "engine/data/images/split_names.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -16,26 +17,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// In the order in which they are chosen where a tree has several.
-constexpr const char* test_names[] = {"test", "testing", "val", "validation", "valid", "eval", "dev"};
-
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
 }
 
-bool is_train(const std::string& folder) { return lower(folder) == "train" || lower(folder) == "training"; }
-
-// The place in test_names, or their number for another name.
-ptrdiff_t test_rank(const std::string& folder) {
-  return std::find(std::begin(test_names), std::end(test_names), lower(folder)) - std::begin(test_names);
+bool is_train(const std::string& folder) {
+  const SplitName name = split_name(folder);
+  return name.kind == SplitName::Kind::train && name.of_what.empty();
 }
-bool is_test(const std::string& folder) { return test_rank(folder) < std::ssize(test_names); }
 
 bool has_image_name(const fs::path& path) {
   const std::string extension = lower(path.extension().string());
-  constexpr std::string_view names[] = {".jpg", ".jpeg", ".png",  ".bmp",  ".gif", ".webp",
-                                        ".tif", ".tiff", ".heic", ".heif", ".avif"};
+  constexpr std::string_view names[] = {".jpg",  ".jpeg", ".jfif", ".jpe",   ".jif",   ".pjpeg", ".pjp",  ".mpo",
+                                        ".png",  ".apng", ".bmp",  ".dib",   ".gif",   ".webp",  ".tif",  ".tiff",
+                                        ".heic", ".heif", ".hif",  ".heics", ".heifs", ".avif",  ".avifs"};
   return std::find(std::begin(names), std::end(names), extension) != std::end(names);
 }
 
@@ -56,23 +52,25 @@ void add_file(const FolderView& view, const fs::path& path, const std::string& n
     report("is not an image (by its name)");
 }
 
-// Follows links, but enters no folder twice.
-void walk(const FolderView& view, const fs::path& dir, const std::string& prefix, std::set<fs::path>& entered,
+// Follows links, but not into a folder that it is in.
+void walk(const FolderView& view, const fs::path& dir, const std::string& prefix, std::set<fs::path>& within,
           Files& files) {
-  if (!entered.insert(view.identity(dir)).second) return;
+  const auto [here, is_new] = within.insert(view.identity(dir));
+  if (!is_new) return;
   for (const fs::path& path : view.entries(dir)) {
     const std::string name = path.filename().string();
     if (view.is_folder(path))
-      walk(view, path, prefix + name + "/", entered, files);
+      walk(view, path, prefix + name + "/", within, files);
     else
       add_file(view, path, prefix + name, files);
   }
+  within.erase(here);
 }
 
 Files list_files(const FolderView& view, const std::string& root) {
   Files files;
-  std::set<fs::path> entered;
-  walk(view, root, "", entered, files);
+  std::set<fs::path> within;
+  walk(view, root, "", within, files);
   return files;
 }
 
@@ -130,6 +128,12 @@ std::vector<std::string> classes_in(const Level& level) {
   return classes;
 }
 
+std::string first_of(const std::vector<std::string>& names) {
+  const size_t most = std::min<size_t>(5, names.size());
+  return fmt::format("{}{}", fmt::join(names.begin(), names.begin() + static_cast<ptrdiff_t>(most), ", "),
+                     names.size() > most ? ", …" : "");
+}
+
 struct Splits {
   std::string train, test;  // folders; both the same, and no `test_name`, where the tree has no test split
   std::string train_name, test_name;
@@ -150,7 +154,7 @@ std::string through_wraps(const FolderView& view, std::string dir) {
 std::string choose_test(const FolderView& view, const std::string& root, std::vector<std::string> names,
                         const std::string& train) {
   std::stable_sort(names.begin(), names.end(),
-                   [](const std::string& a, const std::string& b) { return test_rank(a) < test_rank(b); });
+                   [](const std::string& a, const std::string& b) { return split_name(a).rank < split_name(b).rank; });
   const std::vector<std::string> classes = classes_in(look_at(view, train));
   const auto labelled = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
     const std::vector<std::string> own = classes_in(look_at(view, through_wraps(view, root + "/" + name)));
@@ -168,16 +172,14 @@ Splits find_splits(const FolderView& view, const std::string& dir) {
     splits.notes.push_back(fmt::format("{}/ is looked through", level.folders[0]));
     level = look_at(view, root);
   }
-  std::vector<std::string> trains, tests;
-  for (const std::string& folder : level.folders) {
-    if (is_train(folder)) trains.push_back(folder);
-    if (is_test(folder)) tests.push_back(folder);
-  }
+  const SplitFolders found = split_folders(level.folders);
+  const std::vector<std::string>&trains = found.trains, &tests = found.tests;
   check(trains.size() <= 1 || tests.size() + trains.size() < level.folders.size(),
         "[data] {} holds {}/; keep one folder of images to train on", root, fmt::join(trains, "/ and "));
-  check(!trains.empty() || tests.size() < 2 || tests.size() < level.folders.size(),
+  const auto bare = [](const std::string& name) { return split_name(name).bare; };
+  check(!trains.empty() || level.folders.size() < 2 || !std::all_of(level.folders.begin(), level.folders.end(), bare),
         "[data] {0} holds {1}/ but no train/; name the one to learn from, for example images:{0}/{2}", root,
-        fmt::join(tests, "/ and "), tests.empty() ? "" : tests[0]);
+        fmt::join(level.folders, "/ and "), level.folders.empty() ? "" : level.folders[0]);
   splits.train = splits.test = root;
   if (trains.size() != 1 || (tests.empty() && !only_wraps(level))) return splits;
   splits.train_name = trains[0];
@@ -193,10 +195,7 @@ Splits find_splits(const FolderView& view, const std::string& dir) {
   for (const std::string& folder : level.folders)
     if (folder != splits.train_name && folder != splits.test_name) unused.push_back(folder + "/");
   if (level.images) unused.push_back("the images beside them");
-  if (!unused.empty())
-    splits.notes.push_back(fmt::format(
-        "not used: {}{}", fmt::join(unused.begin(), unused.begin() + std::min<size_t>(5, unused.size()), ", "),
-        unused.size() > 5 ? ", …" : ""));
+  if (!unused.empty()) splits.notes.push_back("not used: " + first_of(unused));
   return splits;
 }
 
@@ -205,13 +204,18 @@ std::vector<std::string> find_classes(const FolderView& view, Splits& splits, bo
   const Level level = look_at(view, splits.train);
   std::vector<std::string> classes = classes_in(level);
   if (level.images && !level.folders.empty())
-    splits.notes.push_back("images lie beside its folders, so these are not taken as labels");
+    splits.notes.push_back(
+        "images lie beside its folders, so these are not taken as labels; put them into folders too");
   if (!splits.test_name.empty() && !classes.empty()) {
     const std::vector<std::string> own = classes_in(look_at(view, splits.test));
     if (std::find_first_of(own.begin(), own.end(), classes.begin(), classes.end()) == own.end()) {
       splits.notes.push_back(fmt::format("{}/ has no folder of a class, so it is unlabelled", splits.test_name));
       if (want_test) return {};
     } else {
+      std::vector<std::string> alone;
+      std::set_difference(own.begin(), own.end(), classes.begin(), classes.end(), std::back_inserter(alone));
+      if (!alone.empty())
+        splits.notes.push_back(fmt::format("in {}/ alone, so never learned: {}", splits.test_name, first_of(alone)));
       classes.insert(classes.end(), own.begin(), own.end());
       std::sort(classes.begin(), classes.end());
       classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
@@ -286,7 +290,9 @@ ImageTree read_image_tree(const FolderView& view, const std::string& given, cons
   Files files = list_files(view, tree.root);
   tree.files = std::move(files.images), tree.report = std::move(files.report);
   report_beside(view, dir, tree.root, tree.report);
-  check(!tree.files.empty(), "[data] {} holds no image file (.jpg, .png, .bmp, .gif, .webp, .tiff, .heic, .avif)",
+  check(!tree.files.empty(),
+        "[data] {} holds no image file (.jpg, .png, .bmp, .gif, .webp, .tiff, .heic, .avif); files of other names are "
+        "given by list:FILE, a path a line",
         tree.root);
   if (!options.unlabelled && !label_by_files_beside(view, tree, splits.notes)) label_by_folders(tree, splits.notes);
   if (options.unlabelled) splits.notes.push_back("folders are not looked at for labels");

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <unordered_set>
 
+#include "engine/data/images/split_names.h"
 #include "engine/run/checksum.h"
 
 namespace gestalt {
@@ -32,7 +34,7 @@ class JoinedSet : public ImageSet {
   std::string describe() const override {
     std::string text = sets_[0]->describe();
     for (size_t i = 1; i < sets_.size(); ++i) text.append("\n").append(sets_[i]->describe());
-    return text;
+    return note_.empty() ? text : text + "\n" + note_;
   }
   bool resident() const override { return false; }
   uint64_t checksum() const override {
@@ -58,9 +60,9 @@ class JoinedSet : public ImageSet {
   }
 
   // What the parts were opened as, what tells their images apart, and the labels that they have together.
-  void become_one(std::string name, std::vector<std::string> prefixes, std::vector<std::string> class_names,
-                  std::vector<int32_t> labels) {
-    name_ = std::move(name), prefixes_ = std::move(prefixes);
+  void become_one(std::string name, std::string note, std::vector<std::string> prefixes,
+                  std::vector<std::string> class_names, std::vector<int32_t> labels) {
+    name_ = std::move(name), note_ = std::move(note), prefixes_ = std::move(prefixes);
     class_names_ = std::move(class_names), labels_ = std::move(labels);
   }
 
@@ -76,6 +78,7 @@ class JoinedSet : public ImageSet {
   }
 
   std::vector<SetPointer> sets_;
+  std::string note_;
   std::vector<std::string> prefixes_;
   std::vector<int64_t> ends_;  // 0, then where each set's images end
 };
@@ -125,6 +128,18 @@ std::vector<std::string> all_classes(const std::vector<Part>& parts) {
   return classes;
 }
 
+// "images:x/train,images:x/val" are two sources of one set, which may not be what was meant.
+std::string note_on_splits(const std::vector<std::string>& specs) {
+  const auto any = [&](SplitName::Kind kind) {
+    return std::any_of(specs.begin(), specs.end(), [&](const std::string& spec) {
+      const std::filesystem::path path = std::filesystem::path(spec.substr(spec.find(':') + 1) + "/").parent_path();
+      return split_name(path.stem().string()).kind == kind;
+    });
+  };
+  if (!any(SplitName::Kind::train) || !any(SplitName::Kind::test)) return "";
+  return "joined, all are learned from, whatever their names; as splits they are given by the folder that holds them";
+}
+
 void append_labels(const ImageSet& set, const std::vector<std::string>& classes, std::vector<int32_t>& labels) {
   std::vector<int32_t> place;
   for (const std::string& name : set.class_names())
@@ -134,9 +149,10 @@ void append_labels(const ImageSet& set, const std::vector<std::string>& classes,
 
 // All pixels of sets in memory, in one block.
 SetPointer copy_into_one(const JoinedSet& joined, const std::vector<SetPointer>& sets, const std::string& split,
-                         int64_t bytes) {
+                         const std::string& note, int64_t bytes) {
   ResidentSet::Parts parts;
-  parts.name = joined.name(), parts.split = split, parts.note = fmt::format(" ({} sources)", sets.size());
+  parts.name = joined.name(), parts.split = split,
+  parts.note = fmt::format(" ({} sources{}{})", sets.size(), note.empty() ? "" : "; ", note);
   parts.labels = joined.labels(), parts.class_names = joined.class_names(), parts.report = joined.damage();
   parts.pixels = Tensor::empty({bytes}, DType::u8);
   int64_t offset = 0, image = 0;
@@ -187,8 +203,9 @@ SetPointer open_joined(const std::vector<std::string>& specs, const OpenOptions&
   }
   if (sets.empty()) throw EmptySplit(fmt::format("[data] {} has no images in its {} split", name, options.split));
   const auto joined = std::make_shared<JoinedSet>(sets, options.damage_limit);
-  joined->become_one(name, prefixes, classes, labels);
-  return bytes <= options.resident_bytes ? copy_into_one(*joined, sets, options.split, bytes) : joined;
+  const std::string note = note_on_splits(specs);
+  joined->become_one(name, note, prefixes, classes, labels);
+  return bytes <= options.resident_bytes ? copy_into_one(*joined, sets, options.split, note, bytes) : joined;
 }
 
 }  // namespace gestalt

@@ -8,6 +8,9 @@
 
 namespace gestalt {
 
+// The sources of a spec, which stand between its commas: cut at each that a scheme and its colon follow.
+std::vector<std::string> cut_sources(const std::string& spec);
+
 // As they are: each image keeps its name, labels are left behind, and images are decoded as they are needed.
 SetPointer one_after_another(std::vector<SetPointer> sets, double damage_limit);
 

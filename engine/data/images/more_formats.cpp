@@ -24,7 +24,8 @@ bool is_heif(Bytes b) {
 
 OtherSize size_of_other(Bytes b) {
   if (stands_at(b, 0, "RIFF", 4) && stands_at(b, 8, "WEBP", 4)) return {true, webp_size(b)};
-  if (stands_at(b, 0, "II*\0", 4) || stands_at(b, 0, "MM\0*", 4)) return {true, tiff_size(b)};
+  for (const char* magic : {"II*\0", "MM\0*", "II+\0", "MM\0+"})  // the latter two of files that may exceed 4 GiB
+    if (stands_at(b, 0, magic, 4)) return {true, tiff_size(b)};
   if (is_heif(b)) return {true, heif_size(b)};
   return {};
 }

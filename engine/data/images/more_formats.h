@@ -21,8 +21,11 @@ ImageSize webp_size(std::span<const uint8_t> bytes);
 ImageSize tiff_size(std::span<const uint8_t> bytes);
 ImageSize heif_size(std::span<const uint8_t> bytes);
 
+// How a TIFF has to be turned, as EXIF says it: 1 to 8.
+int tiff_orientation(std::span<const uint8_t> bytes);
+
 // Whole files, the first picture of several; alpha is blended over white. `size` is what size_of_other() gave. The
-// libraries turn TIFF, HEIC and AVIF upright themselves.
+// library turns HEIC and AVIF upright itself.
 Image decode_webp(std::span<const uint8_t> bytes, ImageSize size);
 Image decode_tiff(std::span<const uint8_t> bytes, ImageSize size);
 Image decode_heif(std::span<const uint8_t> bytes, ImageSize size);

@@ -3,6 +3,9 @@
 
 #include <cstring>
 
+#include "engine/data/images/image_header.h"
+#include "engine/data/images/more_formats.h"
+
 namespace gestalt {
 namespace {
 
@@ -38,19 +41,14 @@ int orientation_in(Bytes tiff) {
 
 // The first EXIF segment before the pixels.
 Bytes exif_of_jpeg(Bytes b) {
-  for (size_t at = 2; at + 4 <= b.size() && b[at] == 0xff;) {
-    const uint8_t marker = b[at + 1];
-    if (marker == 0xff) {
-      ++at;
-    } else if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
-      at += 2;
-    } else {
-      const size_t length = number(b, at + 2, 2, false);
-      if (marker == 0xd9 || marker == 0xda || length < 2 || length + 2 > b.size() - at) return {};
-      const Bytes segment = b.subspan(at + 4, length - 2);
-      if (marker == 0xe1 && begins_with(segment, "Exif\0\0", 6)) return segment.subspan(6);
-      at += 2 + length;
-    }
+  for (size_t at = next_jpeg_marker(b, 2); at < b.size(); at = next_jpeg_marker(b, at)) {
+    const uint8_t marker = b[at++];
+    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) continue;
+    const size_t length = number(b, at, 2, false);
+    if (marker == 0xd9 || marker == 0xda || length < 2 || length > b.size() - at) return {};
+    const Bytes segment = b.subspan(at + 2, length - 2);
+    if (marker == 0xe1 && begins_with(segment, "Exif\0\0", 6)) return segment.subspan(6);
+    at += length;
   }
   return {};
 }
@@ -89,6 +87,8 @@ int read_orientation(Bytes file, ImageFormat format) {
       return orientation_in(exif_of_png(file));
     case ImageFormat::webp:
       return orientation_in(exif_of_webp(file));
+    case ImageFormat::tiff:
+      return tiff_orientation(file);
     default:
       return 1;
   }

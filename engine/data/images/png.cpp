@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "engine/data/images/alpha.h"
+#include "engine/data/images/image_header.h"
 #include "kernels/check.h"
 
 namespace gestalt {
@@ -28,16 +29,42 @@ void require(int status) {
   check(status == SPNG_OK, "is damaged ({})", spng_strerror(status));
 }
 
+// What the pixels are made of, and nothing else: damage in a note, a profile or the end of the file costs no pixel.
+std::vector<uint8_t> plain_png(std::span<const uint8_t> b) {
+  constexpr size_t signature = 8, around = 12;  // length, name and checksum of a chunk
+  std::vector<uint8_t> plain(b.begin(), b.begin() + signature);
+  plain.reserve(b.size());
+  const auto is = [&](size_t at, const char* name) { return std::memcmp(b.data() + at + 4, name, 4) == 0; };
+  bool pixels = false;
+  for (size_t at = signature; at + around <= b.size();) {
+    const size_t length = big_endian(b, at, 4);
+    if (pixels && !is(at, "IDAT")) break;
+    check(length <= b.size() - at - around, "is truncated: of a chunk of {} bytes {} are there", length,
+          b.size() - at - around);
+    pixels = is(at, "IDAT");
+    const bool ancillary = b[at + 4] & 0x20;
+    if (!ancillary || is(at, "tRNS"))
+      plain.insert(plain.end(), b.begin() + static_cast<ptrdiff_t>(at),
+                   b.begin() + static_cast<ptrdiff_t>(at + around + length));
+    at += around + length;
+  }
+  check(pixels, "is truncated: it ends before its pixels");
+  constexpr uint8_t end[around] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
+  plain.insert(plain.end(), std::begin(end), std::end(end));
+  return plain;
+}
+
 }  // namespace
 
 Image decode_png(std::span<const uint8_t> bytes, ImageSize size) {
   constexpr size_t most_beside_pixels = size_t{16} << 20;
+  const std::vector<uint8_t> plain = plain_png(bytes);
   const Context context = make_context(0);
   spng_ctx* png = context.get();
   require(spng_set_image_limits(png, static_cast<uint32_t>(size.width), static_cast<uint32_t>(size.height)));
   require(spng_set_chunk_limits(png, most_beside_pixels, most_beside_pixels));
   require(spng_set_crc_action(png, SPNG_CRC_ERROR, SPNG_CRC_ERROR));
-  require(spng_set_png_buffer(png, bytes.data(), bytes.size()));
+  require(spng_set_png_buffer(png, plain.data(), plain.size()));
   spng_ihdr header{};
   require(spng_get_ihdr(png, &header));
   spng_trns transparent{};

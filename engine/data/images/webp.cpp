@@ -7,6 +7,7 @@
 #include <webp/decode.h>
 #include <webp/demux.h>
 
+#include <cstring>
 #include <memory>
 #endif
 
@@ -53,10 +54,18 @@ Image decode_webp(Bytes bytes, ImageSize size) {
   WebPIterator frame;
   check(frames && WebPDemuxGetFrame(frames.get(), 1, &frame), "is damaged: an animated WebP without a whole picture");
   const std::unique_ptr<WebPIterator, void (*)(WebPIterator*)> held(&frame, WebPDemuxReleaseIterator);
-  check(frame.width == size.width && frame.height == size.height,
-        "is an animated WebP whose first picture is a part; "
-        "convert it to PNG");
-  return decode_still({frame.fragment.bytes, frame.fragment.size}, size);
+  const Image part =
+      decode_still({frame.fragment.bytes, frame.fragment.size}, {ImageFormat::webp, frame.height, frame.width});
+  if (frame.width == size.width && frame.height == size.height) return part;
+  check(frame.x_offset + frame.width <= size.width && frame.y_offset + frame.height <= size.height,
+        "is damaged: a picture of an animated WebP reaches beyond it");
+  const size_t row = static_cast<size_t>(frame.width) * 3;
+  Image image{std::vector<uint8_t>(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3, 255),
+              size.height, size.width};  // what the picture leaves free is clear
+  for (int32_t y = 0; y < frame.height; ++y)
+    std::memcpy(image.pixels.data() + 3 * (int64_t{y + frame.y_offset} * size.width + frame.x_offset),
+                part.pixels.data() + static_cast<size_t>(y) * row, row);
+  return image;
 }
 
 #else

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -60,6 +61,32 @@ void check_equal(const std::vector<NamedTensor>& got, const std::vector<NamedTen
 }  // namespace
 
 TEST_SUITE("safetensors") {
+  TEST_CASE("safetensors: halves are read as floats, and truth values as bytes") {
+    const TemporaryFolder folder;
+    const uint16_t halves[] = {0x3c00, 0xc000, 0x0001, 0x7bff, 0x7c00, 0x3555, 0x8400};
+    std::string data(reinterpret_cast<const char*>(halves), sizeof halves);
+    data += std::string("\1\0", 2);
+    const std::string header =
+        R"({"a":{"dtype":"F16","shape":[7],"data_offsets":[0,14]},"b":{"dtype":"BOOL","shape":[2],"data_offsets":[14,16]}})";
+    write_file_atomically(folder / "x.safetensors", file_of(header, data));
+    const SafetensorsFile file = read_safetensors(folder / "x.safetensors");
+    CHECK(file.at("a").dtype() == DType::f32);
+    CHECK(file.at("a").values() == std::vector<float>{1, -2, 0x1p-24f, 65504, INFINITY, 1365 * 0x1p-12f, -0x1p-14f});
+    CHECK(file.at("b").dtype() == DType::u8);
+    CHECK(file.at("b").data<uint8_t>()[0] == 1);
+  }
+
+  TEST_CASE("safetensors: a file of another kind is said to be one") {
+    const TemporaryFolder folder;
+    const std::string path = folder / "x.safetensors";
+    for (const std::string begin : {"PK\3\4", "\x80\2"}) {
+      write_file_atomically(path, begin + std::string(100, 'x'));
+      CHECK(reason(path).find("torch.load") != std::string::npos);
+    }
+    write_file_atomically(path, "version https://git-lfs.github.com/spec/v1\noid sha256:1\n");
+    CHECK(reason(path).find("git lfs pull") != std::string::npos);
+  }
+
   TEST_CASE("checksums say which tensor has changed, and are no part of what is read") {
     TemporaryFolder folder;
     const std::string path = folder / "sums.safetensors";

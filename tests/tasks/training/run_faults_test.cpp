@@ -15,6 +15,8 @@
 #include "tasks/training/checkpoint.h"
 #include "tasks/training/image_method.h"
 #include "tasks/training/run.h"
+#include "tests/engine/data/images/data_files.h"
+#include "tests/source_path.h"
 #include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
 
@@ -206,6 +208,40 @@ TEST_CASE("a resume finds relative paths from another working folder") {
   CHECK(method_of_run("../run")->run.data == "text:" + fs::path(folder / "live.txt").string());
   CHECK_FALSE(pretrain(*method_of_run("../run"), {.resume = "../run", .quiet = true}).interrupted);
   fs::current_path(before);
+}
+
+TEST_CASE(
+    "a resume finds several sources, archives, patterns of them and fields of lines from another working folder") {
+  const TemporaryFolder folder;
+  const fs::path before = fs::current_path();
+  const auto run_here = [](std::unique_ptr<Method> method, const std::string& data, const std::string& out) {
+    method->run.data = data, method->run.steps = 2;
+    if (auto* images = dynamic_cast<ImageMethod*>(method.get())) images->image_size = 8;
+    pretrain(*method, {.out = out, .quiet = true});
+  };
+  for (int i = 0; i < 12; ++i) {
+    write_image(folder / fmt::format("a/{}.png", i), pattern(8, 8, i));
+    write_image(folder / fmt::format("b/{}.png", i), pattern(8, 8, 100 + i));
+  }
+  for (const char* shard : {"webdataset-0.tar", "webdataset-1.tar"})
+    fs::copy_file(source_path("tests/golden/archives/") + shard, folder / shard);
+  write_file_atomically(folder / "lines.jsonl", "{\"text\": \"" + text_of("abcd efgh ") + "\"}\n");
+  fs::current_path(folder.path());
+  const std::string specs[] = {"images:a,images:b", "tar:webdataset-0.tar", "tar:webdataset-{0..1}.tar",
+                               "tar:web*-?.tar", "jsonl:lines.jsonl#text"};
+  for (size_t i = 0; i < std::size(specs); ++i)
+    run_here(i == 4 ? text_run("") : short_run(), specs[i], fmt::format("run{}", i));
+  fs::create_directory("elsewhere");
+  fs::current_path("elsewhere");
+  const std::string root = fs::canonical(folder.path()).string() + "/";
+  std::vector<std::string> found;
+  for (size_t i = 0; i < std::size(specs); ++i) found.push_back(method_of_run(fmt::format("../run{}", i))->run.data);
+  fs::current_path(before);
+  CHECK(found[0] == "images:" + root + "a,images:" + root + "b");
+  CHECK(found[1] == "tar:" + root + "webdataset-0.tar");
+  CHECK(found[2] == "tar:" + root + "webdataset-{0..1}.tar");
+  CHECK(found[3] == "tar:" + root + "web*-?.tar");
+  CHECK(found[4] == "jsonl:" + root + "lines.jsonl#text");
 }
 
 TEST_CASE("a resume refuses an edited config.json, writes a lost one anew, and goes on without metrics.csv") {

@@ -1,6 +1,7 @@
 // Images in archives, in lists and from several sources: as from the folder of the same images.
 #include <doctest/doctest.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -60,6 +61,13 @@ TEST_CASE("data: an archive is the folder that it was made of") {
         CHECK(set->stored_size(0).width == 6);
       }
     }
+}
+
+TEST_CASE("data: a zip with the other slash, and with what systems lay beside files, is the folder all the same") {
+  const auto set = open_images("zip:" + archives + "windows.zip", {.split = "test"});
+  CHECK(set->class_names() == std::vector<std::string>{"ant", "bee"});
+  CHECK(set->labels() == std::vector<int32_t>{0, 0, 1, 1});
+  CHECK(set->decode(3).pixels == pattern(5, 6, 11).pixels);
 }
 
 TEST_CASE("data: shards that webdataset wrote are the folder of their pictures, in a run too") {
@@ -172,6 +180,21 @@ TEST_CASE("data: a list names files, with labels or without") {
   CHECK(splits.train->class_names() == std::vector<std::string>{"even", "odd"});
   CHECK(splits.train->size() == 10);
   CHECK(splits.test->image_name(0) == "pictures/010.png");
+  // A mark of the byte order, comments, blank lines, blanks around labels and other ends of lines say nothing.
+  std::string marked = "\xef\xbb\xbf# even and odd\r\n\r\n" + labelled;
+  for (size_t at = 0; (at = marked.find("odd\n", at)) != std::string::npos; at += 5) marked.replace(at, 4, " odd \r\n");
+  write(folder / "marked.txt", marked + "  \n\t\n");
+  CHECK(contents(*open_images("list:" + (folder / "marked.txt"))) ==
+        contents(*open_images("list:" + (folder / "labelled.txt"))));
+  for (const char* separator : {" ", ","}) {
+    std::string text = labelled;
+    std::replace(text.begin(), text.end(), '\t', *separator);
+    write(folder / "separated.txt", text);
+    CHECK_THROWS_WITH_AS(open_images("list:" + (folder / "separated.txt")), doctest::Contains("after a tab"), Error);
+  }
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  for (const char* scheme : {"list:", "tar:", "zip:"})
+    CHECK_THROWS_WITH_AS(open_images(scheme + (folder / "pipe")), doctest::Contains("is not a file"), Error);
   write(folder / "mixed.txt", labelled + "pictures/x.png\n");
   CHECK_THROWS_WITH_AS(open_images("list:" + (folder / "mixed.txt")), doctest::Contains("line 13"), Error);
   write(folder / "twice.txt", files + files);
@@ -196,6 +219,11 @@ TEST_CASE("data: several sources are one, with the classes of all") {
   }
   CHECK(open_all_images(one + "," + two, "all", {}).set->size() == 10);
   CHECK(open_splits(one + "," + two, 0).test->labels() == std::vector<int32_t>{1, 2, 0, 2});
+  for (const char* name : {"train/a", "val/a"}) write_images(folder / name, 2);
+  const std::string splits = "images:" + (folder / "train/") + ",images:" + (folder / "val");
+  for (int64_t resident : {int64_t{0}, int64_t{1} << 20})
+    CHECK(open_images(splits, {.resident_bytes = resident})->describe().find("all are learned from") !=
+          std::string::npos);
   write_images(folder / "flat", 2);
   CHECK(open_images(one + ",images:" + (folder / "flat"))->labels().empty());
   CHECK_THROWS_WITH_AS(open_images(one + "," + one), doctest::Contains("twice"), Error);

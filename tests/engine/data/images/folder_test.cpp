@@ -108,6 +108,46 @@ TEST_CASE("data: a lone train folder is the split, and folders that only wrap ot
   CHECK(open_tree(folder.path(), "test")->labels() == std::vector<int32_t>{0, 0, 1, 1});
 }
 
+TEST_CASE("data: names of splits with more in them are splits, where both say the same") {
+  const char* pairs[][2] = {{"training_set", "test_set"},
+                            {"train2017", "val2017"},
+                            {"seg_train", "seg_test"},
+                            {"Train Images", "Test Images"},
+                            {"trainset", "testset"},
+                            {"trainval", "test"},
+                            {"fruits-360_Training", "fruits-360_Test"},
+                            {"train", "test1"}};
+  for (const auto& [train_name, test_name] : pairs) {
+    CAPTURE(train_name);
+    const TemporaryFolder folder;
+    for (const char* kind : {"a", "b"}) {
+      write_images(folder / fmt::format("{0}/{0}/{1}", train_name, kind), 3);
+      write_images(folder / fmt::format("{}/{}", test_name, kind), 2, 50);
+    }
+    CHECK(open_tree(folder.path(), "train", true)->size() == 6);
+    CHECK(open_tree(folder.path(), "test", true)->labels() == std::vector<int32_t>{0, 0, 1, 1});
+  }
+  const TemporaryFolder folder;
+  for (const char* name : {"test_1", "test_2", "test_3"}) write_images(folder / fmt::format("runs/{}", name), 2);
+  for (const char* name : {"bus_train", "car_test"}) write_images(folder / fmt::format("others/{}", name), 2);
+  CHECK(open_tree(folder / "runs")->class_names().size() == 3);
+  CHECK(open_tree(folder / "others")->class_names().size() == 2);
+}
+
+TEST_CASE("data: a class of the test split alone is named") {
+  const TemporaryFolder folder;
+  for (const char* name : {"train/a", "train/b", "val/a", "val/c"}) write_images(folder / name, 2);
+  CHECK(open_tree(folder.path())->describe().find("in val/ alone, so never learned: c") != std::string::npos);
+}
+
+TEST_CASE("data: what systems lay beside people's files is not looked at") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b", "__MACOSX/a", "a/@eaDir/x", ".git"}) write_images(folder / name, 2);
+  const auto set = open_tree(folder.path());
+  CHECK(set->class_names() == std::vector<std::string>{"a", "b"});
+  CHECK(set->size() == 4);
+}
+
 TEST_CASE("data: a folder named train among others is a class") {
   const TemporaryFolder folder;
   for (const char* name : {"bus", "car", "train"}) write_images(folder / name, 2);
@@ -277,6 +317,15 @@ TEST_CASE("data: links that lead back to their folder are followed once") {
   write_images(folder / "a", 2);
   std::filesystem::create_directory_symlink(folder.path(), folder / "a/back");
   CHECK(open_tree(folder.path())->size() == 2);
+  std::filesystem::create_directory_symlink("a", folder / "b");  // two names of one folder are two classes
+  CHECK(open_tree(folder.path())->labels() == std::vector<int32_t>{0, 0, 1, 1});
+}
+
+TEST_CASE("data: an image is one by any usual ending of its name") {
+  const TemporaryFolder folder;
+  for (const char* ending : {"jpg", "JPEG", "jfif", "jpe", "jif", "pjpeg", "mpo", "bmp", "dib", "png", "apng"})
+    write(folder / fmt::format("x.{}", ending), jpeg(pattern(7, 7)));
+  CHECK(open_tree(folder.path())->size() == 11);
 }
 
 TEST_CASE("data: a folder without images is refused") {
