@@ -31,7 +31,7 @@ int64_t most_memory_so_far() {
 
 std::string RunEstimate::text() const {
   const double seconds = minutes * 60;
-  const std::string time = seconds < 60   ? fmt::format("{:.0f} s", std::max(1.0, seconds))
+  const std::string time = seconds < 90   ? fmt::format("{:.0f} s", std::max(1.0, seconds))
                            : minutes < 90 ? fmt::format("{:.0f} minutes", minutes)
                                           : fmt::format("{:.1f} hours", minutes / 60);
   return fmt::format("about {} ({} of {:.3g} s) and {:.2g} GiB", time,
