@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <map>
 
-#include "engine/run/fields_json.h"
 #include "engine/run/files.h"
+#include "engine/run/json.h"
 
 namespace gestalt {
 namespace {
@@ -23,7 +23,7 @@ void check_no_pickle(const fs::path& path) {
 }
 
 SafetensorsFile read_parts(const fs::path& index) {
-  const nlohmann::ordered_json json = parse_json(index.string(), read_text(index.string()));
+  const Json json = parse_json(index.string(), read_text(index.string()));
   check(
       json.is_object() && json.contains("weight_map") && json["weight_map"].is_object() && !json["weight_map"].empty(),
       "[import] {} has no weight_map, expected the index of a model in parts", index.string());

@@ -222,11 +222,11 @@ TEST_SUITE("structure" * doctest::skip(without_tree)) {
 
   TEST_CASE("the root holds what the design says") {
     const std::set<std::string> allowed{"CMakeLists.txt", "CMakePresets.json",
-                                        "pyproject.toml", "README.md",
-                                        "LICENSE",        "kernels",
-                                        "engine",         "models",
-                                        "tasks",          "tools",
-                                        "tests",          "bench"};
+                                        "README.md",      "LICENSE",
+                                        "kernels",        "engine",
+                                        "models",         "tasks",
+                                        "tools",          "tests",
+                                        "bench"};
     for (const auto& entry : fs::directory_iterator(root)) {
       const std::string name = entry.path().filename().string();
       const bool ignored = name.starts_with('.') || name.starts_with("build") || name == "runs" || name == "out" ||

@@ -14,7 +14,7 @@ name=gestalt-$version-linux-$(uname -m)
 out=$(realpath -m "${1:-$name.tar.gz}")
 programs=(gestalt gestalt_tests gestalt_bench)
 
-tools/install_packages.sh --tests
+tools/install_packages.sh --bundle
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bundle=$work/$name

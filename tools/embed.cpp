@@ -75,7 +75,10 @@ int run(EmbedCommand o) {
   }
   if (result.resumed_at > 0) fmt::print("went on after {} images\n", result.resumed_at);
   const size_t shown = std::min<size_t>(result.skipped.size(), 10);
-  if (!result.skipped.empty()) fmt::print("{} images could not be read and have no row:\n", result.skipped.size());
+  if (!result.skipped.empty())
+    fmt::print("{}\n", result.skipped.size() == 1
+                           ? "1 image could not be read and has no row:"
+                           : fmt::format("{} images could not be read and have no row:", result.skipped.size()));
   for (size_t i = 0; i < shown; ++i) fmt::print("  {} {}\n", result.skipped[i].file, result.skipped[i].reason);
   if (shown < result.skipped.size()) fmt::print("  and {} more\n", result.skipped.size() - shown);
   fmt::print("features {} of {}: {}\n", result.shape.text(), o.untrained ? "an untrained encoder" : o.encoder,

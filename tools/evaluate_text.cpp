@@ -81,7 +81,7 @@ void run(const TextCommand& o) {
 void add_text(Command evaluate) {
   const Command command = evaluate.add("text", "a GPT's loss and bits per byte on held-out text");
   const auto options = std::make_shared<TextCommand>();
-  command.argument("model", options->model, "run folder, or model.safetensors of a GPT-2");
+  command.argument("run", options->model, "run folder, or model.safetensors of a GPT-2");
   set_command(
       command, [](const TextCommand& o) { run(o); }, options);
 }

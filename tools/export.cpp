@@ -79,7 +79,7 @@ void run(ExportCommand o) {
 void add_export(Command program) {
   const Command command = program.add("export", "write a trained model for timm and transformers, or as ONNX");
   const auto options = std::make_shared<ExportCommand>();
-  command.argument("model", options->model, "folder of a run that has ended, or a safetensors file");
+  command.argument("run", options->model, "folder of a run that has ended, or a safetensors file");
   set_command(
       command, [](const ExportCommand& o) { run(o); }, options);
 }

@@ -47,7 +47,7 @@ void run(const GenerateCommand& o) {
 void add_generate(Command program) {
   const Command command = program.add("generate", "continue a text with a trained GPT");
   const auto options = std::make_shared<GenerateCommand>();
-  command.argument("model", options->model, "run folder, or model.safetensors of a GPT-2");
+  command.argument("run", options->model, "run folder, or model.safetensors of a GPT-2");
   set_command(
       command, [](const GenerateCommand& o) { run(o); }, options);
 }

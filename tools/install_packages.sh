@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Gestalt is built with, those that are missing only. Asks for sudo when not root.
-#   tools/install_packages.sh [--tests | --ci | --arm64]      --arm64: also what builds for that processor on another
+#   tools/install_packages.sh [--tests | --deb | --wheel | --bundle | --ci | --arm64]
+#                                                             --arm64: also what builds for that processor on another
 #   tools/install_packages.sh --libraries                     only names those of libraries, the tests' too
 set -euo pipefail
 
@@ -11,7 +12,8 @@ packages=(
 )
 tests=(doctest-dev libbenchmark-dev libboost-context-dev libheif-dev)
 deb=(dpkg-dev file libheif-dev)
-wheel=(python3-venv)
+parts=(nettle-dev libzstd-dev liblzma-dev libbz2-dev)  # what the parts of libarchive are linked with
+wheel=(python3-venv "${parts[@]}")
 ci=(clang clang-format libclang-rt-dev libomp-dev ccache python3)
 arm64=(g++-aarch64-linux-gnu qemu-user-static mmdebstrap)
 
@@ -21,9 +23,10 @@ case "${1:-}" in
   --ci) packages+=("${tests[@]}" "${deb[@]}" "${wheel[@]}" "${ci[@]}") ;;
   --deb) packages+=("${deb[@]}") ;;
   --wheel) packages+=("${wheel[@]}") ;;
+  --bundle) packages+=("${tests[@]}" "${parts[@]}") ;;
   --arm64) packages+=("${tests[@]}" "${arm64[@]}") ;;
   --libraries) printf '%s\n' "${packages[@]}" "${tests[@]}" | grep -- '-dev$'; exit ;;
-  *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --ci | --arm64 | --libraries]" >&2; exit 2 ;;
+  *) echo "usage: tools/install_packages.sh [--tests | --deb | --wheel | --bundle | --ci | --arm64 | --libraries]" >&2; exit 2 ;;
 esac
 
 missing=()

@@ -55,7 +55,10 @@ int main(int argc, char** argv) {
   gestalt::tools::prepare_files();
   gestalt::tools::CommandLine line("gestalt", "Gestalt pretrains encoders without labels, and says how good they are.",
                                    GESTALT_VERSION);
-  line.root().footer(gestalt::tools::exit_statuses);
+  line.root().footer(fmt::format(
+      "The first command, for a folder of photos: 'gestalt pretrain --data images:photos/'; then 'gestalt look' "
+      "and 'gestalt embed', with the run folder that it names.\n\n{}",
+      gestalt::tools::exit_statuses));
 #define GESTALT_ADD(name) gestalt::tools::add_##name(line.root());
   GESTALT_COMMANDS(GESTALT_ADD)
 #undef GESTALT_ADD

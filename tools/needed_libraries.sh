@@ -15,3 +15,8 @@ while read -r library path; do
   terms=/usr/share/doc/$package/copyright
   if [[ -n $package && -e $terms ]]; then cp -L "$terms" "$folder/$package.copyright"; fi
 done < <(ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $1, $3}')
+# What is in the program itself: headers, and parts of libarchive.
+for package in libarchive libcli11 libeigen3 librandom123 libstb nlohmann-json3; do
+  terms=/usr/share/doc/$package-dev/copyright
+  [[ ! -e $terms ]] || cp -L "$terms" "$folder/$package.copyright"
+done

@@ -29,9 +29,9 @@ void flush_output();
 void note(const std::string& line);
 
 // For the program's start. Takes the places of standard files that the caller closed, which the next files to be opened
-// would get: then what is printed would be written into a checkpoint. Reading, and writing output, fail as before; notes
-// go nowhere. A reader of the output that ends, as `head` does, and a file beyond the limit of its size do not end the
-// program either, but are errors of the write.
+// would get: then what is printed would be written into a checkpoint. Reading, and writing output, fail as before;
+// notes go nowhere. A reader of the output that ends, as `head` does, and a file beyond the limit of its size do not
+// end the program either, but are errors of the write.
 void prepare_files();
 
 }  // namespace gestalt::tools

@@ -105,8 +105,9 @@ void add_pretrain(Command program) {
   pretrain.known_as({"train", "fit", "learn"});
   pretrain.when_unnamed(name_method);
   pretrain.footer(fmt::format(
-      "Without a method, {} learns from images and {} from text, and --choose is on: 'gestalt pretrain --data "
-      "images:photos/'\n\n{}",
+      "Without a method, {0} learns from images and {1} from text, and --choose is on: 'gestalt pretrain --data "
+      "images:photos/'. With --dry-run it only says what would run, how long and in how much memory. "
+      "'gestalt pretrain {0} --help' lists the flags.\n\n{2}",
       default_image_method, default_text_method, exit_statuses));
   for (const MethodEntry& entry : list_methods()) {
     const Command command = pretrain.add(entry.name, entry.summary);

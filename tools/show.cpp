@@ -17,15 +17,15 @@ namespace gestalt::tools {
 namespace {
 
 struct ShowCommand {
-  std::string run, data, images = "0-7", split = "test", out, device = "auto", dtype = "auto";
+  std::string run, data, images, split, out, device = "auto", dtype = "auto";
   std::vector<std::string> files;
   int64_t draw = 0;
   bool views = false;
 
   void fields(Fields& f) {
     f("data", data, "where images come from if no FILE is given; empty: the run's own data");
-    f("split", split, "which of them", {"test", "train"});
-    f("images", images, "their numbers, for example 3 or 0-7 or 0,5,17-20");
+    f("split", split, "which of them; empty: test, or train where none is held out", {"", "test", "train"});
+    f("images", images, "their numbers, for example 3 or 0-7 or 0,5,17-20; empty: the first 8");
     f("draw", draw, "another number draws anew: other hidden patches, other views", between(0, 1e9));
     f("views", views, "show the views that the encoder is trained on, also of a method with a picture of its own");
     f("out", out, "the PNG to write; empty: picture.png in the run folder");
@@ -64,16 +64,23 @@ Image decode_file(const std::string& path, const DecodeOptions& options) {
   } catch (const Error& error) { fail("[show] {}: {}", path, error.what()); }
 }
 
+std::shared_ptr<ImageSet> open_set(const ShowCommand& o, const ImageMethod& method, int32_t side) {
+  const std::string& data = o.data.empty() ? method.run.data : o.data;
+  if (o.split.empty())
+    if (auto test = open_test(data, {.hold_out = true, .decode_size = side})) return test;
+  return open_images(data, {.split = o.split.empty() ? "train" : o.split, .hold_out = true, .decode_size = side});
+}
+
 // Images of any sizes one after another, as a loader gives them.
 ImageBatch chosen_images(const ShowCommand& o, const ImageMethod& method) {
   const int32_t side = decode_size(method.image_size);
   std::vector<Image> images;
   for (const std::string& file : o.files) images.push_back(decode_file(file, {.short_side = side}));
   if (images.empty()) {
-    const auto set = open_images(o.data.empty() ? method.run.data : o.data,
-                                 {.split = o.split, .hold_out = true, .decode_size = side});
+    const auto set = open_set(o, method, side);
     fmt::print("{}\n", set->describe());
-    for (int64_t i : parse_numbers(o.images)) {
+    for (int64_t i :
+         parse_numbers(o.images.empty() ? fmt::format("0-{}", std::min<int64_t>(8, set->size()) - 1) : o.images)) {
       check(i < set->size(), "[show] got image {}, expected 0 to {}", i, set->size() - 1);
       images.push_back(set->decode(i));
     }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "engine/run/fields.h"
 
@@ -22,6 +23,10 @@ std::string unknown_word(const std::string& word, const CommandEntry& command, c
   }
   if (!is_flag && commands.empty() && word.find(':') != std::string::npos)
     return fmt::format("unknown argument '{}'; a pattern of files stands in quotes, or the shell replaces it", word);
+  std::error_code ignored;
+  const bool names_source = word.find(':') != std::string::npos;
+  if (!is_flag && command.when_unnamed && (names_source || std::filesystem::is_directory(word, ignored)))
+    return fmt::format("unknown command '{0}'; data follow a flag: --data {1}{0}", word, names_source ? "" : "images:");
   if (meant.empty()) meant = nearest(name, is_flag ? flags : names);
   const char* kind = is_flag ? "flag" : commands.empty() ? "argument" : "command";
   return fmt::format("unknown {} '{}'{}", kind, name, meant.empty() ? help : "; did you mean '" + meant + "'?");

@@ -13,9 +13,10 @@ shift $(($# > 0))
 tools/install_packages.sh --wheel
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export CXX=${CXX:-c++}  # as CMake calls it: by the name that Python has for it, ccache would find nothing
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q auditwheel wheel
-"$work/venv/bin/pip" wheel -q . --no-deps -w "$work" "$@"
+"$work/venv/bin/pip" wheel -q tools/python --no-deps -w "$work" "$@"
 # Its name says which systems it runs on, by the symbols that it needs of their C library.
 tag=$("$work/venv/bin/auditwheel" show "$work"/gestalt_ssl-*.whl | grep -o 'manylinux_[0-9_]*_'"$(uname -m)" | head -n 1)
 "$work/venv/bin/wheel" tags --remove --platform-tag "$tag" "$work"/gestalt_ssl-*.whl >/dev/null

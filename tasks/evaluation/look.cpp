@@ -210,8 +210,8 @@ void Look::write_duplicates() {
   draw("duplicates.png", shown, sheet_columns);
   const auto near = static_cast<int64_t>(result_.duplicates.size()) - exact;
   say(fmt::format(
-      "duplicates.csv: {} pairs of the same pixels and {} of nearly the same, in {} groups; {} join two "
-      "splits{}",
+      "duplicates.csv: pairs of the same pixels: {}, of nearly the same: {}; groups: {}; pairs that join two splits: "
+      "{}{}",
       exact, near, result_.groups, result_.across_splits, shown.empty() ? "" : "; .png: pairs side by side"));
 }
 

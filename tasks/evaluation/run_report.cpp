@@ -155,6 +155,12 @@ std::string evaluate_hint(const RunRecord& run) {
   const std::string of = shell_word(run.folder) + data;
   if (make_method(run.method)->modality() == Modality::text)
     return fmt::format("results.jsonl has none; 'gestalt evaluate text {}' adds one", of);
+  // What is finished was measured at its end, where there was something to measure by.
+  if (run.phase == RunPhase::finished && !run.metrics.last(probe_column(run)))
+    return fmt::format(
+        "the data had no labels to measure by; 'gestalt look {} --out look' finds neighbours, duplicates and outliers "
+        "without any",
+        of);
   return fmt::format(
       "results.jsonl has none; 'gestalt evaluate linear {}' adds one, with --raw-pixels or --untrained its baselines",
       of);

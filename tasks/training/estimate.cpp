@@ -13,6 +13,7 @@
 #include "engine/tensor/device_memory.h"
 #include "kernels/cpu/team.h"
 #include "tasks/training/resume.h"
+#include "tasks/training/text_method.h"
 #include "tasks/training/training.h"
 
 namespace gestalt {
@@ -30,7 +31,7 @@ int64_t most_memory_so_far() {
 
 std::string RunEstimate::text() const {
   const double seconds = minutes * 60;
-  const std::string time = seconds < 60   ? fmt::format("{:.0f} s", std::max(1.0, seconds))
+  const std::string time = seconds < 90   ? fmt::format("{:.0f} s", std::max(1.0, seconds))
                            : minutes < 90 ? fmt::format("{:.0f} minutes", minutes)
                                           : fmt::format("{:.1f} hours", minutes / 60);
   return fmt::format("about {} ({} of {:.3g} s) and {:.2g} GiB", time,
@@ -61,10 +62,15 @@ RunEstimate measure_steps(Method& method, Feed& feed, int64_t most_steps) {
   }
   estimate.seconds_per_step = fastest;
   // A probe encodes each image once: a sixth of an epoch, which takes two views forward and, at twice the cost, back.
+  // Of text it reads what is held out, once forward.
+  double share = 1.0 / 6;
+  if (const auto* text = dynamic_cast<TextMethod*>(&method); text && text->tokens().validation)
+    share = static_cast<double>(text->tokens().validation->count()) /
+            static_cast<double>(text->tokens().training->count()) / 3;
   const int64_t epochs = estimate.steps / std::max<int64_t>(1, estimate.steps_per_epoch);
   const bool probed = method.probe && method.probe->outlook(method).possible;
   const int64_t probes = !probed ? 0 : 1 + (method.run.probe_every > 0 ? epochs / method.run.probe_every : 0);
-  const double probe = static_cast<double>(estimate.steps_per_epoch) * fastest / 6;
+  const double probe = static_cast<double>(estimate.steps_per_epoch) * fastest * share;
   estimate.minutes = (static_cast<double>(estimate.steps) * fastest + static_cast<double>(probes) * probe) / 60;
   estimate.memory = static_cast<int64_t>(allocator_stats(device).peak);
   if (device == Device::cpu) estimate.memory = std::max(estimate.memory, most_memory_so_far());

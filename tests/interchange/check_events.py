@@ -67,6 +67,16 @@ def records(path):
             record = b""
 
 
+def history(work):
+    """What W&B has written so far: by key, the values."""
+    seen = collections.defaultdict(list)
+    for path in work.rglob("*.wandb"):
+        for record in records(path):
+            for item in record.history.item if record.WhichOneof("record_type") == "history" else ():
+                seen[item.key or "/".join(item.nested_key)].append(item.value_json)
+    return seen
+
+
 def check_wandb(gestalt):
     """W&B reads event files that grow while its run is open; offline it keeps what it read in a file."""
     import wandb
@@ -77,14 +87,13 @@ def check_wandb(gestalt):
     session = wandb.init(mode="offline", project="events", dir=str(work), sync_tensorboard=True)
     session._tensorboard_callback(str(run), save=True, root_logdir=str(run))  # what its patch of TensorBoard's writer calls
     gestalt(*TINY, "--out", run)
-    time.sleep(2)
-    session.finish()
-    seen = collections.defaultdict(list)
-    for path in work.rglob("*.wandb"):
-        for record in records(path):
-            for item in record.history.item if record.WhichOneof("record_type") == "history" else ():
-                seen[item.key or "/".join(item.nested_key)].append(item.value_json)
     losses = [float(row["loss"]) for row in csv.DictReader(open(run / "metrics.csv"))]
+    for _ in range(60):  # it looks at the files from time to time, and at the end only for so long
+        time.sleep(1)
+        if len(history(work)["metrics/loss"]) + 1 >= len(losses):  # a step is written when the next one begins
+            break
+    session.finish()
+    seen = history(work)
     got = [json.loads(value) for value in seen["metrics/loss"]]
     report("W&B: the loss as in metrics.csv", len(got) == len(losses) and
            all(abs(a - b) <= 1e-6 * abs(b) for a, b in zip(got, losses)), f"{len(got)} points of {len(seen)} keys")

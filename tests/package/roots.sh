@@ -61,11 +61,12 @@ for suite in "${suites[@]}"; do
     install_in "$builder" ccache
     touch "$builder.done"
   fi
-  # What is tracked and what is new, as a clone would have it.
+  # What is tracked and what is new, as a clone would have it: with the time of now, as objects of an earlier call may be
+  # of older text than a file that is older than they are.
   mkdir -p "$builder/gestalt/source"
   find "$builder/gestalt/source" -mindepth 1 -maxdepth 1 ! -name 'build*' -exec rm -rf {} +
   git -C "$source" ls-files -co --exclude-standard -z | tar -C "$source" --null -T - -c --ignore-failed-read |
-    tar -C "$builder/gestalt/source" -x
+    tar -C "$builder/gestalt/source" -x --touch
   echo "-- $suite: building the packages"
   inside "$builder" bash -c 'cd /gestalt/source && tools/deb.sh dist -DCMAKE_COMPILE_WARNING_AS_ERROR=ON'
   if [[ ! $wheel ]]; then

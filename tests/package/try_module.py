@@ -26,7 +26,7 @@ def try_pretrain():
     whole = pretrain("simclr", out="whole", epochs=30, callback=seen.append, **TINY)
     assert not whole.stopped and "trained 240 steps" in whole.text, whole.text
     assert seen == whole.rows and seen[-1]["step"] == 240 and seen[0]["loss"] > 0, seen
-    assert "probe" in seen[-1] and all(isinstance(row["step"], int) for row in seen)
+    assert "knn_percent" in seen[-1] and all(isinstance(row["step"], int) for row in seen)
     assert (whole.folder / "encoder.safetensors").exists()
 
     rows = []

@@ -9,6 +9,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "error: $*" >&2; exit 1; }
 
+[[ $(gestalt --help) == *'gestalt pretrain --data images:'* ]] || fail "--help does not say how to begin"
 gestalt info | grep -E '^(gestalt|build|own kernels|oneDNN|images) '
 gestalt pretrain simclr --preset tiny --data shapes:256 --out run 2>/dev/null | grep '^trained '
 [[ -s run/encoder.safetensors && -s run/report.html ]] || fail "the run left no encoder or no report"

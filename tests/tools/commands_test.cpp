@@ -60,6 +60,11 @@ TEST_CASE("commands say what is wrong with what they are given, and what to do")
   says("show " + runs().mae + " /no/such/file.png", "/no/such/file.png");
 }
 
+TEST_CASE("help of pretrain says what to type first, and where the flags are") {
+  for (const char* part : {"--data images:photos/", "--dry-run", "'gestalt pretrain simclr --help'"})
+    CHECK_MESSAGE(contains(gestalt_prints("pretrain --help"), part), part);
+}
+
 TEST_CASE("words that others use for commands and flags are answered with ours") {
   for (const auto& [typed, meant] :
        std::vector<std::pair<std::string, std::string>>{{"train", "'pretrain'"},

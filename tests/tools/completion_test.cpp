@@ -22,6 +22,14 @@ const tools::CommandEntry& program_entry() {
   return entry;
 }
 
+void check_arguments(const tools::CommandEntry& command) {
+  for (const tools::FlagEntry& argument : command.arguments)
+    for (const tools::FlagEntry& flag : command.flags)
+      CHECK_MESSAGE(argument.name != flag.name, command.name, " has ", flag.name,
+                    " both ways, which CLI11 2.4 refuses");
+  for (const tools::CommandEntry& other : command.commands) check_arguments(other);
+}
+
 // The words offered after `typed`, with blanks between them.
 std::string offered(const tools::Words& typed) {
   std::string all;
@@ -47,7 +55,10 @@ TEST_SUITE("completion") {
     CHECK(offered({""}).find("pretrain evaluate") == 0);
   }
 
+  TEST_CASE("an argument has a name of its own") { check_arguments(program_entry()); }
+
   TEST_CASE("values are what the library lists") {
+    for (const char* command : {"export", "generate", "embed"}) CHECK(offered({command, ""}) == " files:");
     CHECK(offered({"pretrain", "simclr", "--dtype", "b"}) == "bf16");
     CHECK(offered({"pretrain", "simclr", "--dtype=b"}) == "--dtype=bf16");
     std::string presets, models;

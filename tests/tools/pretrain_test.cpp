@@ -71,18 +71,30 @@ TEST_CASE("pretrain: without a method, data and machine decide, which is said an
   CHECK(contains(said, "20 images of 40 to 60 pixels a side, unlabelled"));
   CHECK(contains(said, " parameters, f32 on cpu, 1 step (2 an epoch): about "));
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  const std::string run = folder / "run";
   CHECK(contains(gestalt_prints("pretrain" + data + "/run --width 4"), "\ntrained 1 steps"));
+  // Without labels: the page names a command that works, and what is shown are images that were learned from.
+  CHECK(contains(read_text(run + "/report.html"),
+                 "no labels to measure by; &#39;gestalt look " + run + " --data images:" + folder.path()));
+  CHECK(contains(gestalt_prints("evaluate knn " + run + " --data images:" + folder.path()), "'gestalt look'"));
+  const TemporaryFolder elsewhere;
+  const std::string picture = elsewhere / "picture.png";
+  CHECK(contains(gestalt_prints("show " + run + " --dtype f32 --out " + picture), "wrote " + picture));
+  CHECK(image_in(picture).height / 8 == doctest::Approx(image_in(picture).width / 2).epsilon(0.1));
+  CHECK(contains(gestalt_prints("show " + run + " --split test"), "none can be held out"));
   const auto config = parse_json("test", read_text(folder / "run/config.json"));
   CHECK(config["method"] == "simclr");
   CHECK(config["size"] == 48);
   CHECK(config["width"] == 4);  // the flag wins
-  CHECK(contains(gestalt_prints("pretrain --resume " + (folder / "run")), "trained 1 steps"));
+  CHECK(contains(gestalt_prints("pretrain --resume " + run), "trained 1 steps"));
   // A method that is named keeps its own settings, but for what would not do.
   const std::string named = gestalt_prints("pretrain byol --preset byol-tiny" + data + "/byol --dry-run");
   CHECK(contains(named, "byol --size 48 --batch 8 (your flags win"));
   CHECK_FALSE(contains(
       gestalt_prints("pretrain byol --preset byol-tiny --size 16 --batch 4" + data + "/byol --dry-run"), "chosen"));
   CHECK(contains(gestalt_prints("pretrain --threads 1"), "neither a method nor --data"));
+  CHECK(contains(gestalt_prints("pretrain images:x"), "data follow a flag: --data images:x"));
+  CHECK(contains(gestalt_prints("pretrain " + folder.path()), "data follow a flag: --data images:" + folder.path()));
   CHECK(contains(gestalt_prints("pretrain --data image:x"), "did you mean \"images\"?"));
   CHECK(contains(gestalt_prints("pretrain --data images:/nowhere --model resnet51"), "did you mean 'resnet50'?"));
   CHECK(contains(gestalt_prints("pretrain --data images:/nowhere"), "/nowhere is not a folder"));

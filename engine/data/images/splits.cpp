@@ -31,7 +31,10 @@ std::shared_ptr<ImageSet> open_test(const std::string& spec, OpenOptions options
 
 void check_measurable(const ImageSet& train, const ImageSet* test) {
   const std::string text = objection(train, test);
-  check(text.empty(), "[evaluate] {}; accuracy needs two labelled classes and test images of them", text);
+  check(text.empty(),
+        "[evaluate] {}; accuracy needs two labelled classes and test images of them, 'gestalt look' and 'gestalt "
+        "cluster' need none",
+        text);
 }
 
 ImageSplits open_splits(const std::string& spec, int64_t size, OpenOptions options) {

@@ -3,10 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "engine/run/fields_text.h"
 #include "engine/run/files.h"
 #include "tasks/training/estimate.h"
 #include "tasks/training/run.h"
+#include "tasks/training/text_method.h"
 #include "tests/tasks/training/tiny_method.h"
 #include "tests/temporary_folder.h"
 
@@ -148,6 +151,21 @@ TEST_CASE("choice: a rehearsal counts steps and memory, and writes nothing") {
   CHECK(estimate.memory > 1 << 20);
   CHECK(estimate.seconds_per_step > 0);
   CHECK(estimate.text().find("18 steps") != std::string::npos);
+}
+
+TEST_CASE("choice: a rehearsal counts the probes of text by what is held out") {
+  const std::unique_ptr<Method> method = tiny_method("gpt");
+  method->run.probe_every = 1;
+  const RunEstimate estimate = rehearse(*method);
+  const TokenSets& tokens = dynamic_cast<TextMethod&>(*method).tokens();
+  const double steps = static_cast<double>(estimate.steps),
+               epochs = steps / static_cast<double>(estimate.steps_per_epoch),
+               held_out =
+                   static_cast<double>(tokens.validation->count()) / static_cast<double>(tokens.training->count());
+  REQUIRE(held_out > 0);
+  const double probes = estimate.minutes * 60 / estimate.seconds_per_step - steps;  // in steps
+  CHECK(probes ==
+        doctest::Approx((1 + std::floor(epochs)) * held_out / 3 * static_cast<double>(estimate.steps_per_epoch)));
 }
 
 }  // namespace gestalt::test
