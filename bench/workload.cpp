@@ -7,11 +7,17 @@
 #include "engine/data/images/augment.h"
 #include "engine/nn/optimizer.h"
 #include "engine/ops/contrast.h"
+#include "engine/ops/covariance.h"
 #include "engine/ops/info_nce.h"
 #include "engine/ops/masked_loss.h"
 #include "engine/ops/patch.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/product.h"
 #include "engine/ops/rows.h"
+#include "engine/ops/sigreg.h"
+#include "engine/ops/sinkhorn.h"
 #include "engine/ops/soft_cross_entropy.h"
+#include "engine/ops/tokens.h"
 #include "engine/run/fields.h"
 #include "engine/tensor/random.h"
 
@@ -68,6 +74,34 @@ LossWork::LossOf against_queue(int64_t rows, int64_t columns, const WorkloadOpti
 LossWork::LossOf against_teacher(int64_t rows, int64_t columns, const WorkloadOptions& o) {
   const Tensor targets = normal({rows, columns}, 2, o), centre = Random(3).normal({columns}, 0, 1).to(o.device);
   return [=](const Tensor& z) { return soft_cross_entropy(z, targets, rows / 2, {.centre = centre}).loss; };
+}
+
+// LeJEPA's SIGReg of two views along 1,024 directions, new ones in each step.
+LossWork::LossOf along_slices(int64_t, int64_t columns, const WorkloadOptions& o) {
+  return [columns, device = o.device, step = uint64_t{0}](const Tensor& z) mutable {
+    const Tensor slices = random_slices(1024, columns, 1, step++, device);
+    return epps_pulley(linear(z.to(DType::f32), slices), 2);
+  };
+}
+
+// SwAV's loss of two views: assignments of the scores, and each view's prediction of the other's.
+Tensor swapped_prediction(const Tensor& scores) {
+  const int64_t images = scores.dim(0) / 2;
+  const Tensor fixed = scores.detach();
+  const Tensor targets = concat(sinkhorn(fixed.slice(0, images)).rows, sinkhorn(fixed.slice(images, 2 * images)).rows);
+  return soft_cross_entropy(scores, targets, images, {.temperature = 0.1, .probabilities = true}).loss;
+}
+
+// VICReg's three terms, of two views.
+Tensor three_terms(const Tensor& z) {
+  const Tensor a = z.slice(0, z.dim(0) / 2), b = z.slice(z.dim(0) / 2, z.dim(0));
+  const Tensor hinge = scale(add(variance_hinge(a), variance_hinge(b)), 12.5);
+  return add(add(scale(mean_squared(a, b), 25), hinge), add(covariance_loss(a), covariance_loss(b)));
+}
+
+// For what needs nothing but z.
+auto plainly(Tensor (*loss)(const Tensor&)) {
+  return [loss](int64_t, int64_t, const WorkloadOptions&) -> LossWork::LossOf { return loss; };
 }
 
 // Two views, as SimCLR's or BYOL's, of `batch` images as large as the views, or of 256 pixels for views of 224.
@@ -178,16 +212,17 @@ class AdamwWork : public Workload {
 
 std::vector<WorkloadEntry> op_workloads() {
   return {loss_workload("nt_xent", "NT-Xent, forward and backward; --batch rows, --size columns", 128,
-                        [](int64_t, int64_t, const WorkloadOptions&) -> LossWork::LossOf {
-                          return [](const Tensor& z) { return nt_xent(z, 0.5); };
-                        }),
+                        plainly([](const Tensor& z) { return nt_xent(z, 0.5); })),
           loss_workload("hard_negatives", "the same with hard and debiased negatives", 128,
-                        [](int64_t, int64_t, const WorkloadOptions&) -> LossWork::LossOf {
-                          return [](const Tensor& z) { return pair_contrast(z, {.beta = 1, .tau_plus = 0.1}).loss; };
-                        }),
+                        plainly([](const Tensor& z) { return pair_contrast(z, {.beta = 1, .tau_plus = 0.1}).loss; })),
           loss_workload("info_nce", "MoCo's loss against a queue of 16,384", 128, against_queue),
           loss_workload("dino_loss", "DINO's loss of two views, forward and backward; --size prototypes", 4096,
                         against_teacher),
+          loss_workload("swav_loss", "SwAV's assignments and its loss of two views; --size prototypes", 3000,
+                        plainly(swapped_prediction)),
+          loss_workload("sigreg", "LeJEPA's SIGReg of two views along 1,024 directions", 128, along_slices),
+          loss_workload("vicreg_loss", "VICReg's three terms of two views, forward and backward; --size columns", 2048,
+                        plainly(three_terms)),
           {"augment-32", "two views of 32 pixels",
            [](const WorkloadOptions& o) { return std::make_unique<AugmentWork>(o, 32, 32); }},
           {"augment-224", "two views of 224 pixels from images of 256, with blur",

@@ -1,8 +1,11 @@
 // Writing and reading encoder files.
 #include "models/export.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <set>
+#include <span>
 
 #include "engine/run/fields_json.h"
 
@@ -95,6 +98,16 @@ LoadedEncoder load_encoder(const std::string& path) {
   fill_parts(path, file, *loaded.encoder);
   refuse_others(path, file, *loaded.encoder);
   return loaded;
+}
+
+void check_finite_parts(const std::string& path, Module& module) {
+  for (const NamedPart& p : parts(module)) {
+    const Tensor host = p.tensor.detach().to(Device::cpu).to(DType::f32);
+    const std::span<const float> values(host.data<float>(), static_cast<size_t>(host.count()));
+    check(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }),
+          "[weights] {} holds NaN or an infinity in {}; take a checkpoint from before its run went wrong", path,
+          p.name);
+  }
 }
 
 void load_parts(const std::string& path, Encoder& encoder) { fill_parts(path, read_safetensors(path), encoder); }

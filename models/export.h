@@ -28,6 +28,9 @@ Tensor filter_of_ours(const Tensor& oihw);
 // The tensors of such a file: (O, KH, KW, I) filters turned, everything else as it is.
 std::vector<NamedTensor> exported_tensors(Encoder& encoder);
 
+// Throws Error, naming `path` and the part, unless all of the module's numbers are finite.
+void check_finite_parts(const std::string& path, Module& module);
+
 struct LoadedEncoder {
   std::unique_ptr<Encoder> encoder;
   EncoderInfo info;

@@ -8,6 +8,7 @@
 #include "engine/run/fields_json.h"
 #include "engine/run/files.h"
 #include "engine/tensor/safetensors.h"
+#include "models/export.h"
 
 namespace gestalt {
 namespace {
@@ -176,6 +177,7 @@ LoadedGpt load_gpt(const std::string& path) {
     p.tensor.copy_from(value);
   }
   check(all.size() == tensors.size(), "[gpt] {} has {} tensors, expected {}", path, tensors.size(), all.size());
+  check_finite_parts(path, *loaded.model);
   if (const auto record = file.metadata.find(tokenizer_key); record != file.metadata.end())
     loaded.tokenizer = record->second;
   return loaded;

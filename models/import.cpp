@@ -237,6 +237,7 @@ void fill(const std::string& path, const ForeignTensors& foreign, Encoder& encod
     check(std::find(known.begin(), known.end(), name) != known.end(),
           "[import] {} has a tensor '{}', which this encoder has no place for; without it the features would be others",
           path, name);
+  check_finite_parts(path, encoder);
 }
 
 std::string list_of(std::vector<std::string> names) {
@@ -300,7 +301,9 @@ ImportedEncoder import_encoder(const std::string& given, const ImportOptions& op
   if (file.metadata.contains("gestalt.encoder")) {
     check(options.model.empty() && options.pool.empty() && options.normalise.empty(),
           "[import] got --model, --pool or --normalise for {}, which says all of them itself", path);
-    return {load_encoder(path), {}};
+    ImportedEncoder ours{load_encoder(path), {}};
+    check_finite_parts(path, *ours.loaded.encoder);
+    return ours;
   }
   Read read = read_foreign(path, file, options);
   ImportedEncoder imported{{nullptr, read.info}, read.said};

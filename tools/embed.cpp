@@ -44,8 +44,8 @@ std::function<void(int64_t)> progress_on_stderr(int64_t total) {
     const double seconds = std::chrono::duration<double>(Clock::now() - last).count();
     if (seconds < 10) return;
     if (done >= 0)
-      fmt::print(stderr, "{} of {} images, {:.0f} images/s\n", images, total,
-                 static_cast<double>(images - done) / seconds);
+      note(
+          fmt::format("{} of {} images, {:.0f} images/s", images, total, static_cast<double>(images - done) / seconds));
     last = Clock::now(), done = images;
   };
 }

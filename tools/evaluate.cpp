@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -40,7 +41,7 @@ double accuracy_of(OpenedEncoder& o, const FrozenSource& source, const LinearOpt
   Encoder& encoder = *o.loaded.encoder;
   if (linear.augment)
     return augmented_linear_accuracy(encoder, o.train, o.test, o.view, linear, [&](int64_t epoch, double loss) {
-      fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, linear.epochs, loss);
+      note(fmt::format("epoch {}/{}  loss {:.4f}", epoch, linear.epochs, loss));
     });
   return linear_accuracy(extract_features(encoder, o.train, o.view), extract_features(encoder, o.test, o.view),
                          o.classes, linear, o.view.device);
@@ -57,10 +58,11 @@ std::string name_of(const LinearOptions& linear) { return linear.augment ? "line
 
 std::string details_of(const KnnOptions& knn, int64_t bank) {
   if (knn.k >= bank)
-    fmt::print(stderr,
-               "gestalt: warning: all {} labelled images vote, as --knn-k is {}; the answer is nearly the same for "
-               "every image: give a smaller --knn-k\n",
-               bank, knn.k);
+    note(
+        fmt::format("gestalt: warning: all {} labelled images vote, as --knn-k is {}; the answer is nearly the same "
+                    "for every image: "
+                    "give a smaller --knn-k",
+                    bank, knn.k));
   return fmt::format("k = {}", knn.of_bank(bank).k);
 }
 std::string details_of(const LinearOptions&, int64_t) { return ""; }

@@ -52,7 +52,7 @@ void EncoderSource::fields(Fields& f) {
 ReadyEncoder load_ready(const EncoderChoice& choice, uint64_t seed, const char* tag) {
   ReadyEncoder ready;
   ImportedEncoder imported = import_encoder(encoder_file(expand_home(choice.encoder), tag), choice.foreign);
-  for (const std::string& line : imported.said) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : imported.said) note(line);
   ready.loaded = std::move(imported.loaded);
   const RunOptions run{.device = choice.device, .dtype = choice.dtype};
   const EncoderInfo& info = ready.loaded.info;

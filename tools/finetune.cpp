@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/evaluation.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -16,9 +17,8 @@ namespace {
 void run(const EncoderSource& source, const FinetuneOptions& options) {
   OpenedEncoder opened = open_encoder(source, static_cast<uint64_t>(options.seed), true);
   const double accuracy = finetune_accuracy(
-      *opened.loaded.encoder, opened.train, opened.test, opened.view, options, [&](int64_t epoch, double loss) {
-        fmt::print(stderr, "epoch {}/{}  loss {:.4f}\n", epoch, options.epochs, loss);
-      });
+      *opened.loaded.encoder, opened.train, opened.test, opened.view, options,
+      [&](int64_t epoch, double loss) { note(fmt::format("epoch {}/{}  loss {:.4f}", epoch, options.epochs, loss)); });
   const auto kept = static_cast<int64_t>(few_labels(opened.train->labels(), options.labels).size());
   print_result(source, opened,
                {.evaluation = "finetune",

@@ -1,6 +1,8 @@
 // The program `gestalt`: chooses the subcommand, and is the only place that catches.
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <new>
 #include <stdexcept>
@@ -15,7 +17,7 @@
 namespace {
 
 int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
-  const auto complain = [](const std::string& text) { fmt::print(stderr, "gestalt: {}\n", text); };
+  const auto complain = [](const std::string& text) { gestalt::tools::note("gestalt: " + text); };
   try {
     gestalt::report_cut_files();
     gestalt::kernels::cpu::level();  // what is wrong with GESTALT_ISA is said at once
@@ -25,7 +27,7 @@ int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
   } catch (const gestalt::tools::WrongCommandLine& error) {
     complain(error.what());
     return 2;
-  } catch (const gestalt::Error& error) {
+  } catch (const gestalt::tools::NobodyReads&) { return 128 + SIGPIPE; } catch (const gestalt::Error& error) {
     complain(error.what());
     return 1;
   } catch (const std::bad_alloc&) {
@@ -38,6 +40,7 @@ int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
     complain(fmt::format("[file] '{}': {}", error.path1().string(), error.code().message()));
     return 1;
   } catch (const std::system_error& error) {
+    if (error.code().value() == EPIPE) return 128 + SIGPIPE;
     complain(std::ferror(stdout) ? fmt::format("cannot write the output: {}", error.code().message()) : error.what());
     return 1;
   } catch (const std::exception& error) {
@@ -49,6 +52,7 @@ int run(gestalt::tools::CommandLine& line, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gestalt::tools::prepare_files();
   gestalt::tools::CommandLine line("gestalt", "Gestalt pretrains encoders without labels, and says how good they are.",
                                    GESTALT_VERSION);
   line.root().footer(gestalt::tools::exit_statuses);

@@ -1,17 +1,17 @@
 // Fitting what is printed into a terminal, and seeing to it that it has arrived.
 #include "tools/output.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
-
-#include "kernels/check.h"
 
 namespace gestalt::tools {
 
@@ -43,7 +43,17 @@ void flush_output() {
     failed = true;
     if (std::fputc('\n', stdout) != EOF) std::fflush(stdout);
   }
+  if (failed && errno == EPIPE) throw NobodyReads("nobody reads the output");
   check(!failed, "cannot write the output: {}", errno != 0 ? std::strerror(errno) : "an earlier write failed");
+}
+
+void note(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+
+void prepare_files() {
+  for (const int ending : {SIGPIPE, SIGXFSZ}) std::signal(ending, SIG_IGN);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(descriptor, F_GETFD) < 0 && errno == EBADF)
+      open("/dev/null", descriptor == STDOUT_FILENO ? O_RDONLY : O_WRONLY);  // takes the lowest number that is free
 }
 
 }  // namespace gestalt::tools

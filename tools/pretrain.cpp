@@ -80,7 +80,7 @@ int run(const MethodEntry& entry, Command command, const PretrainChoices& choice
   if (!choices.no_html) write_page(*method, result.folder);
   if (unmeasured.empty()) return 0;
   flush_output();
-  fmt::print(stderr, "gestalt: warning: the run is trained and saved, but could not be measured: {}\n", unmeasured);
+  note("gestalt: warning: the run is trained and saved, but could not be measured: " + unmeasured);
   return status_of_warning;
 }
 

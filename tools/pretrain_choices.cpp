@@ -10,6 +10,7 @@
 #include "tasks/training/image_method.h"
 #include "tasks/training/recipe.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -29,7 +30,7 @@ DataFacts look_at_data_of(const Method& method) {
   if (images) check_model(images->model);  // before data are read
   const DataFacts data = look_at_data(expand_home(method.run.data), images && images->unlabelled);
   const int64_t cores = look_at_machine(Device::cpu, method.run.threads).cores;
-  if (const std::string text = decoding_text(data, cores); !text.empty()) fmt::print(stderr, "{}\n", text);
+  if (const std::string text = decoding_text(data, cores); !text.empty()) note(text);
   return data;
 }
 

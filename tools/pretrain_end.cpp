@@ -59,7 +59,7 @@ void write_page(Method& method, const std::string& folder) {
     fmt::print("report: {}\n", write_run_report(folder, method));
   } catch (const std::exception& error) {
     flush_output();
-    fmt::print(stderr, "gestalt: warning: the run is trained and saved, but has no report.html: {}\n", error.what());
+    note(fmt::format("gestalt: warning: the run is trained and saved, but has no report.html: {}", error.what()));
   }
 }
 

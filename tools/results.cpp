@@ -10,6 +10,7 @@
 #include "engine/run/files.h"
 #include "engine/run/run_folder.h"
 #include "kernels/check.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -38,7 +39,7 @@ void record_result(const std::string& model, nlohmann::ordered_json result, bool
   const std::string path = folder + "/results.jsonl";
   try {
     append_to_file(path, line);
-  } catch (const Error& error) { fmt::print(stderr, "gestalt: warning: {}\n", error.what()); }
+  } catch (const Error& error) { note(fmt::format("gestalt: warning: {}", error.what())); }
 }
 
 void json_field(Fields& f, bool& json) { f("json", json, "print the result as one line of JSON, and nothing else"); }

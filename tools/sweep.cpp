@@ -7,6 +7,7 @@
 #include "tasks/evaluation/sweep.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
+#include "tools/output.h"
 
 namespace gestalt::tools {
 namespace {
@@ -25,9 +26,8 @@ int run(const SweepCommand& o) {
   check(!o.out.empty(), "[sweep] got no --out; see 'gestalt sweep --help'");
   const std::string file = expand_home(o.file), out = expand_home(o.out);
   Sweep sweep = parse_sweep(file, read_text(file));
-  fmt::print(stderr, "{} runs of {}\n", sweep.runs.size(), sweep.method);
-  const SweepOutcome outcome =
-      run_sweep(sweep, out, o.quiet, [](const std::string& text) { fmt::print(stderr, "{}\n", text); });
+  note(fmt::format("{} runs of {}", sweep.runs.size(), sweep.method));
+  const SweepOutcome outcome = run_sweep(sweep, out, o.quiet, note);
   if (outcome.signal != 0) {
     fmt::print("stopped; the same command goes on\n");
     return 128 + outcome.signal;

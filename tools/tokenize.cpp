@@ -36,7 +36,8 @@ void tokenize(const TokenizeCommand& o) {
           "[tokenize] '{}' has a {}; choose another folder or give --overwrite", o.out, name);
   const bool terminal = isatty(STDERR_FILENO);
   const TokenizedText result = tokenize_file(o.text, o.out, o.options, [&](int64_t done, int64_t all) {
-    if (terminal) fmt::print(stderr, "\r{:.0f} %{}", 100.0 * done / all, done == all ? "\r\x1b[K" : "");
+    if (terminal)
+      std::fputs(fmt::format("\r{:.0f} %{}", 100.0 * done / all, done == all ? "\r\x1b[K" : "").c_str(), stderr);
   });
   print_part("training", result.training);
   print_part("validation", result.validation);
@@ -50,7 +51,8 @@ void add_tokenize(Command program) {
   const Command command = program.add("tokenize", "turn a text, once, into token files that training maps");
   const auto options = std::make_shared<TokenizeCommand>();
   command.argument("text", options->text,
-                   "the text: a file or a folder of .txt and .md files, also compressed, or jsonl:FILE#FIELD");
+                   "the text: a file or a folder of .txt and .md files, also compressed, with or without text:, or "
+                   "jsonl:FILE#FIELD");
   command.argument("out", options->out, "the folder to write train.tokens and val.tokens into");
   set_command(
       command, [](const TokenizeCommand& o) { tokenize(o); }, options);

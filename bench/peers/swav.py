@@ -3,20 +3,11 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from .common.losses import sinkhorn
 from .common.models import mlp, resnet18_cifar
 from .common.training import Case, amp, compiled, sgd, trainer, two_views
 
-PROTOTYPES, WIDTH, QUEUE, TEMPERATURE, EPSILON, ROUNDS = 512, 128, 1024, 0.1, 0.05, 3
-
-
-@torch.no_grad()
-def sinkhorn(scores):
-    q = torch.exp((scores.float() - scores.max()) / EPSILON).t()
-    q /= q.sum()
-    for _ in range(ROUNDS):
-        q /= q.sum(1, keepdim=True) * q.shape[0]
-        q /= q.sum(0, keepdim=True) * q.shape[1]
-    return (q * q.shape[1]).t()
+PROTOTYPES, WIDTH, QUEUE, TEMPERATURE = 512, 128, 1024, 0.1
 
 
 def case(options):

@@ -76,6 +76,8 @@ GivenValues values_of_json(const std::string& source, std::string_view text) {
 GivenValues parse_values(const std::string& source, std::string_view text) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  check(text.find('\0') == text.npos, "[config] {} is UTF-16 or no text at all, expected UTF-8; save it as that",
+        source);
   const size_t first = text.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos && text[first] == '{') return values_of_json(source, text);
   GivenValues values;

@@ -192,9 +192,10 @@ void MetricsFile::restore(double last) {
   if (there && !same) fs::rename(path_, path_ + ".before");
   while (same && next()) {
     double step = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
-    const bool row = error == std::errc() && (end == line.data() + line.size() || *end == ',');
-    if (row && step <= last) text += line + "\n";
+    const char* const line_end = line.data() + line.size();
+    const auto [end, error] = std::from_chars(line.data(), line_end, step);
+    const bool whole = std::count(line.begin(), line.end(), ',') + 1 == std::ssize(columns_);
+    if (error == std::errc() && whole && (end == line_end || *end == ',') && step <= last) text += line + "\n";
   }
   write_file_atomically(path_, text);
 }

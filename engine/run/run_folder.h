@@ -59,8 +59,9 @@ class MetricsFile {
   // A new file with `columns` in its first line.
   MetricsFile(std::string path, std::vector<std::string> columns);
   // Goes on with a file as it was when it had `bytes` (see bytes()); what a killed run wrote after that is cut off. One
-  // that another program has saved anew, with other line ends or blank lines, keeps its rows up to `last`, by the first
-  // column. One that is missing or has other columns begins anew, the latter being kept as PATH.before; see note().
+  // that another program has saved anew, with other line ends or blank lines, or that was cut short, keeps its whole
+  // rows up to `last`, by the first column. One that is missing or has other columns begins anew, the latter being kept
+  // as PATH.before; see note().
   MetricsFile(std::string path, std::vector<std::string> columns, int64_t bytes, double last);
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;

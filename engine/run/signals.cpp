@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM: the handler does no more than a signal handler may.
+// Signals that end a run: the handler does no more than a signal handler may.
 #include "engine/run/signals.h"
 
 #include <signal.h>
@@ -7,18 +7,19 @@
 #include <algorithm>
 #include <atomic>
 #include <ctime>
+#include <iterator>
 
 #include "kernels/check.h"
 
 namespace gestalt {
 namespace {
 
-constexpr int signals[] = {SIGINT, SIGTERM, SIGALRM};
+constexpr int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
 std::atomic<int> received{0};
 std::atomic<unsigned> patience{
     0};  // seconds from a SIGTERM to the end of a loop that does not ask; 0: it may take its time
 std::atomic<bool> installed{false};
-struct sigaction former[3];
+struct sigaction former[std::size(signals)];
 static_assert(std::atomic<int>::is_always_lock_free);
 
 template <size_t size>
@@ -33,7 +34,7 @@ void handle(int signal) {
   }
   int none = 0;
   if (!received.compare_exchange_strong(none, signal)) _exit(128 + signal);
-  if (signal == SIGTERM) alarm(patience);
+  if (signal != SIGINT) alarm(patience);
   say("\nstopping after this step; a second signal exits at once\n");
 }
 
@@ -53,12 +54,15 @@ StopSignal::StopSignal(int grace_seconds) : grace_seconds_(grace_seconds), asked
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (int i = 0; i < 3; ++i) sigaction(signals[i], &action, &former[i]);
+  for (size_t i = 0; i < std::size(signals); ++i) {
+    sigaction(signals[i], &action, &former[i]);
+    if (signals[i] == SIGHUP && former[i].sa_handler == SIG_IGN) sigaction(SIGHUP, &former[i], nullptr);  // nohup
+  }
 }
 
 StopSignal::~StopSignal() {
   alarm(0);
-  for (int i = 0; i < 3; ++i) sigaction(signals[i], &former[i], nullptr);
+  for (size_t i = 0; i < std::size(signals); ++i) sigaction(signals[i], &former[i], nullptr);
   installed = false;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What happens around a run: two writers, data that vanish, disks that fill, a folder that is taken away.
+"""What happens around a run: two writers, data that vanish, disks that fill, a folder that is taken away, output that
+nobody reads.
 
     tests/faults/situations.py BUILD_DIR [--only NAME]
 
@@ -175,7 +176,23 @@ def fill(path):
             pass
 
 
-SITUATIONS = [two_writers, data_vanish, pack_is_cut, one_image_vanishes, run_folder_vanishes, disk_fills]
+def nobody_listens(s):
+    """Output that is closed, full, or read by a program that ends; a terminal that goes away."""
+    line = " ".join([s.program, *TRAINING, "--data", f"images:{s.photos}", "--out", s.out])
+    for place, status in [("2>&-", 0), ("<&-", 0), (">&- 2>&-", 1), (">/dev/full 2>/dev/full", 1), ("2>&1 | head -n 1; exit ${PIPESTATUS[0]}", 141)]:
+        code = subprocess.run(["bash", "-c", f"{line} {place}"], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300).returncode
+        expect(code == status, f"status {code} instead of {status} with {place}")
+        expect(s.outcome(s.out) == s.whole, f"the outcome with {place} differs")
+        shutil.rmtree(s.out)
+    limited = subprocess.run(["bash", "-c", f"ulimit -f 20; {line}"], capture_output=True, text=True, timeout=300)
+    expect(limited.returncode == 1 and "File too large" in limited.stderr, f"status {limited.returncode} with a limit of a file's size: {limited.stderr[-400:]}")
+    child = s.begin()
+    child.send_signal(signal.SIGHUP)
+    s.end(child, 128 + signal.SIGHUP)
+    s.ends_as_the_whole()
+
+
+SITUATIONS = [two_writers, data_vanish, pack_is_cut, one_image_vanishes, run_folder_vanishes, disk_fills, nobody_listens]
 
 
 def main():

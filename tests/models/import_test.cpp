@@ -168,6 +168,9 @@ TEST_CASE("foreign encoders: a tensor that is missing, misshapen or has no place
   none.push_back({"patch_embed.proj.weight", Tensor::zeros({128, 3, 0, 0})});
   refused(none, "patches of");
   refused({{"a.weight", Tensor::zeros({2})}}, "begins with 'a.weight'");
+  none = without("torchvision resnet", "bn1.bias");
+  none.push_back({"bn1.bias", Tensor::full({8}, NAN)});
+  refused(none, "holds NaN or an infinity in bn1.bias");
   CHECK_THROWS_WITH_AS(import_encoder(folder / "net.pth", {}), doctest::Contains("safetensors.torch.save_file"), Error);
   write_case(path, "torchvision resnet");
   CHECK_THROWS_WITH_AS(import_encoder(path, {.pool = "cls"}), doctest::Contains("--pool cls"), Error);

@@ -73,3 +73,36 @@ def vicreg(first, second):
         products = (z.t() @ z / (count - 1)).square()
         covariance = covariance + (products.sum() - products.diagonal().sum()) / width
     return 25 * invariance + 25 * variance + covariance
+
+
+@torch.no_grad()
+def sinkhorn(scores, epsilon=0.05, rounds=3):
+    """Caron et al. 2020: rows that share the columns evenly."""
+    q = torch.exp((scores.float() - scores.max()) / epsilon).t()
+    q /= q.sum()
+    for _ in range(rounds):
+        q /= q.sum(1, keepdim=True) * q.shape[0]
+        q /= q.sum(0, keepdim=True) * q.shape[1]
+    return (q * q.shape[1]).t()
+
+
+def swav(scores, temperature=0.1):
+    """Two views of a batch: each predicts what the other is assigned to."""
+    first, second = scores.chunk(2)
+    log_p = F.log_softmax(scores.float() / temperature, dim=1).chunk(2)
+    return -((sinkhorn(first) * log_p[1]).sum(1).mean() + (sinkhorn(second) * log_p[0]).sum(1).mean()) / 2
+
+
+def sigreg(z, views=2, slices=1024, nodes=17):
+    """Balestriero and LeCun 2025, algorithm 1: the statistic of Epps and Pulley along random directions."""
+    directions = torch.randn(z.shape[1], slices, device=z.device)
+    p = z.float() @ (directions / directions.norm(dim=0))
+    t = torch.linspace(0, 3, nodes, device=z.device)
+    step = 3 / (nodes - 1)
+    weights = torch.full_like(t, 2 * step)
+    weights[0] = weights[-1] = step
+    normal = torch.exp(-t.square() / 2)
+    rows = z.shape[0] // views
+    angles = p.view(views, rows, slices, 1) * t
+    error = (angles.cos().mean(1) - normal).square() + angles.sin().mean(1).square()
+    return (rows * (error * (weights * normal)).sum(-1)).mean()

@@ -21,7 +21,7 @@ void check_probability(const char* what, double p) {
 }
 
 void check_range(const char* what, Range r, double low, double high) {
-  check(r.low >= low && r.low <= r.high && r.high <= high, "[augment] got {} {} to {}, expected a range in [{}, {}]",
+  check(r.low >= low && r.low <= r.high && r.high <= high, "[augment] got {} of {} to {}, expected a range in [{}, {}]",
         what, r.low, r.high, low, high);
 }
 
@@ -29,7 +29,7 @@ void check_parameters(const AugmentParameters& p) {
   constexpr double many = 1e4;
   check(p.crop_fraction > 0 && p.crop_fraction <= 1, "[augment] got crop fraction {}, expected one in (0, 1]",
         p.crop_fraction);
-  check_range("crop area", p.crop_area, 1e-6, 1);
+  check_range("crop-min to crop-max", p.crop_area, 1e-6, 1);
   check_range("crop ratio", p.crop_ratio, 1e-3, 1e3);
   check_probability("flip", p.flip);
   check_probability("jitter", p.jitter);
@@ -40,7 +40,7 @@ void check_parameters(const AugmentParameters& p) {
   check_range("contrast", p.contrast, 0, many);
   check_range("saturation", p.saturation, 0, many);
   check_range("hue", p.hue, -0.5, 0.5);
-  check_range("blur sigma", p.blur_sigma, 1e-2, many);
+  check_range("blur-min to blur-max", p.blur_sigma, 1e-2, many);
   check(p.blur_kernel >= 0 && (p.blur_kernel == 0 || p.blur_kernel % 2 == 1),
         "[augment] got a blur of {} taps, expected an odd number, or 0 for a tenth of the size", p.blur_kernel);
   check(p.solarize_threshold >= 0 && p.solarize_threshold <= 1,

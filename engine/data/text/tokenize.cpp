@@ -66,8 +66,10 @@ size_t safe_cut(std::string_view text, size_t least) {
 TokenizedText tokenize_file(const std::string& text_path, const std::string& folder, const TokenizeOptions& options,
                             const std::function<void(int64_t, int64_t)>& progress) {
   const bool any_bytes = options.tokenizer.kind == "byte" && options.encoding == "utf-8";
-  const Text file = text_path.starts_with("jsonl:") ? open_json_lines(text_path.substr(6))
-                                                    : open_text(text_path, any_bytes ? "bytes" : options.encoding);
+  const Text file =
+      text_path.starts_with("jsonl:")
+          ? open_json_lines(text_path.substr(6))
+          : open_text(text_path.substr(text_path.starts_with("text:") ? 5 : 0), any_bytes ? "bytes" : options.encoding);
   const std::string_view text = file.view();
   const size_t cut = training_bytes(text, options.val_fraction, text_path);
   const std::unique_ptr<const Tokenizer> tokenizer = make_tokenizer(options.tokenizer, text);

@@ -109,6 +109,7 @@ TEST_SUITE("fields as text") {
     refuses("epochs = 99999999999999999999", "expected a whole number");
     refuses("amp = 1", "expected true or false");
     refuses("schedule = cosin", "did you mean 'cosine'?");
+    refuses({"\xFF\xFEl\0r\0", 6}, "a.conf is UTF-16");
   }
 
   TEST_CASE("a file's name may hold a # and a config file may begin with a byte order mark") {

@@ -153,6 +153,7 @@ TEST_SUITE("run folder") {
     CHECK(goes_on("epoch,loss,knn\n1,0.5,\n2,0.25,50", 2, "was changed") == rows + next);
     CHECK(goes_on("epoch,loss,knn\n\n1,0.5,\n2,0.25,50\n9,1,1\n", 2, "was changed") == rows + next);
     CHECK(goes_on("epoch,loss,knn\n1,0.5,\n", 2, "was changed") == "epoch,loss,knn\n1,0.5,\n" + next);
+    CHECK(goes_on("epoch,loss,knn\n1,0.5,\n2,0.2", 2, "was changed") == "epoch,loss,knn\n1,0.5,\n" + next);
     CHECK(goes_on("", 2, "is missing") == header + next);
     CHECK(goes_on("epoch;loss\n1;2\n", 2, "metrics.csv.before") == header + next);
     CHECK(read_text(path + ".before") == "epoch;loss\n1;2\n");
@@ -311,6 +312,30 @@ TEST_SUITE("signals") {
             if (!stop.requested()) _exit(4);
             for (const auto end = seconds_from_now(1.5); std::chrono::steady_clock::now() < end;) continue;
           }) == 3);
+  }
+
+  TEST_CASE("a terminal that goes away stops a run that nobody told to stay") {
+    const auto status_of = [](auto&& loop) {
+      const pid_t child = fork();
+      if (child == 0) {
+        std::freopen("/dev/null", "w", stderr);
+        loop();
+      }
+      int status = 0;
+      REQUIRE(waitpid(child, &status, 0) == child);
+      return status;
+    };
+    CHECK(status_of([] {
+            StopSignal stop;
+            raise(SIGHUP);
+            _exit(stop.requested() && stop.signal() == SIGHUP ? 7 : 1);
+          }) == 7 << 8);
+    CHECK(status_of([] {
+            std::signal(SIGHUP, SIG_IGN);
+            StopSignal stop;
+            raise(SIGHUP);
+            _exit(stop.requested() ? 1 : 7);
+          }) == 7 << 8);
   }
 
   TEST_CASE("former handlers come back") {

@@ -220,7 +220,7 @@ TEST_CASE("a text file is cut between characters and tokenized in full") {
   CHECK(validation.count() == result.validation.tokens);
 
   options = {.tokenizer = {.kind = "byte"}, .val_fraction = 0};
-  tokenize_file(text_path, out, options);
+  tokenize_file("text:" + text_path, out, options);  // as --data names it
   CHECK(!std::filesystem::exists(out + "/val.tokens"));  // it was of another tokenization
   const TokenFile bytes(out + "/train.tokens");
   CHECK(byte_tokenizer()->decode(read_all(bytes)) == text);
