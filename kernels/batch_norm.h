@@ -55,22 +55,23 @@ inline int64_t scratch_bytes(const BatchNorm& k, Device device) {
   return k.training ? BatchNormSplit{k.rows, k.channels}.partial_bytes(k.x.dtype, device) : 0;
 }
 
-// Gradients of BatchNorm. x̂ is recomputed from x, mean and inv_std; the ReLU's mask is y > 0.
+// Gradients of BatchNorm. x̂ is recomputed from x, mean and inv_std. The ReLU's mask is y > 0, and y too is computed
+// anew where there was no residual.
 struct BatchNormBackward {
   In x, dy;
-  In y;  // the forward result, or null without ReLU
-  In gamma, mean, inv_std;
+  In y;  // the forward result where there were ReLU and residual, else null
+  In gamma, beta, mean, inv_std;
   Out dx;             // or null
   Out dresidual;      // dy under the mask, or null
   Out dgamma, dbeta;  // (channels)
   int64_t rows, channels;
-  bool training;
+  bool relu, training;
 };
 GESTALT_KERNEL(BatchNormBackward)
 inline Cost cost(const BatchNormBackward& k) {
   const int64_t n = k.rows * k.channels;
   return {.bytes = (k.training ? 2 : 1) * traffic(n, k.x, k.dy, k.y) + traffic(n, k.dx, k.dresidual),
-          .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.y ? ", ReLU" : "", k.dresidual ? ", sum" : "")};
+          .shape = fmt::format("{} × {}{}{}", k.rows, k.channels, k.relu ? ", ReLU" : "", k.dresidual ? ", sum" : "")};
 }
 inline int64_t scratch_bytes(const BatchNormBackward& k, Device device) {
   return BatchNormSplit{k.rows, k.channels}.partial_bytes(k.x.dtype, device);

@@ -102,18 +102,35 @@ struct ColumnSumSplit {
   bool wide;  // packs of four columns, else of one
   int64_t strips, rows_per_split, splits;
 
-  explicit ColumnSumSplit(const ColumnSum& k)
-      : wide(k.columns % 4 == 0 && reinterpret_cast<uintptr_t>(k.x.data) % 16 == 0),
-        strips(std::max<int64_t>(1, divide_up(k.columns, wide ? 128 : 32))) {
-    const int64_t rows = std::max<int64_t>(1, k.rows);
+  template <class... Operands>  // of (rows, columns) each
+  ColumnSumSplit(int64_t some_rows, int64_t columns, const Operands&... operands)
+      : wide(columns % 4 == 0 && ((reinterpret_cast<uintptr_t>(operands.data) % 16 == 0) && ...)),
+        strips(std::max<int64_t>(1, divide_up(columns, wide ? 128 : 32))) {
+    const int64_t rows = std::max<int64_t>(1, some_rows);
     rows_per_split = divide_up(rows, std::min(divide_up(1024, strips), divide_up(rows, 4 * strip_rows)));
     splits = divide_up(rows, rows_per_split);
   }
+  int64_t scratch_bytes(int64_t columns, Device device) const {
+    return device == Device::cuda && splits > 1 ? splits * columns * size_of(DType::f32) : 0;
+  }
 };
-inline int64_t scratch_bytes(const ColumnSum& k, Device device) {
-  if (device == Device::cpu) return 0;
-  const ColumnSumSplit split(k);
-  return split.splits > 1 ? split.splits * k.columns * size_of(DType::f32) : 0;
+inline ColumnSumSplit split_of(const ColumnSum& k) { return {k.rows, k.columns, k.x}; }
+inline int64_t scratch_bytes(const ColumnSum& k, Device device) { return split_of(k).scratch_bytes(k.columns, device); }
+
+// dx = dy · f'(x) of (rows, columns) matrices, and sums[j] = Σ_i dx[i, j] in the same pass: what a linear layer needs
+// whose result a formula takes, with the gradient of its bias.
+struct PointwiseBackwardSums {
+  In x, dy;
+  Out dx;
+  Out sums;  // (columns), the accumulator's dtype
+  Formula formula;
+  int64_t rows, columns;
+};
+GESTALT_KERNEL(PointwiseBackwardSums)
+inline Cost cost(const PointwiseBackwardSums& k) { return {.bytes = traffic(k.rows * k.columns, k.x, k.dy, k.dx)}; }
+inline ColumnSumSplit split_of(const PointwiseBackwardSums& k) { return {k.rows, k.columns, k.x, k.dy, k.dx}; }
+inline int64_t scratch_bytes(const PointwiseBackwardSums& k, Device device) {
+  return split_of(k).scratch_bytes(k.columns, device);
 }
 
 // y[i, j] = x[i, j] + row[j]. y may be x. `row` is of the accumulator's dtype.

@@ -1,4 +1,4 @@
-// The masked reconstruction loss of MAE, which reads its targets from the images.
+// The masked reconstruction loss of MAE with its gradient, which reads its targets from the images.
 #pragma once
 
 #include "kernels/launch.h"
@@ -19,32 +19,25 @@ struct MaskedPatches {
 };
 
 // loss[0] = mean over masked patches and their elements of (prediction − target)²; He et al. 2022, §3, "reconstruction
-// target". No target outside the patch at hand exists.
+// target". dpredictions is `dloss` times its gradient: 2 · (prediction − target) / (batch · count · side·side·3) where
+// masked, else 0. No target outside the patch at hand exists, and what is masked is read once for both.
 struct MaskedLoss {
   MaskedPatches of;
-  Out loss;  // (1), the accumulator's dtype
+  Out loss;          // (1), the accumulator's dtype
+  Out dpredictions;  // like predictions, or null
+  double dloss;
 };
 GESTALT_KERNEL(MaskedLoss)
 inline Cost cost(const MaskedLoss& k) {
-  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images),
+  const PatchGrid& grid = k.of.grid;
+  return {.bytes = traffic(grid.batch * k.of.count * grid.size(), k.of.predictions, k.of.images) +
+                   traffic(grid.batch * grid.patches() * grid.size(), k.dpredictions),
           .loss = true};
 }
-// Each masked patch's sum.
-inline int64_t scratch_bytes(const MaskedLoss& k, Device) {
-  return k.of.grid.batch * k.of.count * size_of(accumulator_of(k.of.predictions.dtype));
-}
-
-// dpredictions = dloss[0] · 2 · (prediction − target) / (batch · count · side·side·3) where masked, else 0.
-struct MaskedLossBackward {
-  MaskedPatches of;
-  In dloss;  // (1), the accumulator's dtype
-  Out dpredictions;
-};
-GESTALT_KERNEL(MaskedLossBackward)
-inline Cost cost(const MaskedLossBackward& k) {
-  return {.bytes = traffic(k.of.grid.batch * k.of.count * k.of.grid.size(), k.of.predictions, k.of.images) +
-                   traffic(k.of.grid.batch * k.of.grid.patches() * k.of.grid.size(), k.dpredictions),
-          .loss = true};
+// The sums of masked patches on the CPU, of all patches of a block's on CUDA.
+inline int64_t scratch_bytes(const MaskedLoss& k, Device device) {
+  const int64_t patches = device == Device::cpu ? k.of.count : k.of.grid.patches();
+  return k.of.grid.batch * patches * size_of(accumulator_of(k.of.predictions.dtype));
 }
 
 }  // namespace gestalt::kernels

@@ -11,8 +11,11 @@ namespace gestalt::kernels {
 // a constant serves where a softmax needs its running maximum, and e^60 leaves f32 room for the sum of any batch.
 inline double nt_xent_offset(double temperature) { return std::max(0.0, 1 / temperature - 60); }
 
-// Into how many parts CUDA cuts the columns when it gathers gradients: few rows alone do not fill a device.
-inline int64_t nt_xent_gradient_parts(int64_t rows) { return rows <= 16384 ? 2 : 1; }
+// Into how many parts CUDA may cut the columns when it gathers gradients: few rows alone, 256 a block, do not fill a
+// device.
+inline int64_t nt_xent_gradient_parts(int64_t rows) {
+  return std::clamp<int64_t>(32768 / std::max<int64_t>(1, rows), 1, 8);
+}
 
 constexpr int64_t nt_xent_tile = 64;       // rows and columns are padded to multiples of it
 constexpr int64_t nt_xent_row_parts = 16;  // in which the sums of rows are held apart

@@ -14,7 +14,8 @@ struct Product {
   int64_t m, n, k;
   int64_t batch = 1;
   bool transpose_a = false, transpose_b = false;
-  Out gelu = {};  // GELU of c in GPT-2's form, of c's shape and dtype, or absent
+  Out gelu = {};         // GELU of c in GPT-2's form, of c's shape and dtype, or absent
+  In rounded_bias = {};  // the bias in c's dtype, if it is at hand; used on CUDA alone
 };
 GESTALT_KERNEL(Product)
 inline Cost cost(const Product& k) {
@@ -29,10 +30,14 @@ inline Cost cost(const Product& k) {
 }
 // CPU: bf16 operands in f32, where the processor multiplies only that; sums of parts of the depth.
 GESTALT_ON_CPU_DECLARE(int64_t scratch_bytes(const Product&))
-// CUDA: cuBLASLt wants a bias of the result's dtype.
+// CUDA: cuBLASLt wants a bias of the result's dtype, at a multiple of 16 bytes.
+inline bool has_rounded_bias(const Product& k) {
+  return k.rounded_bias.dtype == k.c.dtype && k.rounded_bias &&
+         reinterpret_cast<uintptr_t>(k.rounded_bias.data) % 16 == 0;
+}
 inline int64_t scratch_bytes(const Product& k, Device device) {
   if (device == Device::cpu) return GESTALT_ON_CPU(scratch_bytes(k));
-  return k.bias && k.c.dtype != DType::f32 ? k.n * size_of(k.c.dtype) : 0;
+  return k.bias && k.c.dtype != DType::f32 && !has_rounded_bias(k) ? k.n * size_of(k.c.dtype) : 0;
 }
 
 }  // namespace gestalt::kernels

@@ -51,9 +51,8 @@ Tensor Gpt::embed(const Tensor& tokens, int64_t first, DType dtype) const {
 }
 
 Tensor Gpt::operator()(const Tensor& tokens, DType dtype, DropoutSites& drop) const {
-  Tensor x = drop(embed(tokens, 0, dtype));
-  for (const TransformerBlock& block : blocks_) x = block(x, drop);
-  return linear(norm_(x), wte);
+  const Tensor x = drop(embed(tokens, 0, dtype));
+  return linear(through(blocks_, x, drop).normalized(norm_), wte);
 }
 
 std::vector<KeyValueCache> Gpt::make_caches(int64_t batch, DType dtype) const {

@@ -65,9 +65,12 @@ DinoHead::DinoHead(int64_t in, const DinoHeadOptions& o, Random& random) {
 Tensor DinoHead::operator()(const Tensor& x, bool training) {
   Tensor y = x;
   for (size_t i = 0; i < mlp_.size(); ++i) {
-    y = mlp_[i](y);
-    if (i < norms_.size()) y = norms_[i](y, training);
-    if (i + 1 < mlp_.size()) y = gelu(y);
+    if (i + 1 == mlp_.size())
+      y = mlp_[i](y);
+    else if (i < norms_.size())
+      y = gelu(norms_[i](mlp_[i](y), training));
+    else
+      y = linear_gelu(y, mlp_[i].weight, mlp_[i].bias);
   }
   return linear(normalize(y), normalize(last_weight_));
 }

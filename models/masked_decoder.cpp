@@ -25,10 +25,9 @@ MaskedDecoder::MaskedDecoder(const DecoderOptions& options, int64_t in, int64_t 
 
 Tensor MaskedDecoder::operator()(const Tensor& tokens, const Tensor& places) const {
   const int64_t length = pos_embed_.dim(1), width = pos_embed_.dim(2);
-  Tensor x = scatter_tokens(embed_(tokens), places, mask_token_.reshape({width}), length);
-  x = add_positions(x, pos_embed_);
-  for (const TransformerBlock& block : blocks_) x = block(x);
-  return predict_(norm_(slice_tokens(x, 1, length)));
+  const Tensor x = scatter_tokens(embed_(tokens), places, mask_token_.reshape({width}), length);
+  const Tensor y = through(blocks_, add_positions(x, pos_embed_)).sum();
+  return predict_(norm_(slice_tokens(y, 1, length)));
 }
 
 void MaskedDecoder::visit(Visitor& v) {

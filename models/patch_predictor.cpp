@@ -34,8 +34,7 @@ Tensor PatchPredictor::operator()(const Tensor& context, const Tensor& places) c
   const Tensor repeated = gather_rows(embed_(context), counting.reshape({batch, blocks * kept}));
   Tensor x = scatter_tokens(repeated.reshape({sequences, kept, width}), counting, mask_token_.reshape({width}), length);
   x = add_positions(x, pos_embed_, places);
-  for (const TransformerBlock& block : blocks_) x = block(x);
-  const Tensor y = project_(norm_(slice_tokens(x, kept, length)));
+  const Tensor y = project_(norm_(slice_tokens(through(blocks_, x).sum(), kept, length)));
   return y.reshape({batch, blocks * (length - kept), y.dim(2)});
 }
 

@@ -31,6 +31,18 @@ Linear make_linear(int64_t in, int64_t out, WeightDraw draw, Random& random, dou
   return linear;
 }
 
+namespace {
+
+SumAndNorm normalized_sum(const Residual& r, const LayerNorm& norm) {
+  if (!r.branch) return {r.x, norm(r.x)};
+  return residual_layer_norm(r.x, r.branch, norm.weight, norm.bias, norm.epsilon);
+}
+
+}  // namespace
+
+Tensor Residual::sum() const { return branch ? add(x, branch) : x; }
+Tensor Residual::normalized(const LayerNorm& norm) const { return normalized_sum(*this, norm).normalized; }
+
 Tensor DropoutSites::operator()(const Tensor& x) { return p > 0 ? dropout(x, p, seed, step, slot++) : x; }
 
 TransformerBlock::TransformerBlock(const TransformerOptions& options, Random& random)
@@ -48,34 +60,42 @@ TransformerBlock::TransformerBlock(const TransformerOptions& options, Random& ra
   fc2 = make_linear(hidden, width, options.draw, random, options.residual_factor);
 }
 
-Tensor TransformerBlock::queries_keys_values(const Tensor& x) const {
+Tensor TransformerBlock::queries_keys_values(const Tensor& normalized) const {
+  const Tensor& x = normalized;
   check(x.rank() == 3 && x.dim(2) == proj.weight.dim(0), "[transformer] got x {}, expected (B, T, {})",
         x.shape().text(), proj.weight.dim(0));
-  return qkv(norm1(x)).reshape({x.dim(0), x.dim(1), 3, heads_, x.dim(2) / heads_});
+  return qkv(x).reshape({x.dim(0), x.dim(1), 3, heads_, x.dim(2) / heads_});
 }
 
-Tensor TransformerBlock::join(const Tensor& x, const Tensor& attended, DropoutSites& drop) const {
-  const auto [sum, normalized] = residual_layer_norm(x, drop(proj(attended)), norm2.weight, norm2.bias, norm2.epsilon);
-  const Tensor hidden =
-      gelu_tanh_ ? linear_gelu_tanh(normalized, fc1.weight, fc1.bias) : gelu(fc1(normalized));  // (B, T, 4·width)
-  return add(sum, drop(fc2(hidden)));
+Residual TransformerBlock::join(const Tensor& x, const Tensor& attended, DropoutSites& drop) const {
+  const auto [sum, normalized] = normalized_sum({x, drop(proj(attended))}, norm2);
+  const Tensor hidden = gelu_tanh_ ? linear_gelu_tanh(normalized, fc1.weight, fc1.bias)
+                                   : linear_gelu(normalized, fc1.weight, fc1.bias);  // (B, T, 4·width)
+  return {sum, drop(fc2(hidden))};
 }
 
-Tensor TransformerBlock::operator()(const Tensor& x, DropoutSites& drop) const {
-  return join(x, attention(queries_keys_values(x), causal_), drop);
-}
-
-Tensor TransformerBlock::operator()(const Tensor& x) const {
-  DropoutSites none;
-  return (*this)(x, none);
+Residual TransformerBlock::operator()(const Residual& x, DropoutSites& drop) const {
+  const auto [sum, normalized] = normalized_sum(x, norm1);
+  return join(sum, attention(queries_keys_values(normalized), causal_), drop);
 }
 
 Tensor TransformerBlock::extend(const Tensor& x, KeyValueCache& cache) const {
   check(causal_, "[transformer] only a causal block can be extended");
   DropoutSites none;
-  const Tensor y = join(x, cached_attention(queries_keys_values(x), cache.rows, cache.length), none);
+  const Tensor attended = cached_attention(queries_keys_values(norm1(x)), cache.rows, cache.length);
   cache.length += x.dim(1);
-  return y;
+  return join(x, attended, none).sum();
+}
+
+Residual through(const std::vector<TransformerBlock>& blocks, const Tensor& x, DropoutSites& drop) {
+  Residual r{x, {}};
+  for (const TransformerBlock& block : blocks) r = block(r, drop);
+  return r;
+}
+
+Residual through(const std::vector<TransformerBlock>& blocks, const Tensor& x) {
+  DropoutSites none;
+  return through(blocks, x, none);
 }
 
 KeyValueCache TransformerBlock::make_cache(int64_t batch, int64_t capacity, DType dtype) const {

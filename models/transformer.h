@@ -39,13 +39,21 @@ struct KeyValueCache {
   int64_t length = 0;  // positions filled
 };
 
+// What goes from block to block: x, and a branch that is still to be added to it, or none. The norm that comes next
+// adds it in its own pass.
+struct Residual {
+  Tensor x, branch;
+  Tensor sum() const;
+  Tensor normalized(const LayerNorm& norm) const;  // norm(sum())
+};
+
 // x + attention(norm1(x)), then that + mlp(norm2(that)); Vaswani et al. 2017 with the norms first (Radford et al.
 // 2019). Part names are timm's.
 class TransformerBlock : public Module {
  public:
   TransformerBlock(const TransformerOptions& options, Random& random);
-  Tensor operator()(const Tensor& x) const;                      // (B, T, width) → the same
-  Tensor operator()(const Tensor& x, DropoutSites& drop) const;  // after the projections of both branches
+  // (B, T, width) → the same; dropout after the projections of both branches.
+  Residual operator()(const Residual& x, DropoutSites& drop) const;
   // The same for the T positions that follow those in `cache`, which it extends. Causal; without gradients.
   Tensor extend(const Tensor& x, KeyValueCache& cache) const;
   KeyValueCache make_cache(int64_t batch, int64_t capacity, DType dtype) const;  // on the block's device
@@ -55,11 +63,15 @@ class TransformerBlock : public Module {
   Linear qkv, proj, fc1, fc2;  // qkv: (3·width, width), queries first; head h has columns [h·D, (h+1)·D) of each
 
  private:
-  Tensor queries_keys_values(const Tensor& x) const;                               // (B, T, 3, heads, D)
-  Tensor join(const Tensor& x, const Tensor& attended, DropoutSites& drop) const;  // the rest of the block
+  Tensor queries_keys_values(const Tensor& normalized) const;                        // (B, T, 3, heads, D)
+  Residual join(const Tensor& x, const Tensor& attended, DropoutSites& drop) const;  // the rest of the block
 
   int64_t heads_;
   bool causal_, gelu_tanh_;
 };
+
+// x (B, T, width) through all blocks.
+Residual through(const std::vector<TransformerBlock>& blocks, const Tensor& x, DropoutSites& drop);
+Residual through(const std::vector<TransformerBlock>& blocks, const Tensor& x);
 
 }  // namespace gestalt

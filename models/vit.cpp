@@ -142,10 +142,7 @@ Tensor VisionTransformer::positions_for(const Tensor& images) const {
   return positions;
 }
 
-Tensor VisionTransformer::encode(Tensor x) const {
-  for (const TransformerBlock& block : blocks_) x = block(x);
-  return norm_(x);
-}
+Tensor VisionTransformer::encode(const Tensor& x) const { return through(blocks_, x).normalized(norm_); }
 
 Tensor VisionTransformer::tokens(const Tensor& images, DType dtype) const {
   return encode(add_positions(with_class(embed(images, {}, dtype)), positions_for(images)));

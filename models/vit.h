@@ -70,7 +70,7 @@ class VisionTransformer : public Encoder {
   Tensor embed(const Tensor& images, const Tensor& index, DType dtype) const;  // (B, K, width)
   Tensor with_class(const Tensor& patches) const;                              // (B, first_patch() + K, width)
   Tensor positions_for(const Tensor& images) const;  // (1, first_patch() + patches of the images, width)
-  Tensor encode(Tensor x) const;
+  Tensor encode(const Tensor& x) const;
 
   int64_t width_, patch_, side_;
   ClassToken class_token_;

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The gate on what every CUDA kernel takes of a multiprocessor, from what nvcc --resource-usage said at its compilation.
 
-usage: tests/cuda_resources.py BUILD_FOLDER [--budgets tests/cuda_budgets.csv] [--write]
-Prints the table, and fails on a spill, on a kernel that takes more registers or static shared memory than its budget,
-on a kernel without a budget and on a budget without a kernel. --write records what the kernels take now, spills excepted.
+usage: tests/cuda_resources.py BUILD_FOLDER [--budgets tests/cuda_budgets.csv] [--launches tests/cuda_launches.csv] [--write]
+Prints the table, and fails on a spill, on a kernel that takes more registers or static shared memory than its budget or
+of which fewer blocks fit on a multiprocessor, on a kernel without a budget and on a budget without a kernel. Threads and
+dynamic shared memory of a block, which blocks are counted with, are tests/cuda_launches.py's. --write records what the kernels take now, spills excepted.
 Architectures that the budgets do not name are held to the first rule alone.
 """
 import argparse
@@ -13,7 +14,10 @@ import re
 import subprocess
 import sys
 
-COLUMNS = ["architecture", "file", "kernel", "registers", "shared_bytes"]
+COLUMNS = ["architecture", "file", "kernel", "registers", "shared_bytes", "blocks"]
+# Of a multiprocessor (CUDA programming guide, compute capabilities): bytes of shared memory.
+SHARED_OF = {"sm_80": 164 << 10, "sm_86": 100 << 10, "sm_89": 100 << 10, "sm_90": 228 << 10}
+WARPS_OF = {"sm_80": 64, "sm_86": 48, "sm_89": 48, "sm_90": 64}
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(sm_\w+)'")
 SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers")
@@ -50,7 +54,26 @@ def parse(text, file):
     return found
 
 
-def read_listings(folder):
+def read_launches(path):
+    """Kernel to (threads, dynamic bytes) of a block."""
+    with open(path, newline="") as f:
+        return {row["kernel"]: (int(row["threads"]), int(row["dynamic_bytes"])) for row in csv.DictReader(f)}
+
+
+def blocks_on_multiprocessor(kernel, launch):
+    """How many blocks fit, or None where that is not known. Registers are given to a warp by 256, a quarter of them to
+    each of four schedulers; each block takes 1 KiB of shared memory for the system."""
+    if not launch or kernel["architecture"] not in SHARED_OF:
+        return None
+    threads, dynamic = launch
+    warps = -(-threads // 32)
+    of_warp = -(-max(kernel["registers"], 8) * 32 // 256) * 256
+    by_registers = 4 * (16384 // of_warp) // warps
+    by_shared = SHARED_OF[kernel["architecture"]] // (kernel["shared_bytes"] + dynamic + 1024)
+    return min(by_registers, by_shared, WARPS_OF[kernel["architecture"]] // warps, 32)
+
+
+def read_listings(folder, launches):
     kernels = []
     for path in sorted(pathlib.Path(folder).rglob("*.cu.o.resources")):
         kernels += parse(path.read_text(), path.name.removesuffix(".o.resources"))
@@ -58,6 +81,7 @@ def read_listings(folder):
                            check=True).stdout.splitlines()
     for kernel, name in zip(kernels, names):
         kernel["kernel"] = short(name)
+        kernel["blocks"] = blocks_on_multiprocessor(kernel, launches.get(kernel["kernel"]))
     return kernels
 
 
@@ -85,6 +109,8 @@ def faults(kernels, budgets):
         for column in ("registers", "shared_bytes"):
             if k[column] > int(allowed[key(k)][column]):
                 wrong.append(f"{what} takes {k[column]} {column}, more than its budget of {allowed[key(k)][column]}")
+        if k["blocks"] is not None and k["blocks"] < int(allowed[key(k)]["blocks"] or 0):
+            wrong.append(f"{what} fits {k['blocks']} times on a multiprocessor, less than {allowed[key(k)]['blocks']}")
     seen = {k["architecture"] for k in kernels}
     for b in budgets:
         if b["architecture"] in seen and key(b) not in taken:
@@ -95,17 +121,23 @@ def faults(kernels, budgets):
 
 
 def table(kernels):
-    lines = [f"{'arch':6} {'file':20} {'registers':>9} {'shared':>7} {'stack':>6} {'spills':>6}  kernel"]
+    lines = [f"{'arch':6} {'file':20} {'registers':>9} {'shared':>7} {'stack':>6} {'spills':>6} {'blocks':>6}  kernel"]
     for k in kernels:
         lines.append(f"{k['architecture']:6} {k['file']:20} {k['registers']:9} {k['shared_bytes']:7} {k['stack']:6} "
-                     f"{k['spills']:6}  {k['kernel']}")
+                     f"{k['spills']:6} {'' if k['blocks'] is None else k['blocks']:>6}  {k['kernel']}")
     return "\n".join(lines)
 
 
-def read_options(doc, budgets):
+def beside(name):
+    return str(pathlib.Path(__file__).with_name(name))
+
+
+def read_options(doc, budgets, launches=None):
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
-    parser.add_argument("--budgets", default=str(pathlib.Path(__file__).with_name(budgets)))
+    parser.add_argument("--budgets", default=beside(budgets))
+    if launches:
+        parser.add_argument("--launches", default=beside(launches))
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
@@ -126,8 +158,8 @@ def hold(kernels, options, columns, find_faults):
 
 
 def main():
-    options = read_options(__doc__, "cuda_budgets.csv")
-    kernels = sorted(read_listings(options.build), key=key)
+    options = read_options(__doc__, "cuda_budgets.csv", "cuda_launches.csv")
+    kernels = sorted(read_listings(options.build, read_launches(options.launches)), key=key)
     if not kernels:
         sys.exit(f"cuda_resources: no listing of kernels below {options.build}; build it with -DGESTALT_CUDA=ON")
     print(table(kernels))

@@ -7,9 +7,13 @@ import tempfile
 import unittest
 
 GATE = pathlib.Path(__file__).with_name("cuda_resources.py")
-BUDGETS = """architecture,file,kernel,registers,shared_bytes
-sm_90,rows.cu,"norm_kernel<float, 4>",40,1024
-sm_90,rows.cu,plain_kernel,20,0
+BUDGETS = """architecture,file,kernel,registers,shared_bytes,blocks
+sm_90,rows.cu,"norm_kernel<float, 4>",40,1024,2
+sm_90,rows.cu,plain_kernel,20,0,
+"""
+# 40 registers let a multiprocessor hold 6 blocks of 256 threads, 102,400 bytes each 2 of its 233,472 of shared memory.
+LAUNCHES = """kernel,threads,dynamic_bytes
+"norm_kernel<float, 4>",256,102400
 """
 
 
@@ -27,17 +31,19 @@ PLAIN = "_ZN7gestalt7kernels4cuda39_GLOBAL__N__fe92d274_7_rows_cu_d80b2a2412plai
 
 
 class Gate(unittest.TestCase):
-    def gate(self, *entries):
+    def gate(self, *entries, launches=LAUNCHES):
         with tempfile.TemporaryDirectory() as folder:
             pathlib.Path(folder, "rows.cu.o.resources").write_text("".join(entries))
             budgets = pathlib.Path(folder, "budgets.csv")
             budgets.write_text(BUDGETS)
-            command = [sys.executable, str(GATE), folder, "--budgets", str(budgets)]
+            launched = pathlib.Path(folder, "launches.csv")
+            launched.write_text(launches)
+            command = [sys.executable, str(GATE), folder, "--budgets", str(budgets), "--launches", str(launched)]
             done = subprocess.run(command, capture_output=True, text=True)
             return done.returncode, done.stdout + done.stderr
 
-    def refused(self, text, *entries):
-        status, output = self.gate(*entries)
+    def refused(self, text, *entries, **more):
+        status, output = self.gate(*entries, **more)
         self.assertEqual(status, 1, output)
         self.assertIn(text, output)
 
@@ -60,6 +66,12 @@ class Gate(unittest.TestCase):
     def test_more_shared_memory_fails(self):
         self.refused("takes 1040 shared_bytes", entry(NORM, 40, 1040), entry(PLAIN, 20))
 
+    def test_fewer_blocks_on_a_multiprocessor_fail(self):
+        sound = entry(NORM, 40, 1024), entry(PLAIN, 20)
+        self.refused("fits 1 times on a multiprocessor, less than 2", *sound,
+                     launches=LAUNCHES.replace("102400", "120000"))
+        self.refused("fits 1 times", *sound, launches=LAUNCHES.replace("256,102400", "1024,0"))
+
     def test_a_kernel_without_a_budget_fails(self):
         other = PLAIN.replace("12plain_kernel", "12other_kernel")
         self.refused("other_kernel (sm_90) has no budget", entry(NORM, 40), entry(PLAIN, 20), entry(other, 1))
@@ -69,6 +81,26 @@ class Gate(unittest.TestCase):
 
     def test_an_empty_listing_fails(self):
         self.refused("no listing of kernels")
+
+    def test_launches_beyond_what_is_noted_fail(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program, record, noted = (pathlib.Path(folder, name) for name in ("program", "record", "noted.csv"))
+            pathlib.Path(folder, "a.c").write_text("void plain_kernel(void) {}\nint main(void) { return 0; }\n")
+            subprocess.run(["cc", "-o", program, pathlib.Path(folder, "a.c")], check=True)
+            symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+            place = next(line.split()[0] for line in symbols.splitlines() if line.endswith(" plain_kernel"))
+            command = [sys.executable, str(GATE.with_name("cuda_launches.py")), program, record, "--launches", noted]
+            run = lambda *more: subprocess.run([*command, *more], capture_output=True, text=True)
+            record.write_text(f"{place} 64 100\n{place} 256 0\n")
+            self.assertEqual(run("--write").returncode, 0)
+            self.assertEqual(noted.read_text(), "kernel,threads,dynamic_bytes\nplain_kernel,256,100\n")
+            self.assertEqual(run().returncode, 0)
+            record.write_text(f"{place} 256 101\n")
+            self.assertIn("plain_kernel had 256 threads and 101 bytes", run().stderr)
+            noted.write_text("kernel,threads,dynamic_bytes\n")
+            self.assertIn("1 not noted", run().stdout)
+            record.write_text("1 32 0\n")
+            self.assertIn("another build", run().stderr)
 
 
 if __name__ == "__main__":

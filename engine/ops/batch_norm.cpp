@@ -43,9 +43,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   std::vector<Tensor> inputs{x, gamma, beta};
   if (residual) inputs.push_back(residual);
   return record("batch_norm", y, inputs,
-                [x = x.detach(), y = options.relu ? y.detach() : Tensor(), gamma, beta, mean, inv_std, rows, channels,
-                 need_dx = x.requires_grad(), need_dresidual = residual && residual.requires_grad(),
-                 inputs = inputs.size(), training = options.training](const Tensor& dy) -> Grads {
+                [x = x.detach(), y = options.relu && residual ? y.detach() : Tensor(), gamma, beta, mean, inv_std, rows,
+                 channels, need_dx = x.requires_grad(), need_dresidual = residual && residual.requires_grad(),
+                 inputs = inputs.size(), relu = options.relu, training = options.training](const Tensor& dy) -> Grads {
                   Grads grads(inputs);
                   const bool copy = need_dresidual && y;  // without ReLU dresidual is dy itself
                   if (need_dx) grads[0] = Tensor::empty(x.shape(), x.dtype(), x.device());
@@ -56,6 +56,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
                                                              .dy = dy.in(),
                                                              .y = y.in(),
                                                              .gamma = gamma.in(),
+                                                             .beta = beta.in(),
                                                              .mean = mean.in(),
                                                              .inv_std = inv_std.in(),
                                                              .dx = need_dx ? grads[0].out() : Out{},
@@ -64,6 +65,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
                                                              .dbeta = grads[2].out(),
                                                              .rows = rows,
                                                              .channels = channels,
+                                                             .relu = relu,
                                                              .training = training},
                                   dy.stream());
                   return grads;

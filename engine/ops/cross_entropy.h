@@ -11,8 +11,10 @@ struct CrossEntropyOptions {
 };
 
 // logits (…, V), targets i32 (…) → (1): the mean of −log softmax(logits)[target] over the targets that count, 0 (with
-// zero gradients) if none does. Throws where a target is neither in [0, V) nor ignored. Backward writes the gradient
-// over the logits when nobody but the graph holds them: pass them as a temporary to save a tensor of their size.
+// zero gradients) if none does. Throws where a target is neither in [0, V) nor ignored. The gradient is made in the
+// same pass over the logits: in their place if they are a temporary that nobody else holds, else in a tensor of their
+// size.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
+Tensor cross_entropy(Tensor&& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
 
 }  // namespace gestalt

@@ -2,6 +2,7 @@
 #include "engine/ops/masked_loss.h"
 
 #include "engine/tensor/autograd.h"
+#include "kernels/loss_gradient.h"
 #include "kernels/masked_loss.h"
 
 namespace gestalt {
@@ -30,15 +31,15 @@ Tensor masked_loss(const Tensor& predictions, const Tensor& images, const Tensor
                    bool normalise) {
   const kernels::PatchGrid grid = grid_of(predictions, images, masked, side);
   const DType accumulator = accumulator_of(predictions.dtype());
-  Tensor loss = Tensor::empty({1}, accumulator, predictions.device());
+  Tensor loss = Tensor::empty({1}, accumulator, predictions.device()), d;
+  if (recording({predictions})) d = Tensor::empty(predictions.shape(), predictions.dtype(), predictions.device());
   const kernels::MaskedPatches of{predictions.in(), images.in(), masked.in(), grid, masked.dim(1), normalise};
-  kernels::launch(kernels::MaskedLoss{of, loss.out()}, predictions.stream());
-  return record("masked_loss", loss, {predictions},
-                [predictions = predictions.detach(), images = images.detach(), masked, of](const Tensor& dy) -> Grads {
-                  Tensor d = Tensor::empty(predictions.shape(), predictions.dtype(), predictions.device());
-                  kernels::launch(kernels::MaskedLossBackward{of, dy.in(), d.out()}, dy.stream());
-                  return {d};
-                });
+  const double dloss = ExpectedSeed::value();
+  kernels::launch(kernels::MaskedLoss{of, loss.out(), d.out(), dloss}, predictions.stream());
+  return record("masked_loss", loss, {predictions}, [d, dloss](const Tensor& dy) mutable -> Grads {
+    kernels::launch(kernels::ScaleLossGradient{dy.in(), d.out(), dloss, d.count()}, dy.stream());
+    return {d};
+  });
 }
 
 }  // namespace gestalt

@@ -55,19 +55,34 @@ struct Affine {
                                      .batch = 1,
                                      .transpose_a = false,
                                      .transpose_b = true,
-                                     .gelu = gelu.out()},
+                                     .gelu = gelu.out(),
+                                     .rounded_bias = bias ? bias.shadow().in() : In{}},
                     x.stream());
     return y;
   }
-  Grads gradients(const Tensor& dy) const {
+  // `dbias`: the bias' gradient, if it is there already.
+  Grads gradients(const Tensor& dy, const Tensor& dbias = {}) const {
     Grads grads(bias ? 3 : 2);
     if (need_dx) grads[0] = product(dy, false, operand, false, x.shape(), x.dtype(), m, k, n, 1);
     if (weight.requires_grad()) grads[1] = product_in(gradient_memory(weight), dy, true, x, false, n, k, m, 1);
-    if (bias && bias.requires_grad()) {
+    if (dbias) grads[2] = dbias;
+    if (!dbias && bias && bias.requires_grad()) {
       grads[2] = gradient_memory(bias);
       kernels::launch(kernels::ColumnSum{dy.in(), grads[2].out(), m, n}, dy.stream());
     }
     return grads;
+  }
+  // The same where dy is that of formula(h), h being the layer's result.
+  Grads gradients(const Tensor& dy, const Tensor& h, const kernels::Formula& formula) const {
+    Tensor dh = Tensor::empty(h.shape(), h.dtype(), h.device()), dbias;
+    if (bias && bias.requires_grad()) {
+      dbias = gradient_memory(bias);
+      kernels::launch(kernels::PointwiseBackwardSums{h.in(), dy.in(), dh.out(), dbias.out(), formula, m, n},
+                      dy.stream());
+    } else {
+      kernels::launch(kernels::PointwiseBackward{h.in(), dy.in(), dh.out(), formula, h.count()}, dy.stream());
+    }
+    return gradients(dh, dbias);
   }
   Tensor x, weight, operand, bias;
   int64_t m, n, k;
@@ -109,15 +124,21 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return record("linear", f.forward(), inputs_of(x, weight, bias), [f](const Tensor& dy) { return f.gradients(dy); });
 }
 
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Affine f("linear_gelu", x, weight, bias);
+  const Tensor h = f.forward();  // (…, O), before the GELU
+  Tensor y = Tensor::empty(h.shape(), h.dtype(), h.device());
+  kernels::launch(kernels::Pointwise{h.in(), y.out(), kernels::Gelu{}, h.count()}, h.stream());
+  return record("linear_gelu", y, inputs_of(x, weight, bias),
+                [f, h](const Tensor& dy) { return f.gradients(dy, h, kernels::Gelu{}); });
+}
+
 Tensor linear_gelu_tanh(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Affine f("linear_gelu_tanh", x, weight, bias);
   Tensor y = Tensor::empty(x.shape().with(-1, f.n), x.dtype(), x.device());
-  const Tensor h = f.forward(y);  // (…, O), before the GELU
-  return record("linear_gelu_tanh", y, inputs_of(x, weight, bias), [f, h](const Tensor& dy) {
-    Tensor dh = Tensor::empty(h.shape(), h.dtype(), h.device());
-    kernels::launch(kernels::PointwiseBackward{h.in(), dy.in(), dh.out(), kernels::GeluTanh{}, h.count()}, dy.stream());
-    return f.gradients(dh);
-  });
+  const Tensor h = f.forward(y);
+  return record("linear_gelu_tanh", y, inputs_of(x, weight, bias),
+                [f, h](const Tensor& dy) { return f.gradients(dy, h, kernels::GeluTanh{}); });
 }
 
 }  // namespace gestalt

@@ -12,7 +12,10 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 // x (…, I), weight (O, I), bias (O) or undefined → (…, O). Parameters may be f32 where x is bf16; bias always is then.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
-// gelu_tanh(linear(x, weight, bias)); on CUDA the GELU is part of the product.
+// gelu(linear(x, weight, bias)); backward, the bias' gradient is summed where the GELU's slope is taken.
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+// The same with gelu_tanh, which on CUDA is part of the product.
 Tensor linear_gelu_tanh(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 }  // namespace gestalt

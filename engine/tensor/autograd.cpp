@@ -11,6 +11,7 @@ namespace {
 
 thread_local bool grad_enabled = true;
 thread_local uint64_t next_order = 0;
+thread_local double expected_seed = 1;
 bool finite_check = false;
 
 void check_finite(const char* op, const char* pass, const Tensor& t) {
@@ -106,6 +107,13 @@ Tensor record(const char* op, Tensor y, std::vector<Tensor> inputs, std::functio
 }
 
 void set_finite_check(bool on) { finite_check = on; }
+
+ExpectedSeed::ExpectedSeed(double seed) : before_(expected_seed) {
+  check(seed != 0, "[autograd] got an expected seed of 0, expected another number");
+  expected_seed = seed;
+}
+ExpectedSeed::~ExpectedSeed() { expected_seed = before_; }
+double ExpectedSeed::value() { return expected_seed; }
 
 NoGrad::NoGrad() : before_(grad_enabled) { grad_enabled = false; }
 NoGrad::~NoGrad() { grad_enabled = before_; }

@@ -38,6 +38,20 @@ bool recording(std::initializer_list<Tensor> inputs);
 // holds zeros (ParameterArena::zero_grads), which spares a sum; else new memory.
 Tensor gradient_memory(const Tensor& input);
 
+// While one lives, losses expect `seed` for their own gradient: an op that makes a gradient while it computes a loss
+// makes it for that one, and only for another does it have to be scaled. Without, 1.
+class ExpectedSeed {
+ public:
+  explicit ExpectedSeed(double seed);
+  ~ExpectedSeed();
+  ExpectedSeed(const ExpectedSeed&) = delete;
+  ExpectedSeed& operator=(const ExpectedSeed&) = delete;
+  static double value();
+
+ private:
+  double before_;
+};
+
 // With it on, each recorded op's outputs are searched for NaN and infinities; the first gives an Error that names the
 // op. Slow: for finding out where a run went wrong.
 void set_finite_check(bool on);

@@ -156,23 +156,45 @@ void apply(const BatchNorm& k, const Block& b) {
   }
 }
 
+// What the ReLU lets through: all, where there is none; y > 0 of the forward result; or of y computed anew.
+enum class Mask { none, stored, computed };
+
+// The channels' parameters over one block's columns, and the mask of y = (x − centre) · scale + shift.
+template <Mask mask, class T>
+struct Masked {
+  using S = Accumulator<T>;
+  Columns<S> centre, scale, shift;
+
+  Masked(const BatchNormBackward& k, const Block& b)
+      : centre(b, k.channels, [mean = k.mean.as<S>()](int64_t c) { return mean[c]; }),
+        scale(b, k.channels, [gamma = k.gamma.as<S>(), by = k.inv_std.as<S>()](int64_t c) { return gamma[c] * by[c]; }),
+        shift(b, mask == Mask::computed ? k.channels : 1,
+              [beta = k.beta.as<S>()](int64_t c) { return mask == Mask::computed ? beta[c] : S(0); }) {}
+
+  S operator()(int64_t j, const T* x, const T* dy, const T* y) const {
+    const S g = static_cast<S>(dy[j]);
+    if constexpr (mask == Mask::stored) return static_cast<S>(y[j]) > S(0) ? g : S(0);
+    if constexpr (mask == Mask::computed)
+      return (static_cast<S>(x[j]) - centre.at[j]) * scale.at[j] + shift.at[j] > S(0) ? g : S(0);
+    return g;
+  }
+};
+
 // Σ dy and Σ dy·(x − mean) per column of one block, dy under the ReLU's mask.
-template <bool Relu, class T>
+template <Mask mask, class T>
 void block_sums(const BatchNormBackward& k, const Block& b, Accumulator<T>* sum, Accumulator<T>* product) {
   using S = Accumulator<T>;
-  const S* mean = k.mean.as<S>();
-  const Columns<S> centre(b, k.channels, [&](int64_t c) { return mean[c]; });
+  const Masked<mask, T> masked(k, b);
   S total[tile] = {}, moment[tile] = {};
-  const T *xs = k.x.as<T>(), *dys = k.dy.as<T>(), *ys = Relu ? k.y.as<T>() : nullptr;
+  const T *xs = k.x.as<T>(), *dys = k.dy.as<T>(), *ys = k.y.as<T>();
   for (int64_t i = b.first_row; i < b.last_row; ++i) {
     const int64_t offset = i * b.width + b.column, n = b.columns_of(i);
-    const T *x = xs + offset, *dy = dys + offset, *y = Relu ? ys + offset : nullptr;
+    const T *x = xs + offset, *dy = dys + offset, *y = mask == Mask::stored ? ys + offset : nullptr;
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) {
-      S g = static_cast<S>(dy[j]);
-      if constexpr (Relu) g = static_cast<S>(y[j]) > S(0) ? g : S(0);
+      const S g = masked(j, x, dy, y);
       total[j] += g;
-      moment[j] += g * (static_cast<S>(x[j]) - centre.at[j]);
+      moment[j] += g * (static_cast<S>(x[j]) - masked.centre.at[j]);
     }
   }
   std::copy_n(total, b.columns, sum);
@@ -180,53 +202,47 @@ void block_sums(const BatchNormBackward& k, const Block& b, Accumulator<T>* sum,
 }
 
 // dx = gamma·inv_std·(dy − mean(dy) − x̂·mean(dy·x̂)) for one block; evaluation drops the means. Also dresidual.
-template <bool Relu, class T>
+template <Mask mask, class T>
 void block_dx(const BatchNormBackward& k, const Block& b) {
   using S = Accumulator<T>;
-  const S *gamma = k.gamma.as<S>(), *mean = k.mean.as<S>(), *inv_std = k.inv_std.as<S>();
-  const S *dgamma = k.dgamma.as<S>(), *dbeta = k.dbeta.as<S>();
+  const S *dgamma = k.dgamma.as<S>(), *dbeta = k.dbeta.as<S>(), *inv_std = k.inv_std.as<S>();
   const S share = k.training ? S(1) / static_cast<S>(k.rows) : S(0);
-  const Columns<S> centre(b, k.channels, [&](int64_t c) { return mean[c]; });
-  const Columns<S> scale(b, k.channels, [&](int64_t c) { return gamma[c] * inv_std[c]; });
+  const Masked<mask, T> masked(k, b);
   const Columns<S> constant(b, k.channels, [&](int64_t c) { return dbeta[c] * share; });
   const Columns<S> slope(b, k.channels, [&](int64_t c) { return dgamma[c] * share * inv_std[c]; });
   for (int64_t i = b.first_row; i < b.last_row; ++i) {
     const int64_t offset = i * b.width + b.column, n = b.columns_of(i);
-    const T *x = k.x.as<T>() + offset, *dy = k.dy.as<T>() + offset, *y = Relu ? k.y.as<T>() + offset : nullptr;
+    const T *x = k.x.as<T>() + offset, *dy = k.dy.as<T>() + offset;
+    const T* y = mask == Mask::stored ? k.y.as<T>() + offset : nullptr;
     T *dx = k.dx ? k.dx.as<T>() + offset : nullptr, *dresidual = k.dresidual ? k.dresidual.as<T>() + offset : nullptr;
-    auto masked = [&](int64_t j) {
-      const S g = static_cast<S>(dy[j]);
-      if constexpr (Relu) return static_cast<S>(y[j]) > S(0) ? g : S(0);
-      return g;
-    };
     auto gradient = [&](int64_t j, S g) {
-      return scale.at[j] * (g - constant.at[j] - slope.at[j] * (static_cast<S>(x[j]) - centre.at[j]));
+      return masked.scale.at[j] * (g - constant.at[j] - slope.at[j] * (static_cast<S>(x[j]) - masked.centre.at[j]));
     };
     if (dx && dresidual) {
 #pragma omp simd
       for (int64_t j = 0; j < n; ++j) {
-        const S g = masked(j);
+        const S g = masked(j, x, dy, y);
         store(&dresidual[j], g);
         store(&dx[j], gradient(j, g));
       }
     } else if (dx) {
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) store(&dx[j], gradient(j, masked(j)));
+      for (int64_t j = 0; j < n; ++j) store(&dx[j], gradient(j, masked(j, x, dy, y)));
     } else {
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) store(&dresidual[j], masked(j));
+      for (int64_t j = 0; j < n; ++j) store(&dresidual[j], masked(j, x, dy, y));
     }
   }
 }
 
-template <bool Relu, class T>
+template <Mask mask, class T>
 void backward(const BatchNormBackward& k, Accumulator<T>* partial) {
   using S = Accumulator<T>;
   const BatchNormSplit split{k.rows, k.channels};
   const int64_t width = split.width();
   for_each_block(split, [&](const Block& b) {
     S* sum = partial + b.chunk * 2 * width + b.column;
-    block_sums<Relu, T>(k, b, sum, sum + width);
+    block_sums<mask, T>(k, b, sum, sum + width);
   });
   S *dgamma = k.dgamma.as<S>(), *dbeta = k.dbeta.as<S>();
   const S* inv_std = k.inv_std.as<S>();
@@ -243,7 +259,7 @@ void backward(const BatchNormBackward& k, Accumulator<T>* partial) {
       dgamma[first + c] = static_cast<S>(product[c] * inv_std[first + c]);
     }
   });
-  if (k.dx || k.dresidual) for_each_block(split, [&](const Block& b) { block_dx<Relu, T>(k, b); });
+  if (k.dx || k.dresidual) for_each_block(split, [&](const Block& b) { block_dx<mask, T>(k, b); });
 }
 
 }  // namespace
@@ -276,8 +292,9 @@ void run(const BatchNormBackward& k, Stream stream) {
   dispatch_float(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
     auto* partial = static_cast<Accumulator<T>*>(stream.scratch);
-    if (k.y) return backward<true, T>(k, partial);
-    return backward<false, T>(k, partial);
+    if (k.relu && k.y) return backward<Mask::stored, T>(k, partial);
+    if (k.relu) return backward<Mask::computed, T>(k, partial);
+    return backward<Mask::none, T>(k, partial);
   });
 }
 

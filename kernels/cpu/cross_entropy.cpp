@@ -38,6 +38,16 @@ RowSums<Accumulator<T>> row_sums(const T* z, int64_t classes) {
   return {most + std::log(sum), logits};
 }
 
+// dz = gain · (softmax − smoothed target), which may be z.
+template <class T, class S>
+void write_gradient(const T* z, T* dz, int64_t classes, int32_t target, S lse, S gain, S smoothing) {
+  const S floor = smoothing / static_cast<S>(classes);
+  const S at_target = fast_exp(static_cast<S>(z[target]) - lse) - floor - (S(1) - smoothing);
+#pragma omp simd
+  for (int64_t j = 0; j < classes; ++j) store(&dz[j], gain * (fast_exp(static_cast<S>(z[j]) - lse) - floor));
+  store(&dz[target], gain * at_target);
+}
+
 int64_t grain(int64_t classes) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, classes)); }
 
 }  // namespace
@@ -51,57 +61,32 @@ void run(const CrossEntropy& k, Stream stream) {
           target[i], i, k.classes - 1, k.ignore);
     ++counted;
   }
+  const double share = counted ? 1 / static_cast<double>(counted) : 0;
   dispatch_float(k.logits.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
     const T* logits = k.logits.as<T>();
-    S *row_loss = static_cast<S*>(stream.scratch), *lse = k.lse.as<S>();
+    T* dlogits = k.dlogits.as<T>();
+    S* row_loss = static_cast<S*>(stream.scratch);
     const S smoothing = static_cast<S>(k.smoothing), mean = smoothing / static_cast<S>(k.classes);
+    const S gain = static_cast<S>(share) * static_cast<S>(k.dloss);
     parallel_ranges(k.rows, grain(k.classes), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        row_loss[i] = lse[i] = 0;
-        if (target[i] == k.ignore) continue;
         const T* z = logits + i * k.classes;
+        T* dz = dlogits ? dlogits + i * k.classes : nullptr;
+        row_loss[i] = 0;
+        if (target[i] == k.ignore) {
+          if (dz) std::fill_n(dz, k.classes, T(0));
+          continue;
+        }
         const RowSums<S> sums = row_sums(z, k.classes);
-        lse[i] = sums.lse;
         row_loss[i] = sums.lse - (S(1) - smoothing) * static_cast<S>(z[target[i]]) - mean * sums.logits;
+        if (dz) write_gradient(z, dz, k.classes, target[i], sums.lse, gain, smoothing);
       }
     });
     double total = 0;
     for (int64_t i = 0; i < k.rows; ++i) total += row_loss[i];
-    const double share = counted ? 1 / static_cast<double>(counted) : 0;
     k.loss.as<S>()[0] = static_cast<S>(total * share);
-    k.share.as<S>()[0] = static_cast<S>(share);
-  });
-}
-
-void run(const CrossEntropyBackward& k, Stream) {
-  dispatch_float(k.logits.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    using S = Accumulator<T>;
-    const int32_t* target = k.target.as<int32_t>();
-    const T* logits = k.logits.as<T>();
-    T* dlogits = k.dlogits.as<T>();
-    const S* lse = k.lse.as<S>();
-    const S factor = k.dloss.as<S>()[0] * k.share.as<S>()[0];
-    const S smoothing = static_cast<S>(k.smoothing), mean = smoothing / static_cast<S>(k.classes);
-    parallel_ranges(k.rows, grain(k.classes), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const T* z = logits + i * k.classes;
-        T* dz = dlogits + i * k.classes;
-        if (target[i] == k.ignore) {
-          std::fill_n(dz, k.classes, T(0));
-          continue;
-        }
-        // Copies: a store through dz might change what the closure refers to, and the loop would not be vector code.
-        const S shift = lse[i], gain = factor, floor = mean;
-        const int64_t classes = k.classes;
-        const S at_target = fast_exp(static_cast<S>(z[target[i]]) - shift) - mean - (S(1) - smoothing);
-#pragma omp simd
-        for (int64_t j = 0; j < classes; ++j) store(&dz[j], gain * (fast_exp(static_cast<S>(z[j]) - shift) - floor));
-        store(&dz[target[i]], factor * at_target);
-      }
-    });
   });
 }
 

@@ -59,6 +59,22 @@ void add_rows(const T* x, int64_t rows, int64_t columns, Accumulator<T>* sums) {
   }
 }
 
+// y[j] = the sum of column j. add(first row, rows, sums) adds rows to sums: whole ones, as the memory lies, in chunks
+// that depend on the sizes only.
+template <class S, class F>
+void column_sums(S* y, int64_t rows, int64_t columns, F&& add) {
+  const int64_t chunk = std::max<int64_t>(64, (rows + 15) / 16), chunks = (rows + chunk - 1) / chunk;
+  thread_local std::vector<S> memory;
+  memory.resize(chunks * columns);
+  std::fill_n(memory.data(), chunks * columns, S(0));
+  S* partial = memory.data();  // of the calling thread, for all
+  parallel_ranges(chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) add(c * chunk, std::min(chunk, rows - c * chunk), partial + c * columns);
+  });
+  std::fill_n(y, columns, S(0));
+  add_rows(partial, chunks, columns, y);
+}
+
 }  // namespace
 
 void run(const Fill& k, Stream) {
@@ -177,20 +193,30 @@ void run(const ColumnSum& k, Stream) {
     using T = decltype(tag);
     using S = Accumulator<T>;
     const T* x = k.x.as<T>();
-    S* y = k.y.as<S>();
-    // Whole rows, as the memory lies, in chunks that depend on the sizes only.
-    const int64_t n = k.columns, chunk = std::max<int64_t>(64, (k.rows + 15) / 16),
-                  chunks = (k.rows + chunk - 1) / chunk;
-    thread_local std::vector<S> memory;
-    memory.resize(chunks * n);
-    std::fill_n(memory.data(), chunks * n, S(0));
-    S* partial = memory.data();  // of the calling thread, for all
-    parallel_ranges(chunks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t c = begin; c < end; ++c)
-        add_rows(x + c * chunk * n, std::min(chunk, k.rows - c * chunk), n, partial + c * n);
-    });
-    std::fill_n(y, n, S(0));
-    add_rows(partial, chunks, n, y);
+    column_sums(k.y.as<S>(), k.rows, k.columns,
+                [&](int64_t first, int64_t rows, S* sums) { add_rows(x + first * k.columns, rows, k.columns, sums); });
+  });
+}
+
+void run(const PointwiseBackwardSums& k, Stream) {
+  dispatch_float(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    using S = Accumulator<T>;
+    const T *x = k.x.as<T>(), *dy = k.dy.as<T>();
+    T* dx = k.dx.as<T>();
+    const int64_t n = k.columns;
+    std::visit(
+        [&](auto formula) {
+          column_sums(k.sums.as<S>(), k.rows, n, [&](int64_t first, int64_t rows, S* sums) {
+            for (int64_t i = first; i < first + rows; i += 4) {
+              const int64_t begin = i * n, end = std::min(i + 4, first + rows) * n;
+              write_range(dx, begin, end,
+                          [=](int64_t j) { return static_cast<S>(dy[j]) * formula.df(static_cast<S>(x[j])); });
+              add_rows(dx + begin, (end - begin) / std::max<int64_t>(1, n), n, sums);
+            }
+          });
+        },
+        k.formula);
   });
 }
 

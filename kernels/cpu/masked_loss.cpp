@@ -29,18 +29,19 @@ void read_target(const MaskedPatches& k, const S* images, int64_t b, int64_t n, 
   for (int64_t i = 0; i < size; ++i) target[i] = (target[i] - mean) * inverse;
 }
 
-// Calls f(position in `masked`, prediction, target) for masked patches [begin, end).
-template <class T, class F>
-void for_each_masked(const MaskedPatches& k, int64_t begin, int64_t end, F&& f) {
-  const T* predictions = k.predictions.as<T>();
-  const auto* images = k.images.as<Accumulator<T>>();
-  const int32_t* masked = k.masked.as<int32_t>();
-  std::vector<Accumulator<T>> target(static_cast<size_t>(k.grid.size()));
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t b = i / k.count, n = masked[i];
-    read_target(k, images, b, n, target.data());
-    f(i, predictions + (b * k.grid.patches() + n) * k.grid.size(), target.data());
+// The sum of the squared errors of a patch. Where `d` is given, gain times each error is written there.
+template <class T, class S>
+S take_errors(const T* prediction, const S* target, int64_t size, T* d, S gain) {
+  S sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < size; ++j) {
+    const S error = static_cast<S>(prediction[j]) - target[j];
+    sum += error * error;
   }
+  if (d)
+#pragma omp simd
+    for (int64_t j = 0; j < size; ++j) store(&d[j], gain * (static_cast<S>(prediction[j]) - target[j]));
+  return sum;
 }
 
 // Here and not where threads run, so that the exception reaches the caller.
@@ -58,46 +59,31 @@ double share_of(const MaskedPatches& k) { return 1.0 / static_cast<double>(k.gri
 
 void run(const MaskedLoss& k, Stream stream) {
   check_masked(k.of);
+  const PatchGrid& grid = k.of.grid;
+  const int64_t size = grid.size(), all = grid.patches(), count = k.of.count;
   dispatch_float(k.of.predictions.dtype, [&](auto tag) {
     using T = decltype(tag);
     using S = Accumulator<T>;
-    const int64_t size = k.of.grid.size(), patches = k.of.grid.batch * k.of.count;
-    S* partial = static_cast<S*>(stream.scratch);
-    parallel_ranges(patches, grain_of(k.of.grid), [&](int64_t begin, int64_t end) {
-      for_each_masked<T>(k.of, begin, end, [&](int64_t i, const T* prediction, const S* target) {
-        S sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < size; ++j) {
-          const S d = static_cast<S>(prediction[j]) - target[j];
-          sum += d * d;
-        }
-        partial[i] = sum;
-      });
-    });
-    double total = 0;
-    for (int64_t i = 0; i < patches; ++i) total += partial[i];
-    k.loss.as<S>()[0] = static_cast<S>(total * share_of(k.of));
-  });
-}
-
-void run(const MaskedLossBackward& k, Stream) {
-  dispatch_float(k.of.predictions.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    using S = Accumulator<T>;
-    const int64_t size = k.of.grid.size(), all = k.of.grid.patches();
-    const S factor = static_cast<S>(2 * share_of(k.of)) * k.dloss.as<S>()[0];
+    const T* predictions = k.of.predictions.as<T>();
+    const S* images = k.of.images.as<S>();
     const int32_t* masked = k.of.masked.as<int32_t>();
     T* d = k.dpredictions.as<T>();
-    parallel_ranges(k.of.grid.batch, 1, [&](int64_t first, int64_t last) {
-      std::fill(d + first * all * size, d + last * all * size, T(0));
-      for_each_masked<T>(k.of, first * k.of.count, last * k.of.count,
-                         [&](int64_t i, const T* prediction, const S* target) {
-                           T* to = d + (i / k.of.count * all + masked[i]) * size;
-#pragma omp simd
-                           for (int64_t j = 0; j < size; ++j)
-                             store(&to[j], factor * (static_cast<S>(prediction[j]) - target[j]));
-                         });
+    S* partial = static_cast<S*>(stream.scratch);
+    const S gain = static_cast<S>(2 * share_of(k.of) * k.dloss);
+    // Threads take whole images where the gradient of the others' patches is to be zeroed.
+    const int64_t together = d ? count : 1;
+    parallel_ranges(grid.batch * count / together, d ? 1 : grain_of(grid), [&](int64_t begin, int64_t end) {
+      std::vector<S> target(static_cast<size_t>(size));
+      if (d) std::fill(d + begin * all * size, d + end * all * size, T(0));
+      for (int64_t i = begin * together; i < end * together; ++i) {
+        const int64_t b = i / count, at = (b * all + masked[i]) * size;
+        read_target(k.of, images, b, masked[i], target.data());
+        partial[i] = take_errors<T, S>(predictions + at, target.data(), size, d ? d + at : nullptr, gain);
+      }
     });
+    double total = 0;
+    for (int64_t i = 0; i < grid.batch * count; ++i) total += partial[i];
+    k.loss.as<S>()[0] = static_cast<S>(total * share_of(k.of));
   });
 }
 

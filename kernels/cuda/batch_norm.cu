@@ -12,18 +12,25 @@ namespace {
 struct Sweep {
   int64_t rows;
   int height, splits;
+  int least, longer;  // groups that every split takes, and splits that take one more
+  int last, missing;  // the split of the last group, and the rows that this one lacks
 
   Sweep(const BatchNormSplit& split, const ColumnGrid& grid)
       : rows(split.rows),
         height(grid.height),
-        splits(static_cast<int>(std::min(split.device_splits(), divide_up(split.rows, grid.height)))) {}
+        splits(static_cast<int>(std::min(split.device_splits(), divide_up(split.rows, grid.height)))) {
+    const int64_t groups = divide_up(rows, height);
+    least = static_cast<int>(groups / splits);
+    longer = static_cast<int>(groups % splits);
+    last = static_cast<int>((groups - 1) % splits);
+    missing = static_cast<int>(groups * height - rows);
+  }
 
   __device__ int64_t first_row(int split) const { return int64_t{split} * height; }
   __device__ int64_t stride() const { return int64_t{splits} * height; }
   __device__ double rows_of(int split) const {
-    const int64_t groups = (rows + height - 1) / height, mine = (groups - split + splits - 1) / splits;
-    const bool has_last = (groups - 1) % splits == split;
-    return static_cast<double>(mine * height - (has_last ? groups * height - rows : 0));
+    const int64_t groups = least + (split < longer ? 1 : 0);
+    return static_cast<double>(groups * height - (split == last ? missing : 0));
   }
 };
 
@@ -75,8 +82,9 @@ __global__ void __launch_bounds__(column_threads)
   if (c < channels)
 #pragma unroll 4
     for (int s = threadIdx.y; s < sweep.splits; s += join_height)
-      mean[0] += sweep.rows_of(s) / rows * partial[2 * s * channels + c];
+      mean[0] += sweep.rows_of(s) * partial[2 * s * channels + c];
   sum_over_height(mean);
+  mean[0] /= rows;
   if (c < channels)
 #pragma unroll 4
     for (int s = threadIdx.y; s < sweep.splits; s += join_height) {
@@ -137,39 +145,69 @@ __global__ void __launch_bounds__(column_threads)
   });
 }
 
-// dy where the ReLU let its input through.
-template <bool Relu, int N, class T>
-__device__ __forceinline__ Pack<T, N> masked(const T* dy, const T* y, int64_t at) {
-  auto g = load_pack<Pack<T, N>>(dy + at);
-  if constexpr (Relu) {
-    const auto out = load_pack<Pack<T, N>>(y + at);
+// What the ReLU lets through: all, where there is none; y > 0 of the forward result; or of y computed anew, as
+// apply_kernel computes it.
+enum class Mask { none, stored, computed };
+
+template <class T>
+struct Operands {
+  const T *x, *dy, *y;
+  const float *gamma, *beta, *mean, *inv_std;
+};
+
+// A thread's channels: dy under the mask at one row, beside x.
+template <Mask mask, int N, class T>
+struct Masked {
+  const Operands<T>& of;
+  float centre[N], scale[N], shift[N];
+
+  __device__ __forceinline__ Masked(const Operands<T>& of, int64_t column) : of(of) {
 #pragma unroll
-    for (int j = 0; j < N; ++j) g.v[j] = static_cast<float>(out.v[j]) > 0 ? g.v[j] : T(0.0f);
+    for (int j = 0; j < N; ++j) {
+      centre[j] = of.mean[column + j];
+      scale[j] = of.gamma[column + j] * of.inv_std[column + j];
+      shift[j] = mask == Mask::computed ? of.beta[column + j] : 0.0f;
+    }
   }
-  return g;
-}
+  __device__ __forceinline__ Pack<T, N> dy(int64_t at, const Pack<T, N>& x) const {
+    auto g = load_pack<Pack<T, N>>(of.dy + at);
+    Pack<T, N> out;
+    if constexpr (mask == Mask::stored) out = load_pack<Pack<T, N>>(of.y + at);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      float y = 1;
+      if constexpr (mask == Mask::stored) y = static_cast<float>(out.v[j]);
+      if constexpr (mask == Mask::computed) y = (static_cast<float>(x.v[j]) - centre[j]) * scale[j] + shift[j];
+      g.v[j] = y > 0 ? g.v[j] : T(0.0f);
+    }
+    return g;
+  }
+};
+
+// Blocks on a multiprocessor: not so many that registers run out.
+template <int N, Mask mask>
+constexpr int at_once = N <= 4                   ? 5
+                        : mask == Mask::computed ? 3
+                                                 : 4;
 
 // Σ dy and Σ dy·(x − mean) of each split, dy under the ReLU's mask.
-template <int N, bool Relu, class T>
-__global__ void __launch_bounds__(column_threads)
-    gradient_sums_kernel(const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ y,
-                         const float* __restrict__ mean, float* partial, int64_t channels, Sweep sweep) {
+template <int N, Mask mask, class T>
+__global__ void __launch_bounds__(column_threads, at_once<N, mask>)
+    gradient_sums_kernel(const __grid_constant__ Operands<T> of, float* partial, int64_t channels, Sweep sweep) {
   const int split = blockIdx.y;
   const int64_t column = first_column<N>();
   float sums[2 * N] = {};
   if (column < channels) {
-    float centre[N];
-#pragma unroll
-    for (int j = 0; j < N; ++j) centre[j] = mean[column + j];
+    const Masked<mask, N, T> masked(of, column);
 #pragma unroll 2
     for (int64_t i = sweep.first_row(split) + threadIdx.y; i < sweep.rows; i += sweep.stride()) {
       const int64_t at = i * channels + column;
-      const auto in = load_pack<Pack<T, N>>(x + at);
-      const auto g = masked<Relu, N>(dy, y, at);
+      const auto in = load_pack<Pack<T, N>>(of.x + at);
+      const auto g = masked.dy(at, in);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         sums[j] += static_cast<float>(g.v[j]);
-        sums[N + j] += static_cast<float>(g.v[j]) * (static_cast<float>(in.v[j]) - centre[j]);
+        sums[N + j] += static_cast<float>(g.v[j]) * (static_cast<float>(in.v[j]) - masked.centre[j]);
       }
     }
   }
@@ -184,31 +222,28 @@ __global__ void __launch_bounds__(column_threads)
 }
 
 // dx = gamma·inv_std·(dy − share·(dbeta + x̂·dgamma)), share being 1/rows or, in evaluation, 0. Also dresidual.
-// Blocks on a multiprocessor: not so many that sm_80 runs out of registers.
-template <int N, bool Relu, class T>
-__global__ void __launch_bounds__(column_threads, N > 4 ? 4 : 5)
-    dx_kernel(const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ y,
-              const float* __restrict__ gamma, const float* __restrict__ mean, const float* __restrict__ inv_std,
-              const float* __restrict__ dgamma, const float* __restrict__ dbeta, T* __restrict__ dx,
-              T* __restrict__ dresidual, int64_t rows, int64_t channels, float share) {
+template <int N, Mask mask, class T>
+__global__ void __launch_bounds__(column_threads, at_once<N, mask>)
+    dx_kernel(const __grid_constant__ Operands<T> of, const float* __restrict__ dgamma, const float* __restrict__ dbeta,
+              T* __restrict__ dx, T* __restrict__ dresidual, int64_t rows, int64_t channels, float share) {
   const int64_t column = first_column<N>();
   if (column >= channels) return;
-  float scale[N], slope[N], constant[N];
+  const Masked<mask, N, T> masked(of, column);
+  float slope[N], constant[N];
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    scale[j] = gamma[column + j] * inv_std[column + j];
-    slope[j] = dgamma[column + j] * share * inv_std[column + j];
-    constant[j] = dbeta[column + j] * share - slope[j] * mean[column + j];
+    slope[j] = dgamma[column + j] * share * of.inv_std[column + j];
+    constant[j] = dbeta[column + j] * share - slope[j] * masked.centre[j];
   }
   sweep_back<N>(rows, channels, column, [&](int64_t at) {
-    const auto g = masked<Relu, N>(dy, y, at);
+    Pack<T, N> in{}, out;
+    if (dx || mask == Mask::computed) in = load_pack<Pack<T, N>>(of.x + at);
+    const auto g = masked.dy(at, in);
     if (dresidual) store_pack(dresidual + at, g);
     if (!dx) return;
-    const auto in = load_pack<Pack<T, N>>(x + at);
-    Pack<T, N> out;
 #pragma unroll
     for (int j = 0; j < N; ++j)
-      out.v[j] = static_cast<T>(scale[j] *
+      out.v[j] = static_cast<T>(masked.scale[j] *
                                 (static_cast<float>(g.v[j]) - constant[j] - slope[j] * static_cast<float>(in.v[j])));
     store_pack(dx + at, out);
   });
@@ -249,26 +284,26 @@ void forward(const BatchNorm& k, Stream stream) {
   return apply(apply_kernel<N, false, false, T>);
 }
 
-template <int N, bool Relu, class T>
+template <int N, Mask mask, class T>
 void backward(const BatchNormBackward& k, Stream stream) {
   const ColumnGrid grid(k.channels, N);
   const Sweep sweep(BatchNormSplit{k.rows, k.channels}, grid);
-  const T *x = k.x.as<T>(), *dy = k.dy.as<T>(), *y = k.y.as<T>();
-  const float *mean = k.mean.as<float>(), *inv_std = k.inv_std.as<float>();
+  const Operands<T> of{k.x.as<T>(),        k.dy.as<T>(),       k.y.as<T>(),          k.gamma.as<float>(),
+                       k.beta.as<float>(), k.mean.as<float>(), k.inv_std.as<float>()};
   float *partial = static_cast<float*>(stream.scratch), *dgamma = k.dgamma.as<float>(), *dbeta = k.dbeta.as<float>();
-  launch_kernel(gradient_sums_kernel<N, Relu, T>, dim3(grid.tiles, sweep.splits), grid.block(), 0, stream, x, dy, y,
-                mean, partial, k.channels, sweep);
-  join_pairs(stream, partial, sweep.splits, k.channels, dbeta, dgamma, inv_std);
+  launch_kernel(gradient_sums_kernel<N, mask, T>, dim3(grid.tiles, sweep.splits), grid.block(), 0, stream, of, partial,
+                k.channels, sweep);
+  join_pairs(stream, partial, sweep.splits, k.channels, dbeta, dgamma, of.inv_std);
   if (!k.dx && !k.dresidual) return;
-  launch_kernel(dx_kernel<N, Relu, T>, whole(grid, k.rows), grid.block(), 0, stream, x, dy, y, k.gamma.as<float>(),
-                mean, inv_std, dgamma, dbeta, k.dx.as<T>(), k.dresidual.as<T>(), k.rows, k.channels,
-                k.training ? 1 / static_cast<float>(k.rows) : 0.0f);
+  launch_kernel(dx_kernel<N, mask, T>, whole(grid, k.rows), grid.block(), 0, stream, of, dgamma, dbeta, k.dx.as<T>(),
+                k.dresidual.as<T>(), k.rows, k.channels, k.training ? 1 / static_cast<float>(k.rows) : 0.0f);
 }
 
 template <int N, class T>
 void backward(const BatchNormBackward& k, Stream stream) {
-  if (k.y) return backward<N, true, T>(k, stream);
-  return backward<N, false, T>(k, stream);
+  if (k.relu && k.y) return backward<N, Mask::stored, T>(k, stream);
+  if (k.relu) return backward<N, Mask::computed, T>(k, stream);
+  return backward<N, Mask::none, T>(k, stream);
 }
 
 }  // namespace

@@ -1,25 +1,46 @@
-// Token cross-entropy on CUDA: the loss from one pass over the logits, the gradient in place of them.
+// Token cross-entropy on CUDA: a row of logits is read once, into shared memory where it fits, and its gradient
+// written.
 #include "kernels/cross_entropy.h"
 
 #include <cfloat>
 
+#include "kernels/cuda/primitives.cuh"
 #include "kernels/cuda/rows.cuh"
 
 namespace gestalt::kernels::cuda {
 namespace {
 
-// Calls pack(start of N elements) and single(element) so that together they cover a row once, packs at addresses that
-// are multiples of 16: rows of an odd length begin anywhere.
-template <class S, class T, class P, class E>
-__device__ __forceinline__ void each_aligned(const T* row, int columns, P&& pack, E&& single) {
-  constexpr int N = 16 / sizeof(T);
-  const int past = static_cast<int>(reinterpret_cast<uintptr_t>(row) / sizeof(T) % N);
-  const int head = min(columns, past ? N - past : 0), packs = (columns - head) / N;
-  for (int i = S::thread(); i < head; i += S::Width) single(i);
-#pragma unroll 4
-  for (int p = S::thread(); p < packs; p += S::Width) pack(head + p * N);
-  for (int i = head + packs * N + S::thread(); i < columns; i += S::Width) single(i);
-}
+// How a row of T lies in packs at addresses that are multiples of 16: rows of an odd length begin anywhere, and the
+// elements before and behind the packs are taken one by one. Each thread meets the same elements in every walk.
+template <class S, class T>
+struct Parts {
+  static constexpr int N = 16 / sizeof(T);
+  int head, packs, columns;
+
+  __device__ __forceinline__ Parts(const T* row, int columns) : columns(columns) {
+    const int past = static_cast<int>(reinterpret_cast<uintptr_t>(row) / sizeof(T) % N);
+    head = min(columns, past ? N - past : 0);
+    packs = (columns - head) / N;
+  }
+  template <class E>
+  __device__ __forceinline__ void singles(E&& single) const {
+    for (int i = S::thread(); i < head; i += S::Width) single(i);
+    for (int i = head + packs * N + S::thread(); i < columns; i += S::Width) single(i);
+  }
+  // Calls pack(first element) for quarter q of the packs.
+  template <class P>
+  __device__ __forceinline__ void quarter(int q, P&& pack) const {
+    const int of_quarter = (packs + 4 * S::Width - 1) / (4 * S::Width) * S::Width;
+    const int end = min(packs, (q + 1) * of_quarter);
+#pragma unroll 2
+    for (int p = q * of_quarter + S::thread(); p < end; p += S::Width) pack(head + p * N);
+  }
+  template <class P>
+  __device__ __forceinline__ void each(P&& pack) const {
+#pragma unroll 2
+    for (int p = S::thread(); p < packs; p += S::Width) pack(head + p * N);
+  }
+};
 
 // Σ e^(z − most) of the elements seen so far; most starts so low that nothing is lost, yet finite.
 struct RunningSum {
@@ -33,136 +54,159 @@ struct RunningSum {
   __device__ __forceinline__ void add(float z) { sum += __expf(z - most); }
 };
 
-// Loss and log-sum-exp of each row: 0 where it is ignored, NaN where the target is no class.
-template <class S, class T>
-__global__ void __launch_bounds__(row_threads)
-    row_loss_kernel(const T* logits, const int32_t* target, float* row_loss, float* lse, int64_t rows, int classes,
-                    int32_t ignore, float smoothing) {
-  constexpr int N = 16 / sizeof(T);
-  const int64_t i = int64_t{blockIdx.x} * S::Rows + S::slot();
-  if (i >= rows) return;
-  const int32_t t = target[i];
-  if (t == ignore) {
-    if (S::thread() == 0) row_loss[i] = lse[i] = 0;
-    return;
-  }
-  const T* z = logits + i * classes;
-  RunningSum running;
-  float total = 0;
-  each_aligned<S>(
-      z, classes,
-      [&](int first) {
-        const auto pack = load_pack<Pack<T, N>>(z + first);
-        float v[N], top = static_cast<float>(pack.v[0]);
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          v[j] = static_cast<float>(pack.v[j]);
-          top = fmaxf(top, v[j]);
-          total += v[j];
-        }
-        running.raise(top);
-#pragma unroll
-        for (int j = 0; j < N; ++j) running.add(v[j]);
-      },
-      [&](int j) {
-        const float v = static_cast<float>(z[j]);
-        total += v;
-        running.raise(v);
-        running.add(v);
-      });
-  const float most = S::most(running.most);
-  const float shift = most + logf(S::sum(running.sum * __expf(running.most - most)));
-  total = S::sum(total);
-  if (S::thread() != 0) return;
-  lse[i] = shift;
-  row_loss[i] = t >= 0 && t < classes ? shift - (1 - smoothing) * static_cast<float>(z[t]) -
-                                            smoothing / static_cast<float>(classes) * total
-                                      : NAN;
-}
-
 constexpr int mean_threads = 1024;
+
+// 1 / the rows that count, 0 if none does.
+__global__ void __launch_bounds__(mean_threads)
+    share_kernel(const int32_t* target, float* share, int64_t rows, int32_t ignore) {
+  int counted = 0;
+#pragma unroll 4
+  for (int64_t i = threadIdx.x; i < rows; i += mean_threads) counted += target[i] != ignore;
+  counted = block_sum(counted);
+  if (threadIdx.x == 0) share[0] = counted ? static_cast<float>(1 / static_cast<double>(counted)) : 0.0f;
+}
 
 // The mean over the rows that count, by one block in a fixed order.
 __global__ void __launch_bounds__(mean_threads)
-    mean_loss_kernel(const float* row_loss, const int32_t* target, float* loss, float* share, int64_t rows,
-                     int32_t ignore) {
+    mean_loss_kernel(const float* row_loss, const float* share, float* loss, int64_t rows) {
   double total = 0;
-  int counted = 0;
 #pragma unroll 4
-  for (int64_t i = threadIdx.x; i < rows; i += mean_threads) {
-    total += row_loss[i];
-    counted += target[i] != ignore;
-  }
+  for (int64_t i = threadIdx.x; i < rows; i += mean_threads) total += row_loss[i];
   total = block_sum(total);
-  counted = block_sum(counted);
-  if (threadIdx.x != 0) return;
-  const double part = counted ? 1 / static_cast<double>(counted) : 0;
-  loss[0] = static_cast<float>(total * part);
-  share[0] = static_cast<float>(part);
+  if (threadIdx.x == 0) loss[0] = static_cast<float>(total * share[0]);
 }
 
-template <class S, class T>
-__global__ void __launch_bounds__(row_threads)
-    gradient_kernel(const T* logits, const int32_t* target, const float* lse, const float* share, const float* dloss,
-                    T* dlogits, int64_t rows, int classes, int32_t ignore, float smoothing) {
+struct Rows {
+  const int32_t* target;
+  const float* share;
+  float* loss;  // of each: 0 where it is ignored, NaN where the target is no class
+  int64_t rows;
+  int classes;
+  int32_t ignore;
+  float smoothing, dloss;
+};
+
+// Loss and gradient of a row. `Held`: the row's packs are kept in shared memory between the sums and the gradient,
+// where element j lies as far behind a multiple of 16 bytes as in global memory; else they are read again.
+template <class S, bool Held, class T>
+__global__ void __launch_bounds__(S::Threads, 1024 / S::Threads)
+    row_kernel(const T* logits, T* dlogits, const __grid_constant__ Rows k) {
+  using Packed = Pack<T, 16 / sizeof(T)>;
   constexpr int N = 16 / sizeof(T);
   const int64_t i = int64_t{blockIdx.x} * S::Rows + S::slot();
-  if (i >= rows) return;
-  const int32_t t = target[i];
-  const bool counts = t != ignore;
-  const float gain = t >= 0 && t < classes ? dloss[0] * share[0] : NAN, shift = lse[i];
-  const float floor = smoothing / static_cast<float>(classes), peak = 1 - smoothing;
-  const T* z = logits + i * classes;
-  T* dz = dlogits + i * classes;
-  auto gradient = [&](float v, int j) {
-    return counts ? gain * (__expf(v - shift) - floor - (j == t ? peak : 0.0f)) : 0.0f;
-  };
-  each_aligned<S>(
-      z, classes,
-      [&](int first) {
-        auto pack = load_pack<Pack<T, N>>(z + first);
+  if (i >= k.rows) return;
+  const T* z = logits + i * k.classes;
+  T* dz = dlogits ? dlogits + i * k.classes : nullptr;
+  const Parts<S, T> parts(z, k.classes);
+  const int32_t t = k.target[i];
+  if (t == k.ignore) {
+    if (S::thread() == 0) k.loss[i] = 0;
+    if (!dz) return;
+    parts.each([&](int first) { store_pack(dz + first, Packed{}); });
+    parts.singles([&](int j) { dz[j] = T(0.0f); });
+    return;
+  }
+  const T* packs = z;
+  if constexpr (Held) {
+    GESTALT_DYNAMIC_SHARED(T, held);
+    T* to = held + (N - parts.head) % N;
 #pragma unroll
-        for (int j = 0; j < N; ++j) pack.v[j] = static_cast<T>(gradient(static_cast<float>(pack.v[j]), first + j));
-        store_pack(dz + first, pack);
-      },
-      [&](int j) { dz[j] = static_cast<T>(gradient(static_cast<float>(z[j]), j)); });
+    for (int q = 0; q < 4; ++q) {
+      parts.quarter(q, [&](int first) { begin_copy<16>(to + first, z + first); });
+      commit_copies();
+    }
+    packs = to;
+  }
+  const bool valid = t >= 0 && t < k.classes;
+  const float aim = valid ? static_cast<float>(z[t]) : 0.0f;
+  RunningSum running;
+  float total = 0;
+  const auto take = [&](int first) {
+    const auto pack = load_pack<Packed>(packs + first);
+    float v[N], top = static_cast<float>(pack.v[0]);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      v[j] = static_cast<float>(pack.v[j]);
+      top = fmaxf(top, v[j]);
+      total += v[j];
+    }
+    running.raise(top);
+#pragma unroll
+    for (int j = 0; j < N; ++j) running.add(v[j]);
+  };
+  parts.singles([&](int j) {
+    const float v = static_cast<float>(z[j]);
+    total += v;
+    running.raise(v);
+    running.add(v);
+  });
+  if constexpr (Held) {  // a thread reads what it copied itself
+    wait_copies<3>(), parts.quarter(0, take);
+    wait_copies<2>(), parts.quarter(1, take);
+    wait_copies<1>(), parts.quarter(2, take);
+    wait_copies<0>(), parts.quarter(3, take);
+  } else {
+    parts.each(take);
+  }
+  const float most = S::most(running.most);
+  const float shift = most + logf(S::sum(running.sum * __expf(running.most - most)));
+  const float floor = k.smoothing / static_cast<float>(k.classes), peak = 1 - k.smoothing;
+  total = S::sum(total);
+  if (S::thread() == 0) k.loss[i] = valid ? shift - peak * aim - floor * total : NAN;
+  if (!dz) return;
+  __syncwarp();  // all have read `aim`, which the gradient may overwrite
+  const float gain = valid ? k.share[0] * k.dloss : NAN;
+  const auto gradient = [&](float v) { return gain * (__expf(v - shift) - floor); };
+  const T at_target = static_cast<T>(gain * (__expf(aim - shift) - floor - peak));
+  const auto give = [&](int first) {
+    auto pack = load_pack<Packed>(packs + first);
+#pragma unroll
+    for (int j = 0; j < N; ++j) pack.v[j] = static_cast<T>(gradient(static_cast<float>(pack.v[j])));
+    store_pack(dz + first, pack);
+    if (t >= first && t < first + N) dz[t] = at_target;
+  };
+  parts.each(give);
+  parts.singles([&](int j) { dz[j] = j == t ? at_target : static_cast<T>(gradient(static_cast<float>(z[j]))); });
 }
 
-// Calls f(RowShape) with a warp or a block a row.
-template <class F>
-void dispatch_width(int64_t classes, F&& f) {
-  check(classes < (int64_t{1} << 30), "[cross_entropy] got {} classes, expected below 2³⁰", classes);
-  if (classes <= 1024) return f(RowShape<1, 0, 32>());
-  return f(RowShape<1, 0, row_threads>());
+using Narrow = RowShape<1, 0, 32>;
+using Wide = RowShape<1, 0, 512>;
+
+template <class S, bool Held, class T>
+void launch_rows(const CrossEntropy& k, const Rows& rows, size_t shared_bytes, Stream stream) {
+  launch_kernel(row_kernel<S, Held, T>, row_blocks(S(), k.rows), S::Threads, shared_bytes, stream, k.logits.as<T>(),
+                k.dlogits.as<T>(), rows);
+}
+
+template <class T>
+void run_rows(const CrossEntropy& k, const Rows& rows, Stream stream) {
+  constexpr size_t declared_bytes = 1024;  // at least what the kernel has of static shared memory
+  const size_t held_bytes = divide_up((k.classes + 16 / sizeof(T)) * sizeof(T), 16) * 16;
+  if (k.classes <= 1024) return launch_rows<Narrow, false, T>(k, rows, 0, stream);
+  if (held_bytes + declared_bytes <= most_shared_bytes())
+    return launch_rows<Wide, true, T>(k, rows, held_bytes, stream);
+  launch_rows<Wide, false, T>(k, rows, 0, stream);
 }
 
 }  // namespace
 
 void run(const CrossEntropy& k, Stream stream) {
-  float *row_loss = static_cast<float*>(stream.scratch), *lse = k.lse.as<float>();
-  const int32_t* target = k.target.as<int32_t>();
-  dispatch_cuda(k.logits.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    dispatch_width(k.classes, [&](auto shape) {
-      launch_kernel(row_loss_kernel<decltype(shape), T>, row_blocks(shape, k.rows), row_threads, 0, stream,
-                    k.logits.as<T>(), target, row_loss, lse, k.rows, k.classes, k.ignore, k.smoothing);
-    });
-  });
-  launch_kernel(mean_loss_kernel, 1, mean_threads, 0, stream, row_loss, target, k.loss.as<float>(), k.share.as<float>(),
-                k.rows, k.ignore);
-}
-
-void run(const CrossEntropyBackward& k, Stream stream) {
-  check((reinterpret_cast<uintptr_t>(k.logits.data) - reinterpret_cast<uintptr_t>(k.dlogits.data)) % 16 == 0,
+  check(k.classes < (int64_t{1} << 30), "[cross_entropy] got {} classes, expected below 2³⁰", k.classes);
+  check(!k.dlogits ||
+            (reinterpret_cast<uintptr_t>(k.logits.data) - reinterpret_cast<uintptr_t>(k.dlogits.data)) % 16 == 0,
         "[cross_entropy] got logits and dlogits at addresses that differ by no multiple of 16");
-  dispatch_cuda(k.logits.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    dispatch_width(k.classes, [&](auto shape) {
-      launch_kernel(gradient_kernel<decltype(shape), T>, row_blocks(shape, k.rows), row_threads, 0, stream,
-                    k.logits.as<T>(), k.target.as<int32_t>(), k.lse.as<float>(), k.share.as<float>(),
-                    k.dloss.as<float>(), k.dlogits.as<T>(), k.rows, k.classes, k.ignore, k.smoothing);
-    });
-  });
+  auto* share = static_cast<float*>(stream.scratch);
+  const Rows rows{.target = k.target.as<int32_t>(),
+                  .share = share,
+                  .loss = share + 1,
+                  .rows = k.rows,
+                  .classes = static_cast<int>(k.classes),
+                  .ignore = k.ignore,
+                  .smoothing = static_cast<float>(k.smoothing),
+                  .dloss = static_cast<float>(k.dloss)};
+  launch_kernel(share_kernel, 1, mean_threads, 0, stream, rows.target, share, k.rows, k.ignore);
+  dispatch_cuda(k.logits.dtype, [&](auto tag) { run_rows<decltype(tag)>(k, rows, stream); });
+  launch_kernel(mean_loss_kernel, 1, mean_threads, 0, stream, rows.loss, share, k.loss.as<float>(), k.rows);
 }
 
 }  // namespace gestalt::kernels::cuda

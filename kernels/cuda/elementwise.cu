@@ -79,11 +79,29 @@ __global__ void __launch_bounds__(threads) join_sum_kernel(const double* partial
 
 constexpr int strip_rows = ColumnSumSplit::strip_rows;  // one a warp
 
+// What is summed down the columns: elements as they lie in memory, or slopes, which are written on the way.
+template <int N, class T>
+struct Loaded {
+  const T* x;
+  __device__ __forceinline__ Pack<T, N> operator()(int64_t at) const { return load_pack<Pack<T, N>>(x + at); }
+};
+template <int N, class T, class F>
+struct Slopes {
+  Slope<F> slope;
+  const T *x, *dy;
+  T* dx;
+  __device__ __forceinline__ Pack<T, N> operator()(int64_t at) const {
+    const auto y = apply<N, T>(slope, load_pack<Pack<T, N>>(x + at), load_pack<Pack<T, N>>(dy + at));
+    store_pack(dx + at, y);
+    return y;
+  }
+};
+
 // Sums a range of rows into a row of `sums_of_ranges`: each lane owns N neighbouring columns, each warp every eighth
 // row.
-template <int N, class T>
+template <int N, class From>
 __global__ void __launch_bounds__(32 * strip_rows)
-    column_sum_kernel(const T* x, float* sums_of_ranges, int64_t rows, int64_t columns, int64_t rows_per_split) {
+    column_sum_kernel(From from, float* sums_of_ranges, int64_t rows, int64_t columns, int64_t rows_per_split) {
   GESTALT_SHARED(float, sums, [strip_rows][32 * N]);
   const int lane = threadIdx.x, warp = threadIdx.y;
   const int64_t column = (blockIdx.x * int64_t{32} + lane) * N;
@@ -92,8 +110,9 @@ __global__ void __launch_bounds__(32 * strip_rows)
   float* sums_of_range = sums_of_ranges + blockIdx.y * columns;
   float sum[N] = {};
   if (column < columns)
+#pragma unroll 4
     for (int64_t i = begin + warp; i < end; i += strip_rows) {
-      const auto pack = load_pack<Pack<T, N>>(x + i * columns + column);
+      const auto pack = from(i * columns + column);
 #pragma unroll
       for (int j = 0; j < N; ++j) sum[j] += static_cast<float>(pack.v[j]);
     }
@@ -118,13 +137,13 @@ __global__ void __launch_bounds__(threads)
   y[j] = sum;
 }
 
-template <int N, class T>
-void column_sum(const ColumnSum& k, const ColumnSumSplit& split, Stream stream) {
-  float *y = k.y.as<float>(), *partial = static_cast<float*>(stream.scratch);
-  launch_kernel(column_sum_kernel<N, T>, dim3(split.strips, split.splits), dim3(32, strip_rows), 0, stream, k.x.as<T>(),
-                split.splits == 1 ? y : partial, k.rows, k.columns, split.rows_per_split);
+template <int N, class From>
+void column_sum(const From& from, float* y, int64_t rows, int64_t columns, const ColumnSumSplit& split, Stream stream) {
+  auto* partial = static_cast<float*>(stream.scratch);
+  launch_kernel(column_sum_kernel<N, From>, dim3(split.strips, split.splits), dim3(32, strip_rows), 0, stream, from,
+                split.splits == 1 ? y : partial, rows, columns, split.rows_per_split);
   if (split.splits > 1)
-    launch_kernel(join_columns_kernel, divide_up(k.columns, threads), threads, 0, stream, partial, y, k.columns,
+    launch_kernel(join_columns_kernel, divide_up(columns, threads), threads, 0, stream, partial, y, columns,
                   split.splits);
 }
 
@@ -241,13 +260,35 @@ void run(const Sum& k, Stream stream) {
 
 void run(const ColumnSum& k, Stream stream) {
   if (k.columns == 0) return;
-  const ColumnSumSplit split(k);
+  const ColumnSumSplit split = split_of(k);
+  const auto sum = [&]<int N, class T>(Loaded<N, T> from) {
+    column_sum<N>(from, k.y.as<float>(), k.rows, k.columns, split, stream);
+  };
   dispatch_cuda(k.x.dtype, [&](auto tag) {
     using T = decltype(tag);
     if (split.wide)
-      column_sum<4, T>(k, split, stream);
+      sum(Loaded<4, T>{k.x.as<T>()});
     else
-      column_sum<1, T>(k, split, stream);
+      sum(Loaded<1, T>{k.x.as<T>()});
+  });
+}
+
+void run(const PointwiseBackwardSums& k, Stream stream) {
+  if (k.columns == 0) return;
+  const ColumnSumSplit split = split_of(k);
+  const auto sum = [&]<int N, class T, class F>(Slopes<N, T, F> from) {
+    column_sum<N>(from, k.sums.as<float>(), k.rows, k.columns, split, stream);
+  };
+  dispatch_cuda(k.x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    std::visit(
+        [&]<class F>(F formula) {
+          if (split.wide)
+            sum(Slopes<4, T, F>{{formula}, k.x.as<T>(), k.dy.as<T>(), k.dx.as<T>()});
+          else
+            sum(Slopes<1, T, F>{{formula}, k.x.as<T>(), k.dy.as<T>(), k.dx.as<T>()});
+        },
+        k.formula);
   });
 }
 

@@ -1,4 +1,4 @@
-// The masked reconstruction loss on CUDA: a warp or a block a patch, its target read from the image where it is used.
+// The masked reconstruction loss on CUDA, one pass: a warp or a block a patch, its target read from the image.
 #include "kernels/masked_loss.h"
 
 #include <cmath>
@@ -78,75 +78,71 @@ class Target {
   Numbers held_[S::Packs > 0 ? S::Packs : 1];
 };
 
-// A masked patch out of range, which nothing can report from here, makes a loss of NaN.
-template <class S, class T>
-__global__ void __launch_bounds__(row_threads)
-    patch_loss_kernel(const T* predictions, const float* images, const int32_t* masked, float* partial, Patches k) {
-  const int64_t i = int64_t{blockIdx.x} * S::Rows + S::slot(), image = i / k.count;
-  if (i >= k.grid.batch * k.count) return;
-  const int32_t n = masked[i];
-  const bool valid = n >= 0 && n < k.grid.patches();
-  const int32_t patch = valid ? n : 0;
-  const Target<S> target(k, images, image, patch);
-  const T* prediction = predictions + (image * k.grid.patches() + patch) * k.size;
-  float sum = 0;
-  S::each(k.size, [&](int p, int column) {
-    const auto y = load_pack<Pack<T, S::N>>(prediction + column);
-    const auto wanted = target.at(p, column);
-#pragma unroll
-    for (int j = 0; j < S::N; ++j) {
-      const float d = static_cast<float>(y.v[j]) - wanted.v[j];
-      sum += d * d;
-    }
-  });
-  sum = S::sum(sum);
-  if (S::thread() == 0) partial[i] = valid ? sum : NAN;
-}
-
 constexpr int mean_threads = 1024;
 
 // One block adds in a fixed order.
 __global__ void __launch_bounds__(mean_threads)
-    mean_loss_kernel(const float* partial, float* loss, int64_t patches, double share) {
+    mean_loss_kernel(const float* partial, float* loss, int64_t parts, double share) {
   double total = 0;
-#pragma unroll 4
-  for (int64_t i = threadIdx.x; i < patches; i += mean_threads) total += partial[i];
+#pragma unroll 8
+  for (int64_t i = threadIdx.x; i < parts; i += mean_threads) total += partial[i];
   total = block_sum(total);
   if (threadIdx.x == 0) loss[0] = static_cast<float>(total * share);
 }
 
-// Whether `patch` is among the `count` entries. All lanes of a warp ask together.
-__device__ __forceinline__ bool names(const int32_t* masked, int64_t count, int32_t patch) {
+// Whether f holds for one of the `count` entries. All lanes of a warp ask together.
+template <class F>
+__device__ __forceinline__ bool any(const int32_t* masked, int64_t count, F&& f) {
   bool found = false;
-  for (int64_t first = 0; first < count && !found; first += 32) {
-    const int64_t mine = first + threadIdx.x % 32;
-    found = __ballot_sync(full_warp, mine < count && masked[mine] == patch) != 0;
+  for (int64_t first = threadIdx.x % 32; first - threadIdx.x % 32 < count && !found; first += 128) {
+    bool mine = false;
+#pragma unroll
+    for (int j = 0; j < 128; j += 32) mine = mine || (first + j < count && f(masked[first + j]));
+    found = __ballot_sync(full_warp, mine) != 0;
   }
   return found;
 }
 
-// Every patch of every image: its gradient, or zeros.
+// Every patch of every image: its squared errors, and where asked for its gradient, zeros where it is not masked. A
+// masked patch out of range, which nothing can report from here, makes a loss of NaN.
 template <class S, class T>
-__global__ void __launch_bounds__(row_threads)
-    gradient_kernel(const T* predictions, const float* images, const int32_t* masked, const float* dloss,
-                    T* dpredictions, float share, Patches k) {
+__global__ void __launch_bounds__(row_threads, S::Packs == 0    ? 4
+                                               : S::Width == 32 ? 3
+                                                                : 2)
+    masked_loss_kernel(const T* predictions, const float* images, const int32_t* masked, T* dpredictions,
+                       float* partial, float gain, Patches k) {
+  GESTALT_SHARED(float, sums, [S::Rows]);
   const int64_t i = int64_t{blockIdx.x} * S::Rows + S::slot(), patches = k.grid.patches(), image = i / patches;
-  if (i >= k.grid.batch * patches) return;
   const auto patch = static_cast<int32_t>(i % patches);
-  T* to = dpredictions + i * k.size;
-  if (!names(masked + image * k.count, k.count, patch)) {
-    S::each(k.size, [&](int, int column) { store_pack(to + column, Pack<T, S::N>{}); });
-    return;
-  }
-  const Target<S> target(k, images, image, patch);
-  const float factor = share * dloss[0];
-  S::each(k.size, [&](int p, int column) {
-    auto y = load_pack<Pack<T, S::N>>(predictions + i * k.size + column);
-    const auto wanted = target.at(p, column);
+  const int32_t* of_image = masked + image * k.count;
+  T* to = dpredictions ? dpredictions + i * k.size : nullptr;
+  float sum = 0;
+  if (image < k.grid.batch && any(of_image, k.count, [&](int32_t n) { return n == patch; })) {
+    const Row<T, S> prediction(predictions + i * k.size, k.size);
+    const Target<S> target(k, images, image, patch);
+    S::each(k.size, [&](int p, int column) {
+      auto y = prediction.at(p, column);
+      const auto wanted = target.at(p, column);
 #pragma unroll
-    for (int j = 0; j < S::N; ++j) y.v[j] = static_cast<T>(factor * (static_cast<float>(y.v[j]) - wanted.v[j]));
-    store_pack(to + column, y);
-  });
+      for (int j = 0; j < S::N; ++j) {
+        const float error = static_cast<float>(y.v[j]) - wanted.v[j];
+        sum += error * error;
+        y.v[j] = static_cast<T>(gain * error);
+      }
+      if (to) store_pack(to + column, y);
+    });
+    sum = S::sum(sum);
+  } else if (image < k.grid.batch && to) {
+    S::each(k.size, [&](int, int column) { store_pack(to + column, Pack<T, S::N>{}); });
+  }
+  if (image < k.grid.batch && patch == 0 && any(of_image, k.count, [&](int32_t n) { return n < 0 || n >= patches; }))
+    sum = NAN;
+  if (S::thread() == 0) sums[S::slot()] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+#pragma unroll
+  for (int r = 1; r < S::Rows; ++r) sum += sums[r];
+  partial[blockIdx.x] = sum;
 }
 
 double share_of(const MaskedPatches& k) { return 1.0 / static_cast<double>(k.grid.batch * k.count * k.grid.size()); }
@@ -166,33 +162,20 @@ void dispatch_patch(const PatchGrid& grid, bool aligned, F&& f) {
 
 void run(const MaskedLoss& k, Stream stream) {
   const MaskedPatches& of = k.of;
-  const int64_t picked = of.grid.batch * of.count;
   auto* partial = static_cast<float*>(stream.scratch);
-  dispatch_cuda(of.predictions.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    const T* predictions = of.predictions.as<T>();
-    const float* images = of.images.as<float>();
-    dispatch_patch(of.grid, aligned16(predictions, images), [&](auto shape) {
-      launch_kernel(patch_loss_kernel<decltype(shape), T>, row_blocks(shape, picked), row_threads, 0, stream,
-                    predictions, images, of.masked.as<int32_t>(), partial, Patches(of));
-    });
-  });
-  launch_kernel(mean_loss_kernel, 1, mean_threads, 0, stream, partial, k.loss.as<float>(), picked, share_of(of));
-}
-
-void run(const MaskedLossBackward& k, Stream stream) {
-  const MaskedPatches& of = k.of;
+  unsigned parts = 0;
   dispatch_cuda(of.predictions.dtype, [&](auto tag) {
     using T = decltype(tag);
     const T* predictions = of.predictions.as<T>();
     const float* images = of.images.as<float>();
     T* to = k.dpredictions.as<T>();
     dispatch_patch(of.grid, aligned16(predictions, images, to), [&](auto shape) {
-      launch_kernel(gradient_kernel<decltype(shape), T>, row_blocks(shape, of.grid.batch * of.grid.patches()),
-                    row_threads, 0, stream, predictions, images, of.masked.as<int32_t>(), k.dloss.as<float>(), to,
-                    static_cast<float>(2 * share_of(of)), Patches(of));
+      parts = row_blocks(shape, of.grid.batch * of.grid.patches());
+      launch_kernel(masked_loss_kernel<decltype(shape), T>, parts, row_threads, 0, stream, predictions, images,
+                    of.masked.as<int32_t>(), to, partial, static_cast<float>(2 * share_of(of) * k.dloss), Patches(of));
     });
   });
+  launch_kernel(mean_loss_kernel, 1, mean_threads, 0, stream, partial, k.loss.as<float>(), parts, share_of(of));
 }
 
 }  // namespace gestalt::kernels::cuda

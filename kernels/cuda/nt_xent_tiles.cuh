@@ -60,6 +60,12 @@ struct TilesFor<float, 512> {
   using Type = Choice<Tile<float, 512, 64, 32, 1>, Tile<float, 512, 32, 32, 1, 2>>;
 };
 
+// Tiles of the gradient in bf16 whose warps stand below each other alone, and hold 128 numbers of it a thread.
+template <int D>
+constexpr int band_rows = D <= 128 ? 256 : 128;
+template <int D>
+using BandFor = Tile<BFloat16, D, band_rows<D>, 64, 2, 8, 1>;
+
 // The warp's products of the tiles' rows.
 template <class Tile, class T>
 __device__ __forceinline__ void multiply_tiles(typename Tile::Sums& s, const T* row_tile, const T* columns) {

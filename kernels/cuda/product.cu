@@ -88,7 +88,7 @@ bool takes_gelu(const Product& k) {
   return k.gelu && k.c.dtype == DType::bf16 && k.batch == 1 && k.n % 8 == 0 && aligned16(k.c.data, k.gelu.data);
 }
 
-// A bias in the epilogue is read 16 bytes at a time. One of bf16 lies in working memory.
+// A bias in the epilogue is read 16 bytes at a time. One of bf16 lies so, there or in working memory.
 bool takes_bias(const Product& k) { return k.bias && (k.c.dtype == DType::bf16 || aligned16(k.bias.data)); }
 
 void set_epilogue(const Plan& p, const Product& k) {
@@ -123,6 +123,7 @@ Plan make_plan(const Library& lib, const Product& k) {
 // The bias in the result's dtype.
 const void* bias_for(const Product& k, Stream stream) {
   if (k.c.dtype == DType::f32) return k.bias.data;
+  if (has_rounded_bias(k)) return k.rounded_bias.data;
   run(Convert{k.bias, {stream.scratch, k.c.dtype}, k.n}, stream);
   return stream.scratch;
 }

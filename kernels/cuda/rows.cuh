@@ -8,11 +8,12 @@ namespace gestalt::kernels::cuda {
 
 constexpr int row_threads = 256;
 
-// How a row lies over threads: Width threads (32 or row_threads) take packs of N elements, Packs times; Packs = 0
+// How a row lies over threads: Width threads (a warp, or a whole block) take packs of N elements, Packs times; Packs = 0
 // stands for as many times as it takes, with nothing held.
 template <int N_, int Packs_, int Width_>
 struct RowShape {
-  static constexpr int N = N_, Packs = Packs_, Width = Width_, Rows = row_threads / Width;
+  static constexpr int N = N_, Packs = Packs_, Width = Width_;
+  static constexpr int Rows = Width == 32 ? row_threads / Width : 1, Threads = Rows * Width;  // of a block
 
   static __device__ __forceinline__ int slot() { return threadIdx.x / Width; }  // of this thread's row in the block
   static __device__ __forceinline__ int thread() { return threadIdx.x % Width; }

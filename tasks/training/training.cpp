@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/ops/pointwise.h"
+#include "engine/tensor/autograd.h"
 
 namespace gestalt {
 namespace {
@@ -125,9 +126,10 @@ const Batch& Training::held(Batch batch) {
 
 Loss Training::forward_and_backward(const Batch& batch, const StepInfo& info) {
   clock_.enter(Phase::forward);
+  const double share = 1.0 / static_cast<double>(method_.run.accumulate);
+  const ExpectedSeed expected(share);
   Loss loss = method_.loss(batch, info);
   clock_.enter(Phase::backward);
-  const double share = 1.0 / static_cast<double>(method_.run.accumulate);
   loss.total.backward(Tensor::full(loss.total.shape(), share, loss.total.dtype(), loss.total.device()));
   loss.total = loss.total.detach();
   for (Term& term : loss.terms) term.value = term.value.detach();

@@ -1,6 +1,9 @@
 // Device properties, memory calls, launches and profiler ranges.
+#include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <unordered_map>
@@ -227,6 +230,37 @@ cudaError_t set_function_attribute(const void* kernel, cudaFuncAttribute attribu
   return cudaSuccess;
 }
 
+namespace {
+
+// GESTALT_EMULATOR_LAUNCHES names a file that gets a line for each kernel when the program ends: where it lies in the
+// program, and the most threads and bytes of dynamic shared memory that a block of it had.
+class LaunchRecord {
+ public:
+  ~LaunchRecord() {
+    std::FILE* file = path_ ? std::fopen(path_, "a") : nullptr;
+    if (!file) return;
+    for (const auto& [kernel, most] : most_) {
+      Dl_info program{};
+      dladdr(kernel, &program);
+      const auto offset = static_cast<const char*>(kernel) - static_cast<const char*>(program.dli_fbase);
+      fmt::print(file, "{:x} {} {}\n", offset, most.first, most.second);
+    }
+    std::fclose(file);
+  }
+  void add(const void* kernel, uint64_t threads, size_t dynamic) {
+    if (!path_) return;
+    auto& [most_threads, most_dynamic] = most_[kernel];
+    most_threads = std::max(most_threads, threads);
+    most_dynamic = std::max(most_dynamic, dynamic);
+  }
+
+ private:
+  const char* path_ = std::getenv("GESTALT_EMULATOR_LAUNCHES");
+  std::map<const void*, std::pair<uint64_t, size_t>> most_;
+};
+
+}  // namespace
+
 cudaError_t enqueue_launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const Lock lock(runtime_mutex());
   const dim3 &grid = config.gridDim, &block = config.blockDim;
@@ -242,6 +276,8 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t& config, const void* kernel,
       const auto& c = config.attrs[i].val.clusterDim;
       if (c.x * c.y * c.z > 1) return status(cudaErrorNotSupported);
     }
+  static LaunchRecord record;
+  record.add(kernel, uint64_t{block.x} * block.y * block.z, config.dynamicSmemBytes);
   Launch launch{current_range(),  grid, block, config.dynamicSmemBytes, asked ? most_shared : unasked_shared,
                 std::move(thread)};
   if (launch.name.empty()) launch.name = fmt::format("at {}", kernel);

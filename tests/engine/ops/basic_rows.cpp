@@ -69,6 +69,18 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_inputs = {activation({2048, 512}), weights({2048, 512})},
                .bench_bytes = three_products_bytes(2048, 2048, 512),
                .bench_flops = three_products(2048, 2048, 512)});
+  t.push_back({.name = "linear_gelu",
+               .inputs = {activation({2, 9, 24}), weights({16, 24}), weights({16})},
+               .f = [](In x) -> Out { return {linear_gelu(x[0], x[1], x[2])}; },
+               .bad = {[] {
+                 linear_gelu(zeros({2, 3}), zeros({4, 2}));
+               }},
+               .bench_inputs = {activation({16, 197, 384}), weights({1536, 384}), weights({1536})},
+               .bench_bytes = three_products_bytes(16 * 197, 1536, 384) + 5 * 4 * 16.0 * 197 * 1536,
+               .bench_flops = three_products(16 * 197, 1536, 384)});
+  t.push_back({.name = "linear_gelu without bias",
+               .inputs = {activation({3, 20}), weights({13, 20})},
+               .f = [](In x) -> Out { return {linear_gelu(x[0], x[1])}; }});
   t.push_back({.name = "linear_gelu_tanh",
                .inputs = {activation({2, 9, 24}), weights({16, 24}), weights({16})},
                .f = [](In x) -> Out { return {linear_gelu_tanh(x[0], x[1], x[2])}; },

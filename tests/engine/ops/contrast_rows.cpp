@@ -29,6 +29,9 @@ const AddRows rows([](std::vector<OpRow>& t) {
   t.push_back({.name = "nt_xent wide", .inputs = {activation({34, 100})}, .f = [](In x) -> Out {
                  return {nt_xent(x[0], 0.2)};
                }});
+  t.push_back({.name = "nt_xent wide and long", .inputs = {activation({290, 100})}, .f = [](In x) -> Out {
+                 return {nt_xent(x[0], 0.2)};
+               }});
   t.push_back({.name = "nt_xent wider", .inputs = {activation({140, 200})}, .f = [](In x) -> Out {
                  return {nt_xent(x[0], 0.2)};
                }});

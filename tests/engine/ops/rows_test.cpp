@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "engine/ops/cross_entropy.h"
+#include "engine/ops/masked_loss.h"
 #include "engine/ops/rows.h"
 #include "engine/ops/tokens.h"
 #include "engine/tensor/autograd.h"
@@ -99,14 +101,14 @@ TEST_CASE("cross_entropy does not count ignored rows, and is 0 when all are igno
   for (double v : z.grad().values64()) CHECK(v == 0);
 }
 
-TEST_CASE("cross_entropy's gradient takes the place of logits that only the graph holds") {
+TEST_CASE("cross_entropy's gradient takes the place of logits that nobody else holds") {
   Tensor x = draw_inputs({activation({6, 10})}, DType::f32, 21)[0];
   const Tensor targets = ints({1, 2, 3, 4, 5, 6}, {6});
   struct Result {
     std::vector<float> gradient;
     bool in_place;
   };
-  auto walk = [&](bool hold) {
+  auto walk = [&](bool give, bool hold) {
     x.set_grad({});
     const void* received = nullptr;
     Tensor logits = record("probe", x.clone(), {x}, [&](const Tensor& dy) -> Grads {
@@ -115,16 +117,50 @@ TEST_CASE("cross_entropy's gradient takes the place of logits that only the grap
     });
     const void* memory = logits.in().data;
     const std::vector<float> before = logits.values();
-    const Tensor loss = cross_entropy(logits, targets), held = hold ? logits : Tensor();
-    logits = Tensor();
+    const Tensor held = hold ? logits : Tensor();
+    const Tensor loss = give ? cross_entropy(std::move(logits), targets) : cross_entropy(logits, targets);
     loss.backward();
     if (hold) CHECK(held.values() == before);
+    if (!give) CHECK(logits.values() == before);
     return Result{x.grad().values(), received == memory};
   };
-  const Result held = walk(true), released = walk(false);
-  CHECK(held.gradient == released.gradient);
+  const Result lent = walk(false, false), held = walk(true, true), given = walk(true, false);
+  CHECK(held.gradient == given.gradient);
+  CHECK(lent.gradient == given.gradient);
+  CHECK_FALSE(lent.in_place);
   CHECK_FALSE(held.in_place);
-  CHECK(released.in_place);
+  CHECK(given.in_place);
+
+  // A leaf is a parameter or a caller's numbers: it stays.
+  const std::vector<float> before = x.values();
+  x.set_grad({});
+  const Tensor loss = cross_entropy(Tensor(x), targets);
+  loss.backward();
+  CHECK(x.values() == before);
+  CHECK(x.grad().values() == given.gradient);
+}
+
+TEST_CASE("losses that make their gradients beforehand scale them by what their own gradient turns out to be") {
+  Tensor x = draw_inputs({activation({2, 4, 12})}, DType::f32, 22)[0];
+  const Tensor images = draw_inputs({activation({2, 4, 4, 3})}, DType::f32, 23)[0];
+  const auto cross = [&] { return cross_entropy(x, ints({1, 2, 3, 4, 5, 6, 7, 8}, {8})); };
+  const auto masked = [&] { return masked_loss(x, images, ints({0, 3, 1, 2}, {2, 2}), 2, true); };
+  const auto gradient = [&](const std::function<Tensor()>& f, double expected, double seed) {
+    x.set_grad({});
+    const ExpectedSeed as(expected);
+    f().backward(Tensor::full({1}, seed));
+    return x.grad().values();
+  };
+  for (const std::function<Tensor()>& f : {std::function<Tensor()>(cross), std::function<Tensor()>(masked)}) {
+    const std::vector<float> once = gradient(f, 1, 1), third = gradient(f, 1.0 / 3, 1.0 / 3);
+    for (const auto& [expected, seed] : {std::pair{1.0, 1.0 / 3}, {1.0 / 3, 1.0}, {4.0, -2.0}}) {
+      const std::vector<float> got = gradient(f, expected, seed);
+      for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(once[i] * seed).epsilon(1e-5));
+    }
+    for (size_t i = 0; i < third.size(); ++i) CHECK(third[i] == doctest::Approx(once[i] / 3).epsilon(1e-5));
+  }
+  CHECK(ExpectedSeed::value() == 1);
+  CHECK_THROWS_WITH_AS(ExpectedSeed(0), doctest::Contains("seed"), Error);
 }
 
 TEST_CASE("embedding adds the gradients of repeated rows and refuses what is not in the table") {

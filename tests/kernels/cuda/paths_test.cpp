@@ -117,6 +117,27 @@ TEST_CASE("cuda: column sums and added rows agree with the CPU on every path" * 
     }
 }
 
+TEST_CASE("cuda: slopes and their column sums are those of a kernel each on every path" * doctest::skip(without_cuda)) {
+  for (const auto& [m, n, offset] :
+       {std::array<int64_t, 3>{1, 3, 0}, {5, 64, 1}, {700, 12, 0}, {1000, 33, 0}, {70, 260, 0}})
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const Shape matrix{m, n};
+      CAPTURE(matrix.text());
+      const auto results = [&](Device device) {
+        const Tensor x = drawn("x", matrix, dtype, device, offset), dy = drawn("dy", matrix, dtype, device, offset);
+        Tensor dx = drawn("dx", matrix, dtype, device, offset), alone = dx.clone();
+        Tensor sums = Tensor::empty({n}, DType::f32, device), sums_alone = sums.clone();
+        launch(PointwiseBackwardSums{x.in(), dy.in(), dx.out(), sums.out(), Gelu{}, m, n}, x.stream());
+        launch(PointwiseBackward{x.in(), dy.in(), alone.out(), Gelu{}, m * n}, x.stream());
+        launch(ColumnSum{alone.in(), sums_alone.out(), m, n}, x.stream());
+        CHECK(worst(dx, alone) == 0);
+        CHECK(worst(sums, sums_alone) <= (offset ? 1e-5 : 0));  // a clone lies at an aligned address
+        return dx;
+      };
+      CHECK(worst(results(Device::cuda), results(Device::cpu)) <= (dtype == DType::f32 ? 2e-6 : 0.016));
+    }
+}
+
 TEST_CASE("cuda: products agree with the CPU on transposes, batches, odd sizes and addresses, biases and GELU" *
           doctest::skip(without_cuda)) {
   struct Precision {

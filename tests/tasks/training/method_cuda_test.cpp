@@ -222,15 +222,33 @@ TEST_CASE("a whole run on cuda: features, probes and the encoder's file are the 
   CHECK(relative_difference(features[1], features[0]) < 1e-3);
 }
 
-TEST_CASE("generation on cuda draws the CPU's tokens" * doctest::skip(without_cuda)) {
-  std::vector<std::vector<int32_t>> drawn;
-  for (Device device : devices()) {
+TEST_CASE("generation on cuda draws the CPU's tokens, or where two draws nearly tie another" *
+          doctest::skip(without_cuda)) {
+  const std::vector<int32_t> prompt{3, 14, 15};
+  const SamplingOptions options{.seed = 5};
+  const auto model_on = [](Device device) {
     Random random(3);
-    Gpt model({.layers = 2, .heads = 2, .width = 32, .context = 16}, 53, random);
-    move_to(model, device);
-    drawn.push_back(generate(model, std::vector<int32_t>{3, 14, 15}, 20, {.seed = 5}, DType::f32));
-  }
-  CHECK(drawn[1] == drawn[0]);
+    auto model = std::make_unique<Gpt>(GptOptions{.layers = 2, .heads = 2, .width = 32, .context = 32}, 53, random);
+    move_to(*model, device);
+    return model;
+  };
+  const std::unique_ptr<Gpt> here = model_on(Device::cpu), there = model_on(Device::cuda);
+  const std::vector<int32_t> expected = generate(*here, prompt, 20, options, DType::f32);
+  const std::vector<int32_t> drawn = generate(*there, prompt, 20, options, DType::f32);
+  REQUIRE(drawn.size() == expected.size());
+  const size_t same = std::mismatch(drawn.begin(), drawn.end(), expected.begin()).first - drawn.begin();
+  if (same == drawn.size()) return;
+  // What comes after is another text.
+  std::vector<int32_t> before = prompt;
+  before.insert(before.end(), drawn.begin(), drawn.begin() + static_cast<int64_t>(same));
+  std::vector<KeyValueCache> caches = here->make_caches(1, DType::f32);
+  std::vector<float> logits =
+      here->extend(Tensor::from(std::span<const int32_t>(before), {1, static_cast<int64_t>(before.size())}), caches)
+          .values();
+  CHECK(sample(logits, options, same) == expected[same]);
+  logits[static_cast<size_t>(drawn[same])] += 1e-4F;
+  logits[static_cast<size_t>(expected[same])] -= 1e-4F;
+  CHECK(sample(logits, options, same) == drawn[same]);
 }
 
 }  // namespace gestalt::test
