@@ -8,8 +8,8 @@ namespace gestalt::kernels::cuda {
 
 constexpr int row_threads = 256;
 
-// How a row lies over threads: Width threads (a warp, or a whole block) take packs of N elements, Packs times; Packs = 0
-// stands for as many times as it takes, with nothing held.
+// How a row lies over threads: Width threads (a warp, or a whole block) take packs of N elements, Packs times; Packs =
+// 0 stands for as many times as it takes, with nothing held.
 template <int N_, int Packs_, int Width_>
 struct RowShape {
   static constexpr int N = N_, Packs = Packs_, Width = Width_;
