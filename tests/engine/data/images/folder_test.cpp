@@ -109,20 +109,23 @@ TEST_CASE("data: a lone train folder is the split, and folders that only wrap ot
 }
 
 TEST_CASE("data: names of splits with more in them are splits, where both say the same") {
-  const char* pairs[][2] = {{"training_set", "test_set"},
-                            {"train2017", "val2017"},
-                            {"seg_train", "seg_test"},
-                            {"Train Images", "Test Images"},
-                            {"trainset", "testset"},
-                            {"trainval", "test"},
-                            {"fruits-360_Training", "fruits-360_Test"},
-                            {"train", "test1"}};
-  for (const auto& [train_name, test_name] : pairs) {
-    CAPTURE(train_name);
+  struct Pair {
+    const char *train, *test;
+  };
+  const Pair pairs[] = {{"training_set", "test_set"},
+                        {"train2017", "val2017"},
+                        {"seg_train", "seg_test"},
+                        {"Train Images", "Test Images"},
+                        {"trainset", "testset"},
+                        {"trainval", "test"},
+                        {"fruits-360_Training", "fruits-360_Test"},
+                        {"train", "test1"}};
+  for (const Pair& pair : pairs) {
+    CAPTURE(pair.train);
     const TemporaryFolder folder;
     for (const char* kind : {"a", "b"}) {
-      write_images(folder / fmt::format("{0}/{0}/{1}", train_name, kind), 3);
-      write_images(folder / fmt::format("{}/{}", test_name, kind), 2, 50);
+      write_images(folder / fmt::format("{0}/{0}/{1}", pair.train, kind), 3);
+      write_images(folder / fmt::format("{}/{}", pair.test, kind), 2, 50);
     }
     CHECK(open_tree(folder.path(), "train", true)->size() == 6);
     CHECK(open_tree(folder.path(), "test", true)->labels() == std::vector<int32_t>{0, 0, 1, 1});
