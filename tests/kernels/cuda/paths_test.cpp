@@ -118,9 +118,12 @@ TEST_CASE("cuda: column sums and added rows agree with the CPU on every path" * 
 }
 
 TEST_CASE("cuda: slopes and their column sums are those of a kernel each on every path" * doctest::skip(without_cuda)) {
-  for (const auto& [m, n, offset] :
-       {std::array<int64_t, 3>{1, 3, 0}, {5, 64, 1}, {700, 12, 0}, {1000, 33, 0}, {70, 260, 0}})
+  struct Sizes {
+    int64_t m, n, offset;
+  };
+  for (const Sizes& sizes : {Sizes{1, 3, 0}, {5, 64, 1}, {700, 12, 0}, {1000, 33, 0}, {70, 260, 0}})
     for (DType dtype : {DType::f32, DType::bf16}) {
+      const int64_t m = sizes.m, n = sizes.n, offset = sizes.offset;
       const Shape matrix{m, n};
       CAPTURE(matrix.text());
       const auto results = [&](Device device) {
