@@ -58,7 +58,7 @@ void read_masks(Bytes b, Header& h) {
 }
 
 void append(std::vector<uint8_t>& to, uint32_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) to.push_back(static_cast<uint8_t>(value >> 8 * i));
+  for (int i = 0; i < bytes; ++i, value >>= 8) to.push_back(static_cast<uint8_t>(value));
 }
 
 // One byte of index a pixel, the bottom row first (Microsoft's "Bitmap compression"). Pixels that are stepped over are
