@@ -247,39 +247,15 @@ __global__ void __launch_bounds__(Tile::threads, 1) gather_kernel(Walk<T> w, int
         }
     }
     __syncthreads();
-#pragma unroll
-    for (int k = 0; k < Tile::columns; k += F::depth) {
-      typename F::A a[Tile::row_fragments];
-#pragma unroll
-      for (int m = 0; m < Tile::row_fragments; ++m)
-        a[m] = F::load_a(weights + (Tile::row_at() + 16 * m) * Tile::weight_pitch + k, Tile::weight_pitch);
-#pragma unroll
-      for (int n = 0; n < Tile::gradient_pairs; ++n) {
-        typename F::B b[2];
-        F::load_b_rows(b, in + k * Tile::pitch + gradient_at + 16 * n, Tile::pitch);
-#pragma unroll
-        for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-          for (int i = 0; i < 2; ++i) F::multiply(sums[m][2 * n + i], a[m], b[i]);
-      }
-    }
+    multiply_weights<Tile>(sums, weights, in, gradient_at);
   });
 
   if constexpr (sees) {
     static_assert(sizeof(T) * Tile::pitch >= sizeof(float) * 4 * Tile::across, "no room in the rows' tile");
     write_seen<Tile>(w, seen, reinterpret_cast<float(*)[Tile::across][Tile::rows]>(row_tile));
   }
-  float* to = w.gradient + blockIdx.y * w.row_room * w.pitch;
-#pragma unroll
-  for (int m = 0; m < Tile::row_fragments; ++m)
-#pragma unroll
-    for (int n = 0; n < 2 * Tile::gradient_pairs; ++n)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g, d = gradient_at + 8 * n + 2 * t;
-        if (i < w.row_count && d < w.pitch)
-          store_pack(to + i * w.pitch + d, Pack<float, 2>{sums[m][n][2 * half], sums[m][n][2 * half + 1]});
-      }
+  store_gradient<Tile>(w.gradient + blockIdx.y * w.row_room * w.pitch, w.pitch, w.row_count, sums, first_row,
+                       gradient_at);
 }
 
 }  // namespace gestalt::kernels::cuda

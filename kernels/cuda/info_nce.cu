@@ -10,8 +10,6 @@ namespace gestalt::kernels::cuda {
 namespace {
 
 constexpr int threads = 256, warps = threads / 32;  // of the kernels that walk over rows, a warp a row
-constexpr int most_dim = 512;
-constexpr double log2_e = 1.4426950408889634;
 
 // What a launch works in.
 template <class T>

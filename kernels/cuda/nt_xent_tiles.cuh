@@ -5,6 +5,9 @@
 
 namespace gestalt::kernels::cuda {
 
+constexpr double log2_e = 1.4426950408889634;  // e^x is computed as 2^(x·log2_e)
+constexpr int most_dim = 512;                  // of the rows that there are tiles for
+
 // The block's tiles: `rows` of the matrix, `columns` at a time, `stages` of those in memory at once. Warps stand `down`
 // × `across`.
 template <class T, int D, int Rows, int Columns, int Stages, int Down = 4, int Across = 2>
@@ -88,6 +91,48 @@ __device__ __forceinline__ void multiply_tiles(typename Tile::Sums& s, const T* 
   }
 }
 
+// Adds the warp's products of weights (rows, columns) and the columns' tile to its part of a gradient, which begins at
+// column `first`.
+template <class Tile, class T>
+__device__ __forceinline__ void multiply_weights(float (&gradient)[Tile::row_fragments][2 * Tile::gradient_pairs][4],
+                                                 const T* weights, const T* columns, int first) {
+  using F = Fragments<T>;
+#pragma unroll
+  for (int k = 0; k < Tile::columns; k += F::depth) {
+    typename F::A a[Tile::row_fragments];
+#pragma unroll
+    for (int m = 0; m < Tile::row_fragments; ++m)
+      a[m] = F::load_a(weights + (Tile::row_at() + 16 * m) * Tile::weight_pitch + k, Tile::weight_pitch);
+#pragma unroll
+    for (int n = 0; n < Tile::gradient_pairs; ++n) {
+      typename F::B b[2];
+      F::load_b_rows(b, columns + k * Tile::pitch + first + 16 * n, Tile::pitch);
+#pragma unroll
+      for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+        for (int i = 0; i < 2; ++i) F::multiply(gradient[m][2 * n + i], a[m], b[i]);
+    }
+  }
+}
+
+// Stores the warp's part of a gradient (rows, pitch), which begins at column `first`, in `to`.
+template <class Tile>
+__device__ __forceinline__ void store_gradient(
+    float* to, int64_t pitch, int64_t rows, const float (&gradient)[Tile::row_fragments][2 * Tile::gradient_pairs][4],
+    int64_t first_row, int first) {
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+  for (int m = 0; m < Tile::row_fragments; ++m)
+#pragma unroll
+    for (int n = 0; n < 2 * Tile::gradient_pairs; ++n)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int64_t i = first_row + Tile::row_at() + 16 * m + 8 * half + g, d = first + 8 * n + 2 * t;
+        if (i < rows && d < pitch)
+          store_pack(to + i * pitch + d, Pack<float, 2>{gradient[m][n][2 * half], gradient[m][n][2 * half + 1]});
+      }
+}
+
 // Calls f(Tile) with the first tile that fits, or the last.
 template <class F, class First, class... Rest>
 auto with_tile(Choice<First, Rest...>, bool backward, F&& f) {
@@ -96,4 +141,5 @@ auto with_tile(Choice<First, Rest...>, bool backward, F&& f) {
     if (First::bytes(backward) + unseen > most_shared_bytes()) return with_tile(Choice<Rest...>(), backward, f);
   return f(First());
 }
+
 }  // namespace gestalt::kernels::cuda
