@@ -1,10 +1,7 @@
 """NT-Xent alone, forward and backward."""
-import torch
-
 from .common.losses import nt_xent
-from .common.training import Case, compiled, gradient_of
+from .common.training import loss_case
 
 
 def case(options):
-    z = torch.randn(options.batch or 4096, options.size or 128, device=options.device, requires_grad=True)
-    return Case(gradient_of(compiled(options)(nt_xent), z))
+    return loss_case(options, nt_xent, 128)

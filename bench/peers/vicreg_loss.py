@@ -1,11 +1,7 @@
 """VICReg's three terms of two views alone, forward and backward (Bardes et al. 2022)."""
-import torch
-
 from .common.losses import vicreg
-from .common.training import Case, compiled, gradient_of
+from .common.training import loss_case
 
 
 def case(options):
-    z = torch.randn(options.batch or 4096, options.size or 2048, device=options.device, requires_grad=True)
-    loss = compiled(options)(vicreg)
-    return Case(gradient_of(lambda both: loss(*both.chunk(2)), z))
+    return loss_case(options, lambda z: vicreg(*z.chunk(2)), 2048)

@@ -69,3 +69,9 @@ def gradient_of(function, x):
         return loss
 
     return step
+
+
+def loss_case(options, loss, columns):
+    """A loss alone, forward and backward, of 4,096 random rows."""
+    z = torch.randn(options.batch or 4096, options.size or columns, device=options.device, requires_grad=True)
+    return Case(gradient_of(compiled(options)(loss), z))
