@@ -28,13 +28,15 @@ METHODS = {
     "moco": f"{VIEWS} --queue 2048 --temperature 0.1 --symmetric",
     "mocov3": f"{VIEWS} {SECOND} --head-hidden 512 --head-out 128 --predictor-hidden 512",
     "nnclr": f"{VIEWS} {SECOND} --queue 2048 --head-hidden 512 --head-out 128 --predictor-hidden 512",
-    "byol": f"{VIEWS} {SECOND} --head-hidden 512 --head-out 128 --predictor-hidden 512",
-    "simsiam": f"{VIEWS} --head-hidden 512 --head-out 512 --predictor-hidden 128",
+    "byol": f"{VIEWS} {SECOND} --head-hidden 512 --head-out 128 --predictor-hidden 512 --tau 0.97",
+    "simsiam": f"{VIEWS} --head-hidden 512 --head-out 512 --predictor-hidden 128 --optimizer sgd --lr 0.05 --weight-decay 5e-4"
+               " --warmup-epochs 0",
     "barlow": f"{VIEWS} {SECOND} --head-hidden 512 --head-out 512",
     "vicreg": f"{VIEWS} --head-hidden 512 --head-out 512",
     "dino": f"{VIEWS} {SECOND} --pool mean --weight-decay-end -1 --local-views 0 --head-norm --head-hidden 512 --head-bottleneck 64"
             " --prototypes 512 --teacher-momentum 0.99 --teacher-temperature-end 0.04 --teacher-temperature-epochs 0",
-    "swav": f"{VIEWS} --local-views 0 --head-hidden 512 --head-out 128 --prototypes 256 --queue 0 --freeze-prototypes-epochs 1",
+    "swav": f"{VIEWS} --local-views 0 --head-hidden 512 --head-out 128 --prototypes 256 --queue 0 --freeze-prototypes-epochs 1"
+            " --sinkhorn-epsilon 0.03",
     "deepcluster": f"{VIEWS} --clusters 100 --directions 64 --optimizer sgd --lr 0.05 --warmup-epochs 0",
     "deepclusterv2": f"{VIEWS} --local-views 0 --clusters 250 --clusterings 3 --head-hidden 512 --head-out 128",
     "wmse": f"{VIEWS} --head-hidden 512 --head-out 64 --whiten-rows 128",

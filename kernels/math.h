@@ -13,10 +13,14 @@ namespace gestalt {
 // that follows three times over, once for each outcome.
 GESTALT_HOST_DEVICE float clamp(float x, float bound) { return std::fabs(x) > bound ? std::copysign(bound, x) : x; }
 
-// std::max by value: through its references gcc sees no vectors, and leaves a loop scalar.
+// std::max and std::min by value: through their references gcc sees no vectors, and leaves a loop scalar.
 template <class S>
 GESTALT_HOST_DEVICE S larger(S a, S b) {
   return a < b ? b : a;
+}
+template <class S>
+GESTALT_HOST_DEVICE S smaller(S a, S b) {
+  return b < a ? b : a;
 }
 
 // e^x within 2 units in the last place; 0 below -87.7, clamped above 88.3.
@@ -31,7 +35,8 @@ GESTALT_HOST_DEVICE float fast_exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+  // 1.5·2²³ brings n to the last bits; a conversion to an integer would be undefined for NaN.
+  return p * std::bit_cast<float>((std::bit_cast<uint32_t>(n + 12582912.0f) + 127u) << 23);
 }
 GESTALT_HOST_DEVICE double fast_exp(double x) { return std::exp(x); }
 
@@ -48,6 +53,21 @@ GESTALT_HOST_DEVICE float fast_log1p(float x) {
   return 2.0f * (s + s * q * p);
 }
 GESTALT_HOST_DEVICE double fast_log1p(double x) { return std::log1p(x); }
+
+// log(x) of a normal positive x, within 2 units in the last place; of 0 and what is below the normal numbers a finite
+// number near -88. x is 2^e·m with m in [√½, √2), and log(m) 2·artanh(s) of s = (m - 1) / (m + 1), |s| < 0.172.
+GESTALT_HOST_DEVICE float fast_log(float x) {
+  const auto above = static_cast<int32_t>(std::bit_cast<uint32_t>(x) - 0x3f3504f3u) >> 23;  // 0x3f3504f3 is √½
+  const float m = std::bit_cast<float>(std::bit_cast<uint32_t>(x) - (static_cast<uint32_t>(above) << 23));
+  const float f = m - 1.0f, s = f / (2.0f + f), q = s * s;
+  float p = 1.0f / 9;
+  p = p * q + 1.0f / 7;
+  p = p * q + 1.0f / 5;
+  p = p * q + 1.0f / 3;
+  const float e = static_cast<float>(above);
+  return e * 0.693359375f + (2.0f * (s + s * q * p) - e * 2.12194440e-4f);
+}
+GESTALT_HOST_DEVICE double fast_log(double x) { return std::log(x); }
 
 GESTALT_HOST_DEVICE float fast_tanh(float x) {
   const float e = fast_exp(-2.0f * (x < 0 ? -x : x));

@@ -247,12 +247,16 @@ void run(const CrossCorrelation& k, Stream stream) {
           for (int64_t i = begin; i < end; ++i) {
             const S* row = products + i * k.dim;
             double squares = 0, magnitude = 0;
+            const auto add = [&](int64_t first, int64_t last) {
 #pragma omp simd reduction(+ : squares, magnitude)
-            for (int64_t j = 0; j < k.dim; ++j) {
-              const double c = j == i ? 0.0 : static_cast<double>(scale * row[j]);
-              squares += c * c;
-              magnitude += std::abs(c);
-            }
+              for (int64_t j = first; j < last; ++j) {
+                const auto c = static_cast<double>(scale * row[j]);
+                squares += c * c;
+                magnitude += std::abs(c);
+              }
+            };
+            add(0, i);
+            add(i + 1, k.dim);
             const double c_ii = static_cast<double>(scale * row[i]);
             losses[i] = (c_ii - 1) * (c_ii - 1) + k.off_weight * squares;
             diagonals[i] = c_ii;

@@ -80,11 +80,12 @@ void add_columns(const Walk<S>& w, const S* s, int64_t count, int32_t label, con
   if (labels) {
 #pragma omp simd reduction(+ : first, second, same) reduction(max : most)
     for (int64_t j = 0; j < count; ++j) {
-      const bool alike = labels[j] == label && s[j] > S(-2);
-      first += fast_exp(s[j] * by - offset);
-      second += alike ? s[j] : S(0);
-      same += alike ? S(1) : S(0);
-      most = labels[j] == label ? most : larger(most, s[j]);
+      // One condition a choice: gcc 12 leaves a loop scalar in which one of labels meets one of similarities.
+      const S near = s[j], matches = labels[j] == label ? S(1) : S(0), alike = near > S(-2) ? matches : S(0);
+      first += fast_exp(near * by - offset);
+      second += alike * near;
+      same += alike;
+      most = larger(most, near + matches * static_cast<S>(left_out));
     }
   } else if (w.hard) {
 #pragma omp simd reduction(+ : first, second) reduction(max : most)

@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile_product.h"
+#include "kernels/math.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
@@ -31,7 +32,7 @@ S kth_largest(const S* x, int64_t count, int64_t k) {
   };
   S least = x[0], most = x[0];
 #pragma omp simd reduction(min : least) reduction(max : most)
-  for (int64_t i = 0; i < count; ++i) least = std::min(least, x[i]), most = std::max(most, x[i]);
+  for (int64_t i = 0; i < count; ++i) least = smaller(least, x[i]), most = larger(most, x[i]);
   Bits low = ordered(least), high = ordered(most);  // k or more are at least `low`; the answer is in [low, high]
   while (low < high) {
     const Bits middle = (low & high) + ((low ^ high) >> 1) + ((low ^ high) & 1);  // rounded up, without overflow

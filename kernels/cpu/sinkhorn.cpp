@@ -110,15 +110,16 @@ class Passes {
       for (int64_t j = 0; j < classes_; ++j) z[j] = static_cast<S>(row[j]) * by;
     }
   }
-  // z[j] = e_bj; returns Σ_j e_bj u_j.
-  S mass(int64_t b, S* z) const {
+  // z[j] = e_bj; returns Σ_j e_bj u_j. Inlined, gcc 12 copies its loops and makes one copy of each scalar.
+  [[gnu::noinline]] S mass(int64_t b, S* z) const {
     load(b, z);
     const S shift = to_.shifts[b], *gain = to_.gain;
     S sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < classes_; ++j) {
-      z[j] = fast_exp(z[j] - shift);
-      sum += z[j] * gain[j];
+      const S e = fast_exp(z[j] - shift);
+      z[j] = e;
+      sum += e * gain[j];
     }
     return std::max(sum, static_cast<S>(sinkhorn_least));
   }

@@ -89,12 +89,14 @@ struct Targets {
     }
   }
   S entropy_of_probabilities(int64_t t) const {
+    const S* row = probabilities + t * classes;
     S sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < classes; ++j) {
-      const S p = probabilities[t * classes + j];
-      sum -= p > 0 ? p * std::log(p) : S(0);
+      const S p = larger(row[j], std::numeric_limits<S>::min());  // 0 log 0 is 0
+      sum += p * fast_log(p);
     }
-    return sum;
+    return -sum;
   }
 
   SoftPairs pairs;
