@@ -70,8 +70,13 @@ void print(const Json& line) { std::cout << line.dump() << std::endl; }
 void run(const WorkloadOptions& what, RoundOptions options) {
   if (options.threads > 0) kernels::cpu::set_team_size(options.threads);
   reset_peak_memory();
-  const double before = memory_mib();
+  double before = memory_mib();
   const std::unique_ptr<Workload> work = make_workload(what);
+  if (work->parameters == 0) {  // of an op alone, what its inputs take is not its own
+    release_cached(Device::cpu);
+    reset_peak_memory();
+    before = memory_mib();
+  }
   const kernels::Cost cost = cost_of_step(*work);
   // On CUDA a training step's third is the one that is captured.
   const int64_t warmup = options.warmup > 0 ? options.warmup : what.device == Device::cuda ? 4 : 2;

@@ -24,6 +24,14 @@ def status_mib(key):
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith(key))
 
 
+def begin_peak(options):
+    """The peak begins here; resident MiB now."""
+    if options.device != "cuda":
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    return status_mib("VmRSS")
+
+
 def round_of(case, options, seconds, before):
     wait = torch.cuda.synchronize if options.device == "cuda" else lambda: None
     for _ in range(case.ahead):
@@ -66,11 +74,10 @@ def main():
     if options.device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    else:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # the peak begins here
-    before = status_mib("VmRSS")
+    before = begin_peak(options)
     case = peers.load(options.case).case(options)
+    if not case.parameters:  # of an operation alone, what its inputs take is not its own
+        before = begin_peak(options)
     for _ in range(options.warmup):
         case.step()
     say({"case": options.case, "config": options.config, "parameters": case.parameters, "torch": torch.__version__,

@@ -40,7 +40,7 @@ void accumulate(Tensor& sum, const Tensor& addend) {
 // Adds into a leaf's gradient, in place: it may be a slice of an arena that others see on purpose.
 void accumulate_leaf(Tensor::Impl& leaf, const Tensor& grad) {
   if (!leaf.grad) {
-    leaf.grad = grad.clone();
+    leaf.grad = grad.sole_owner() ? grad : grad.clone();
     return;
   }
   if (leaf.grad.impl() == grad.impl()) return;  // written there by the op
