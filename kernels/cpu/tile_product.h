@@ -163,6 +163,23 @@ inline T reduce(const T* x, int64_t count, F f) {
   return reduce_lanes<Vector, lanes>(all, f, std::make_index_sequence<lanes>{});
 }
 
+// to (k, lanes) = the transpose of as many rows of x as a register has lanes; rows of `to` are ldto apart.
+template <class T>
+inline void transpose_rows(const T* x, int64_t ldx, int64_t k, T* to, int64_t ldto) {
+  constexpr int lanes = tile_columns<T> / 2;
+  int64_t l = 0;
+  for (; l + lanes <= k; l += lanes) {
+    typename Simd<T>::Vector rows[lanes];
+#pragma GCC unroll 16
+    for (int r = 0; r < lanes; ++r) std::memcpy(&rows[r], x + r * ldx + l, sizeof(rows[r]));
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int r = 0; r < lanes; ++r) std::memcpy(to + (l + r) * ldto, &rows[r], sizeof(rows[r]));
+  }
+  for (; l < k; ++l)
+    for (int r = 0; r < lanes; ++r) to[l * ldto + r] = x[r * ldx + l];
+}
+
 // Lays rows [0, count) of x (stride ldx, k columns) out as panels of columns: what tile_product takes as b to make
 // x·xᵀ. `count` is a multiple of half of tile_columns (one vector).
 template <class T>
@@ -171,18 +188,7 @@ inline void make_panels(const T* x, int64_t ldx, int64_t count, int64_t k, T* pa
   for (int64_t j = 0; j < count; j += lanes) {
     const int64_t first = j / tile_columns<T> * tile_columns<T>,
                   width = std::min<int64_t>(tile_columns<T>, count - first);
-    T* to = panels + first * k + j - first;
-    int64_t l = 0;
-    for (; l + lanes <= k; l += lanes) {
-      typename Simd<T>::Vector rows[lanes];
-#pragma GCC unroll 16
-      for (int r = 0; r < lanes; ++r) std::memcpy(&rows[r], x + (j + r) * ldx + l, sizeof(rows[r]));
-      transpose(rows);
-#pragma GCC unroll 16
-      for (int r = 0; r < lanes; ++r) std::memcpy(to + (l + r) * width, &rows[r], sizeof(rows[r]));
-    }
-    for (; l < k; ++l)
-      for (int r = 0; r < lanes; ++r) to[l * width + r] = x[(j + r) * ldx + l];
+    transpose_rows(x + j * ldx, ldx, k, panels + first * k + j - first, width);
   }
 }
 
