@@ -2,10 +2,11 @@
 """Every method on one data set for the same CPU time: a row a method and seed, written as it is measured.
 
     bench/methods.py BUILD_DIR --data images:cifar10k --minutes 8 --out rows.jsonl [--methods vicreg,moco] [--seeds 1,2,3]
+    bench/methods.py BUILD_DIR --data images:cifar10k --epochs 10 --flags "--batch 32" --out small.jsonl --methods simclr,dcl
     bench/methods.py --table rows.jsonl
 
 The time is one core's, as the system counts it for the program (user and system), so that it does not depend on what
-else runs: short runs give the seconds of an epoch, and as many epochs are trained as fit. What is known to be right for
+else runs: short runs give the seconds of an epoch, and as many epochs are trained as fit, or as many as are asked for. What is known to be right for
 few small images stands in COMMON and METHODS; all else is the method's default.
 """
 import argparse
@@ -73,12 +74,13 @@ def cpu_seconds(arguments):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, run.stdout + run.stderr
 
 
-def seconds_of_an_epoch(build, name, data, folder):
+def seconds_of_an_epoch(options, name, folder):
     """From two short runs, whose difference has neither start nor evaluation in it: one and two epochs of a method that clusters
     at the beginning of each, else some of an epoch's steps."""
-    steps = IMAGES // BATCH
+    steps = IMAGES // int(*by_flag(f"--batch {BATCH} {options.flags}")["--batch"])
     short, long, share = (steps, 2 * steps, 1) if "cluster" in name else (3, 13, steps / 10)
-    seconds = [cpu_seconds(command(build, name, data, f"--steps {count} --warmup-epochs 0 --probe-every 0 --out {folder}/{count}"))[0]
+    seconds = [cpu_seconds(command(options.build, name, options.data,
+                                   f"{options.flags} --steps {count} --warmup-epochs 0 --probe-every 0 --out {folder}/{count}".strip()))[0]
                for count in (short, long)]
     return (seconds[1] - seconds[0]) * share
 
@@ -93,10 +95,13 @@ def columns(folder):
 
 def measure(options, name, seed):
     with tempfile.TemporaryDirectory() as folder:
-        epoch = options.epoch_seconds.get(name) or seconds_of_an_epoch(options.build, name, options.data, folder)
+        epoch, epochs = options.epoch_seconds.get(name, 0), options.epochs
+        if not epochs:
+            epoch = epoch or seconds_of_an_epoch(options, name, folder)
+            epochs = max(1, round(options.minutes * 60 / epoch))
         options.epoch_seconds[name] = epoch
-        epochs = max(1, round(options.minutes * 60 / epoch))
-        line = command(options.build, name, options.data, f"--epochs {epochs} --seed {seed} --probe-every 0 --report --out {folder}/run")
+        line = command(options.build, name, options.data,
+                       f"{options.flags} --epochs {epochs} --seed {seed} --probe-every 0 --report --out {folder}/run".strip())
         seconds, printed = cpu_seconds(line)
         rows = re.findall(r"^(\S.*?) {2,}([\d.]+) +([\d.]+)$", printed, re.M)
         return {"method": name, "seed": seed, "epochs": epochs, "epoch_seconds": round(epoch, 2), "cpu_minutes": round(seconds / 60, 2),
@@ -128,6 +133,8 @@ def main():
     parser.add_argument("build", nargs="?")
     parser.add_argument("--data")
     parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--epochs", type=int, default=0, help="of each run, whatever they take")
+    parser.add_argument("--flags", default="", help="that take the place of those of all methods")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--out")
