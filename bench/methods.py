@@ -5,9 +5,10 @@
     bench/methods.py BUILD_DIR --data images:cifar10k --epochs 10 --flags "--batch 32" --out small.jsonl --methods simclr,dcl
     bench/methods.py --table rows.jsonl
 
-The time is one core's, as the system counts it for the program (user and system), so that it does not depend on what
-else runs: short runs give the seconds of an epoch, and as many epochs are trained as fit, or as many as are asked for. What is known to be right for
-few small images stands in COMMON and METHODS; all else is the method's default.
+The time is one core's, as the system counts it for the program (user and system). Short runs of all methods, one after
+another before the first is trained, give the seconds of their epochs (OUT.seconds keeps them): as many are trained as fit,
+or as many as are asked for. What is known to be right for few small images stands in COMMON and METHODS; all else is the
+method's default.
 """
 import argparse
 import json
@@ -45,7 +46,8 @@ METHODS = {
     "ibot": "--model vit-nano --patch 4 --crop-min 0.2 --blur 0 --blur-second 0 --weight-decay-end -1 --local-views 0 --head-hidden 512"
             " --head-bottleneck 64 --prototypes 512 --teacher-momentum 0.99 --teacher-temperature-end 0.04"
             " --teacher-temperature-epochs 0",
-    "ijepa": "--model vit-nano --patch 4 --crop-min 0.3 --weight-decay-end -1 --lr 1e-3",
+    "ijepa": "--model vit-nano --patch 4 --crop-min 0.3 --weight-decay-end -1 --lr 1e-3 --predictor-width 64 --predictor-depth 3"
+             " --predictor-heads 2 --teacher-momentum 0.99",
     "mae": "--model vit-nano --patch 4 --decoder-width 64 --decoder-depth 2 --decoder-heads 2",
     "supcon": f"{VIEWS} --temperature 0.2",
 }
@@ -75,14 +77,26 @@ def cpu_seconds(arguments):
 
 
 def seconds_of_an_epoch(options, name, folder):
-    """From two short runs, whose difference has neither start nor evaluation in it: one and two epochs of a method that clusters
-    at the beginning of each, else some of an epoch's steps."""
+    """From two short runs, whose difference is an epoch and has neither start nor evaluation in it. A method that clusters does
+    so at the beginning of each."""
     steps = IMAGES // int(*by_flag(f"--batch {BATCH} {options.flags}")["--batch"])
-    short, long, share = (steps, 2 * steps, 1) if "cluster" in name else (3, 13, steps / 10)
+    short, long = (steps, 2 * steps) if "cluster" in name else (3, 3 + steps)
     seconds = [cpu_seconds(command(options.build, name, options.data,
                                    f"{options.flags} --steps {count} --warmup-epochs 0 --probe-every 0 --out {folder}/{count}".strip()))[0]
                for count in (short, long)]
-    return (seconds[1] - seconds[0]) * share
+    return seconds[1] - seconds[0]
+
+
+def epoch_seconds(options, names):
+    """Of each method, from OUT.seconds or measured now."""
+    path = options.out + ".seconds"
+    seconds = json.load(open(path)) if os.path.exists(path) else {}
+    for name in names if not options.epochs else []:
+        if name not in seconds:
+            with tempfile.TemporaryDirectory() as folder:
+                seconds[name] = seconds_of_an_epoch(options, name, folder)
+            json.dump(seconds, open(path, "w"))
+    return seconds
 
 
 def columns(folder):
@@ -95,11 +109,8 @@ def columns(folder):
 
 def measure(options, name, seed):
     with tempfile.TemporaryDirectory() as folder:
-        epoch, epochs = options.epoch_seconds.get(name, 0), options.epochs
-        if not epochs:
-            epoch = epoch or seconds_of_an_epoch(options, name, folder)
-            epochs = max(1, round(options.minutes * 60 / epoch))
-        options.epoch_seconds[name] = epoch
+        epoch = options.epoch_seconds.get(name, 0)
+        epochs = options.epochs or max(1, round(options.minutes * 60 / epoch))
         line = command(options.build, name, options.data,
                        f"{options.flags} --epochs {epochs} --seed {seed} --probe-every 0 --report --out {folder}/run".strip())
         seconds, printed = cpu_seconds(line)
@@ -146,9 +157,9 @@ def main():
         parser.error("BUILD_DIR, --data and --out are needed")
     rows = [json.loads(line) for line in open(options.out)] if os.path.exists(options.out) else []
     done = {(row["method"], row["seed"]) for row in rows}
-    options.epoch_seconds = {row["method"]: row["epoch_seconds"] for row in rows}
+    options.epoch_seconds = epoch_seconds(options, names := options.methods.split(","))
     for seed in map(int, options.seeds.split(",")):
-        for name in options.methods.split(","):
+        for name in names:
             if (name, seed) not in done:
                 row = measure(options, name, seed)
                 with open(options.out, "a") as out:
