@@ -3,16 +3,18 @@
 
     tests/soak.py BUILD_DIR [--steps 50000] [--methods simclr,gpt] [--minutes 10] [--device cuda]
 
-A row a method: steps, and from a third of them on, when what the first saves need is there, the growth of resident memory
-by 1,000 steps (least squares over the least of each of twenty spans, since a save takes some for a moment, and with a heap
-that grows and shrinks by pages), of file descriptors and of threads. Fails where memory grows by 1 KiB or more by 1,000 steps, or the others at all. --minutes ends
-a method's run early; then the steps made are what counts. The steps are the smallest that each method takes, since what
-leaks does so at any size: all methods' 50,000 take about an hour of one core.
+A row a method: steps, and from a third of them on, when what the first saves need is there, the growth of the heap in use
+and of resident memory by 1,000 steps (least squares over the least of each of twenty spans, since a save takes some for a
+moment), of file descriptors and of threads. Fails where the heap grows by 1 KiB or more by 1,000 steps, resident memory,
+which also has what lies between blocks, by 16, or the others at all. --minutes ends a method's run early; then the steps
+made are what counts. The steps are the smallest that each method takes, since what leaks does so at any size: all methods'
+50,000 take about an hour of one core. Needs a C++ compiler for the library that is preloaded.
 """
 import argparse
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -32,12 +34,15 @@ OWN = {
     "wmse": {"whiten-rows": "4", "head-out": "2"},
 }
 
-HEAP = {"MALLOC_TOP_PAD_": "0", "MALLOC_TRIM_THRESHOLD_": "65536"}
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def status(pid):
+def status(pid, heap):
+    """KiB of the heap in use and of resident memory, file descriptors, threads."""
     text = open(f"/proc/{pid}/status").read()
-    return (int(re.search(r"VmRSS:\s+(\d+)", text)[1]), len(os.listdir(f"/proc/{pid}/fd")), int(re.search(r"Threads:\s+(\d+)", text)[1]))
+    in_use = struct.unpack("q", open(heap, "rb").read(8))[0]
+    return (in_use / 1024, int(re.search(r"VmRSS:\s+(\d+)", text)[1]), len(os.listdir(f"/proc/{pid}/fd")),
+            int(re.search(r"Threads:\s+(\d+)", text)[1]))
 
 
 def steps_made(folder):
@@ -60,13 +65,14 @@ def soak(program, method, options):
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/log", "w") as log:
         flags = SMALL | OWN.get(method, {}) | {"steps": str(options.steps), "checkpoint-minutes": "0.1", "device": options.device, "out": f"{folder}/run"}
         line = [program, "pretrain", method, "--preset", "tiny", *(f"--{name}={value}" for name, value in flags.items() if value)]
-        child = subprocess.Popen(line, env={**os.environ, **HEAP, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
+        counting = {"LD_PRELOAD": options.library, "HEAP_COUNT": f"{folder}/heap", "OMP_NUM_THREADS": "1"}
+        child = subprocess.Popen(line, env={**os.environ, **counting}, stdout=log, stderr=log)
         points, end = [], time.monotonic() + 60 * options.minutes
         while child.poll() is None:
             time.sleep(0.5)
             try:
-                points.append((steps_made(f"{folder}/run"), *status(child.pid)))
-            except (OSError, TypeError):
+                points.append((steps_made(f"{folder}/run"), *status(child.pid, f"{folder}/heap")))
+            except (OSError, TypeError, struct.error):
                 break
             if time.monotonic() > end:
                 child.send_signal(signal.SIGINT)
@@ -81,12 +87,13 @@ def soak(program, method, options):
         spans = {}
         for point in settled:
             spans.setdefault(20 * (point[0] - settled[0][0]) // (last - settled[0][0] + 1), []).append(point)
-        memory = 1000 * slope([min(span, key=lambda p: p[1])[:2] for span in spans.values()])
-        files, threads = (max(p[i] for p in settled) - min(p[i] for p in settled) for i in (2, 3))
-        grown = settled[-1][2] > settled[0][2] or settled[-1][3] > settled[0][3]
-        good = memory < 1 and not grown
-        return (f"{method:10} {last:7} steps  {settled[0][1] / 1024:6.1f} MiB, {memory:+7.3f} KiB by 1,000 steps  descriptors ±{files}  "
-                f"threads ±{threads}  {'flat' if good else 'GROWS'}"), good
+        heap, memory = (1000 * slope([min((p[0], p[i]) for p in span if p[i] == min(q[i] for q in span)) for span in spans.values()])
+                        for i in (1, 2))
+        files, threads = (max(p[i] for p in settled) - min(p[i] for p in settled) for i in (3, 4))
+        grown = settled[-1][3] > settled[0][3] or settled[-1][4] > settled[0][4]
+        good = heap < 1 and memory < 16 and not grown
+        return (f"{method:10} {last:7} steps  heap {settled[0][1] / 1024:6.1f} MiB {heap:+7.3f} KiB by 1,000 steps, resident "
+                f"{settled[0][2] / 1024:6.1f} MiB {memory:+7.3f}  descriptors ±{files}  threads ±{threads}  {'flat' if good else 'GROWS'}"), good
 
 
 def main():
@@ -101,10 +108,14 @@ def main():
     listed = subprocess.run([program, "list", "methods"], capture_output=True, text=True, check=True).stdout
     methods = options.methods.split(",") if options.methods else re.findall(r"^([a-z0-9]+) {2,}", listed, re.M)
     bad = 0
-    for method in methods:
-        text, good = soak(program, method, options)
-        print(text, flush=True)
-        bad += not good
+    with tempfile.TemporaryDirectory() as folder:
+        options.library = f"{folder}/count_heap.so"
+        subprocess.run(["c++", "-std=c++20", "-O1", "-fno-builtin", "-shared", "-fPIC", f"{HERE}/faults/count_heap.cpp", "-o", options.library],
+                       check=True)
+        for method in methods:
+            text, good = soak(program, method, options)
+            print(text, flush=True)
+            bad += not good
     sys.exit(bad > 0)
 
 
