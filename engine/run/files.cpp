@@ -31,6 +31,18 @@ bool sync_folder_of(const std::string& path) {
   return synced;
 }
 
+// The same for a file that was renamed from `from` to `path`. False, with errno, where it cannot be made sure of; where
+// `path` is a new name, the file has the old one again then, so that what failed can be tried again.
+bool sync_name(const std::string& from, const std::string& path, bool is_new) {
+  if (sync_folder_of(path)) return true;
+  const int reason = errno;
+  if (is_new) rename(path.c_str(), from.c_str());
+  errno = reason;
+  return false;
+}
+
+bool stands(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
 void rename_to(const std::string& from, const std::string& path) {
   const bool renamed = rename(from.c_str(), path.c_str()) == 0;
   check(renamed, "[file] cannot rename '{}' to '{}': {}", from, path, std::strerror(errno));
@@ -75,16 +87,20 @@ void AtomicFile::commit() {
   const int closed = close(descriptor_);
   descriptor_ = -1;
   if (closed != 0) give_up("close");
+  const bool is_new = !stands(path_);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) give_up("rename a finished file to");
+  const bool synced = sync_name(temporary_, path_, is_new);
+  if (!synced && is_new) give_up("sync the folder of");
   temporary_.clear();
-  const bool synced = sync_folder_of(path_);
   check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path_, std::strerror(errno));
 }
 
 void rename_durably(const std::string& from, const std::string& path) {
+  const bool is_new = !stands(path);
   rename_to(from, path);
-  const bool synced = sync_folder_of(path);
-  check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path, std::strerror(errno));
+  const bool synced = sync_name(from, path, is_new);
+  check(synced, "[file] {} '{}' but cannot sync its folder: {}", is_new ? "could write" : "wrote", path,
+        std::strerror(errno));
 }
 
 void replace_keeping(const std::string& from, const std::string& path, const std::string& previous) {

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Lets each call of a run to the file system fail once, and asks what is left.
 
-    tests/faults/run.py BUILD_DIR [--every N]
+    tests/faults/run.py BUILD_DIR [--every N] [--works pack,embed]
 
-A short training, a pack, a tokenization, and of a trained run an embedding, exports, tables, sheets and a report are
-made whole first, which also counts their calls: open, write (half of
-it is written), fsync, rename, link, unlink, mkdir, ftruncate, mmap. Then call 1, 2, … fails with ENOSPC or EIO in turn;
---every N tries each N-th. What must hold at each point: the program ends with status 0, 1 or 4; with 1 or 4 it names the
+A short training, a pack, a tokenization, and of a trained run an embedding, exports, tables, sheets and a report are made
+whole first, which also counts their calls: open, write (half of it is written), fsync, rename, link, unlink, mkdir,
+ftruncate, mmap. Then call 1, 2, … fails with ENOSPC or EIO in turn; --every N tries each N-th and the last two, which give
+the last file its name. What must hold at each point: the program ends with status 0, 1 or 4; with 1 or 4 it names the
 system's reason of that very call; and the same command, or `--resume` where a run stands, then ends with the same bytes
 as the whole. Needs a C++ compiler for the library that is preloaded.
 """
@@ -89,19 +89,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--works", help="names of those to try; all of them otherwise")
     options = parser.parse_args()
     program, bad = os.path.abspath(f"{options.build}/gestalt"), 0
     with tempfile.TemporaryDirectory() as folder:
         Work.library = f"{folder}/fail_call.so"
         subprocess.run(["c++", "-std=c++20", "-O1", "-shared", "-fPIC", f"{HERE}/fail_call.cpp", "-o", Work.library, "-ldl"], check=True)
         for work in works(program, folder):
+            if options.works and work.name not in options.works.split(","):
+                continue
             out = f"{folder}/{work.name}"
             os.mkdir(out)
             status, text = work.run(program, work.arguments, out, count=f"{folder}/count")
             if status:
                 sys.exit(f"{work.name}: {text}")
             whole, calls = work.outcome(out), int(open(f"{folder}/count").read())
-            tried = range(1, calls + 1, options.every)
+            tried = sorted({*range(1, calls + 1, options.every), *range(max(1, calls - 1), calls + 1)})
             for call in tried:
                 said = problem(work, program, folder, whole, call, list(REASONS)[call % 2])
                 if said:

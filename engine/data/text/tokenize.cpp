@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <future>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -30,30 +31,39 @@ size_t training_bytes(std::string_view text, double val_fraction, const std::str
   return cut;
 }
 
-// Encodes `text` in parts, a few at once, and appends them in order.
-TokenizedPart write_part(const std::string& path, std::string_view text, const Tokenizer& tokenizer,
-                         const std::function<void(int64_t)>& advance) {
-  TokenFileWriter file(path, tokenizer);
-  TokenizedPart result{path, static_cast<int64_t>(text.size()), 0};
-  const size_t threads = std::max(1u, std::thread::hardware_concurrency());
-  while (!text.empty()) {
-    std::vector<std::pair<std::future<std::vector<int32_t>>, int64_t>> parts;
-    while (!text.empty() && parts.size() < threads) {
-      const std::string_view part = text.substr(0, safe_cut(text, part_bytes));
-      text.remove_prefix(part.size());
-      parts.emplace_back(std::async(std::launch::async, [&tokenizer, part] { return tokenizer.encode(part); }),
-                         static_cast<int64_t>(part.size()));
-    }
-    for (auto& [ids, bytes] : parts) {
-      const std::vector<int32_t> done = ids.get();
-      file.append(done);
-      result.tokens += static_cast<int64_t>(done.size());
-      advance(bytes);
+// A text's tokens in a file that is not there before commit().
+class PartWriter {
+ public:
+  // Encodes `text` in parts, a few at once, and appends them in order.
+  PartWriter(const std::string& path, std::string_view text, const Tokenizer& tokenizer,
+             const std::function<void(int64_t)>& advance)
+      : file_(path, tokenizer), result_{path, static_cast<int64_t>(text.size()), 0} {
+    const size_t threads = std::max(1u, std::thread::hardware_concurrency());
+    while (!text.empty()) {
+      std::vector<std::pair<std::future<std::vector<int32_t>>, int64_t>> parts;
+      while (!text.empty() && parts.size() < threads) {
+        const std::string_view part = text.substr(0, safe_cut(text, part_bytes));
+        text.remove_prefix(part.size());
+        parts.emplace_back(std::async(std::launch::async, [&tokenizer, part] { return tokenizer.encode(part); }),
+                           static_cast<int64_t>(part.size()));
+      }
+      for (auto& [ids, bytes] : parts) {
+        const std::vector<int32_t> done = ids.get();
+        file_.append(done);
+        result_.tokens += static_cast<int64_t>(done.size());
+        advance(bytes);
+      }
     }
   }
-  file.commit(result.text_bytes);
-  return result;
-}
+  TokenizedPart commit() {
+    file_.commit(result_.text_bytes);
+    return result_;
+  }
+
+ private:
+  TokenFileWriter file_;
+  TokenizedPart result_;
+};
 
 }  // namespace
 
@@ -84,9 +94,18 @@ TokenizedText tokenize_file(const std::string& text_path, const std::string& fol
   };
   TokenizedText result;
   result.vocabulary = tokenizer->vocabulary();
-  result.training = write_part(base / "train.tokens", text.substr(0, cut), *tokenizer, advance);
+  PartWriter training(base / "train.tokens", text.substr(0, cut), *tokenizer, advance);
+  std::optional<PartWriter> validation;
+  if (cut < text.size()) validation.emplace(base / "val.tokens", text.substr(cut), *tokenizer, advance);
+  const bool fresh = !std::filesystem::exists(base / "train.tokens");
   std::filesystem::remove(base / "val.tokens");  // an older one may be of another tokenizer
-  if (cut < text.size()) result.validation = write_part(base / "val.tokens", text.substr(cut), *tokenizer, advance);
+  result.training = training.commit();
+  try {
+    if (validation) result.validation = validation->commit();
+  } catch (...) {
+    if (fresh) std::filesystem::remove(base / "train.tokens");  // so that the same command can be given again
+    throw;
+  }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
