@@ -3,14 +3,15 @@
 
     tests/soak.py BUILD_DIR [--steps 50000] [--methods simclr,gpt] [--minutes 10] [--device cuda]
 
-A row a method: steps, and from a third of them on, when what the first saves need is there, the growth of the heap in use
-and of resident memory by 1,000 steps (least squares over the least of each of twenty spans, since a save takes some for a
-moment), of file descriptors and of threads. Fails where the heap grows by 1 KiB or more by 1,000 steps, resident memory,
-which also has what lies between blocks, by 16, or the others at all. --minutes ends a method's run early; then the steps
-made are what counts. The steps are the smallest that each method takes, since what leaks does so at any size: all methods'
-50,000 take about an hour of one core. Needs a C++ compiler for the library that is preloaded.
+A row a method: steps, and from a third of them on, when what the first saves need is there, the growth of memory in use,
+blocks of the heap and mappings, and of resident memory by 1,000 steps (least squares over the least of each of twenty spans,
+since a save takes some for a moment), of file descriptors and of threads. Fails where memory in use grows by 1 KiB or more by
+1,000 steps, resident memory, which also has what lies between blocks, by 16, or the others at all. --minutes ends a method's
+run early; then the steps made are what counts. The steps are the smallest that each method takes, since what leaks does so at
+any size: all methods' 50,000 take about an hour of one core. Needs a C++ compiler for the library that is preloaded.
 """
 import argparse
+import collections
 import os
 import re
 import signal
@@ -19,6 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "faults"))
+import preload
 
 # What makes a step of the tiny recipe smaller still.
 SMALL = {"data": "shapes:48", "batch": "4", "dtype": "f32"}
@@ -34,15 +38,14 @@ OWN = {
     "wmse": {"whiten-rows": "4", "head-out": "2"},
 }
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+Sample = collections.namedtuple("Sample", "steps in_use resident files threads")  # memory in KiB
 
 
-def status(pid, heap):
-    """KiB of the heap in use and of resident memory, file descriptors, threads."""
+def sample(pid, folder):
     text = open(f"/proc/{pid}/status").read()
-    in_use = struct.unpack("q", open(heap, "rb").read(8))[0]
-    return (in_use / 1024, int(re.search(r"VmRSS:\s+(\d+)", text)[1]), len(os.listdir(f"/proc/{pid}/fd")),
-            int(re.search(r"Threads:\s+(\d+)", text)[1]))
+    return Sample(steps_made(f"{folder}/run"), struct.unpack("q", open(f"{folder}/in_use", "rb").read())[0] / 1024,
+                  int(re.search(r"VmRSS:\s+(\d+)", text)[1]), len(os.listdir(f"/proc/{pid}/fd")),
+                  int(re.search(r"Threads:\s+(\d+)", text)[1]))
 
 
 def steps_made(folder):
@@ -65,14 +68,16 @@ def soak(program, method, options):
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/log", "w") as log:
         flags = SMALL | OWN.get(method, {}) | {"steps": str(options.steps), "checkpoint-minutes": "0.1", "device": options.device, "out": f"{folder}/run"}
         line = [program, "pretrain", method, "--preset", "tiny", *(f"--{name}={value}" for name, value in flags.items() if value)]
-        counting = {"LD_PRELOAD": options.library, "HEAP_COUNT": f"{folder}/heap", "OMP_NUM_THREADS": "1"}
+        with open(f"{folder}/in_use", "wb") as file:
+            file.write(bytes(8))
+        counting = {"LD_PRELOAD": options.library, "MEMORY_COUNT": f"{folder}/in_use", "OMP_NUM_THREADS": "1"}
         child = subprocess.Popen(line, env={**os.environ, **counting}, stdout=log, stderr=log)
         points, end = [], time.monotonic() + 60 * options.minutes
         while child.poll() is None:
             time.sleep(0.5)
             try:
-                points.append((steps_made(f"{folder}/run"), *status(child.pid, f"{folder}/heap")))
-            except (OSError, TypeError, struct.error):
+                points.append(sample(child.pid, folder))
+            except (OSError, TypeError):
                 break
             if time.monotonic() > end:
                 child.send_signal(signal.SIGINT)
@@ -81,19 +86,27 @@ def soak(program, method, options):
         last = steps_made(f"{folder}/run")
         if code not in (0, 130):
             return f"{method}: status {code}: {open(f'{folder}/log').read()[-300:]}", False
-        settled = [p for p in points if p[0] > last / 3][:-1]
+        settled = [p for p in points if p.steps > last / 3][:-1]
         if len(settled) < 10:
             return f"{method}: {last} steps are too few to judge by", False
         spans = {}
         for point in settled:
-            spans.setdefault(20 * (point[0] - settled[0][0]) // (last - settled[0][0] + 1), []).append(point)
-        heap, memory = (1000 * slope([min((p[0], p[i]) for p in span if p[i] == min(q[i] for q in span)) for span in spans.values()])
-                        for i in (1, 2))
-        files, threads = (max(p[i] for p in settled) - min(p[i] for p in settled) for i in (3, 4))
-        grown = settled[-1][3] > settled[0][3] or settled[-1][4] > settled[0][4]
-        good = heap < 1 and memory < 16 and not grown
-        return (f"{method:10} {last:7} steps  heap {settled[0][1] / 1024:6.1f} MiB {heap:+7.3f} KiB by 1,000 steps, resident "
-                f"{settled[0][2] / 1024:6.1f} MiB {memory:+7.3f}  descriptors ±{files}  threads ±{threads}  {'flat' if good else 'GROWS'}"), good
+            spans.setdefault(20 * (point.steps - settled[0].steps) // (last - settled[0].steps + 1), []).append(point)
+
+        def growth(column):
+            least = (min(span, key=lambda p: getattr(p, column)) for span in spans.values())
+            return 1000 * slope([(p.steps, getattr(p, column)) for p in least])
+
+        def spread(column):
+            values = [getattr(p, column) for p in settled]
+            return max(values) - min(values)
+
+        first, end_of_run = settled[0], settled[-1]
+        in_use, resident = growth("in_use"), growth("resident")
+        good = in_use < 1 and resident < 16 and end_of_run.files <= first.files and end_of_run.threads <= first.threads
+        return (f"{method:10} {last:7} steps  in use {first.in_use / 1024:6.1f} MiB {in_use:+7.3f} KiB by 1,000 steps, resident "
+                f"{first.resident / 1024:6.1f} MiB {resident:+7.3f}  descriptors ±{spread('files')}  threads ±{spread('threads')}  "
+                f"{'flat' if good else 'GROWS'}"), good
 
 
 def main():
@@ -109,9 +122,7 @@ def main():
     methods = options.methods.split(",") if options.methods else re.findall(r"^([a-z0-9]+) {2,}", listed, re.M)
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
-        options.library = f"{folder}/count_heap.so"
-        subprocess.run(["c++", "-std=c++20", "-O1", "-fno-builtin", "-shared", "-fPIC", f"{HERE}/faults/count_heap.cpp", "-o", options.library],
-                       check=True)
+        options.library = preload.build("count_memory", folder)
         for method in methods:
             text, good = soak(program, method, options)
             print(text, flush=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and trains SimCLR on built-in images: no download, under three minutes on two cores.
+# Installs what is missing, builds, and trains SimCLR on built-in images: no download, some minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -31,14 +31,13 @@ bool sync_folder_of(const std::string& path) {
   return synced;
 }
 
-// The same for a file that was renamed from `from` to `path`. False, with errno, where it cannot be made sure of; where
-// `path` is a new name, the file has the old one again then, so that what failed can be tried again.
-bool sync_name(const std::string& from, const std::string& path, bool is_new) {
-  if (sync_folder_of(path)) return true;
+// The same for a file that was renamed from `from` to `path`. Throws where it cannot be made sure of; where `path` is a
+// new name, the file has the old one again then, so that what failed can be tried again.
+void sync_name(const std::string& from, const std::string& path, bool is_new) {
+  if (sync_folder_of(path)) return;
   const int reason = errno;
   if (is_new) rename(path.c_str(), from.c_str());
-  errno = reason;
-  return false;
+  fail("[file] {}cannot sync the folder of '{}': {}", is_new ? "" : "replaced it, but ", path, std::strerror(reason));
 }
 
 bool stands(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
@@ -89,18 +88,14 @@ void AtomicFile::commit() {
   if (closed != 0) give_up("close");
   const bool is_new = !stands(path_);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) give_up("rename a finished file to");
-  const bool synced = sync_name(temporary_, path_, is_new);
-  if (!synced && is_new) give_up("sync the folder of");
+  sync_name(temporary_, path_, is_new);
   temporary_.clear();
-  check(synced, "[file] wrote '{}' but cannot sync its folder: {}", path_, std::strerror(errno));
 }
 
 void rename_durably(const std::string& from, const std::string& path) {
   const bool is_new = !stands(path);
   rename_to(from, path);
-  const bool synced = sync_name(from, path, is_new);
-  check(synced, "[file] {} '{}' but cannot sync its folder: {}", is_new ? "could write" : "wrote", path,
-        std::strerror(errno));
+  sync_name(from, path, is_new);
 }
 
 void replace_keeping(const std::string& from, const std::string& path, const std::string& previous) {

@@ -48,8 +48,9 @@ struct Cut {
       if ((by_rows ? k.m / rows : k.n / columns) < 2 * least_side) break;
       (by_rows ? rows : columns) *= 2;
     }
-    if (k.batch == 1) depth = std::clamp<int64_t>(k.k / least_depth, 1, wanted);
-    if (k.batch == 1 && blocks() == 1 && k.k >= least_depth / 2) depth = std::min<int64_t>(wanted, 2);
+    if (k.batch > 1) return;
+    depth = std::clamp<int64_t>(k.k / least_depth, 1, wanted);
+    if (blocks() == 1 && k.k >= least_depth / 2) depth = std::min<int64_t>(wanted, 2);  // rather than one thread's work
   }
 
   int64_t blocks() const { return matrices * rows * columns * depth; }
@@ -140,24 +141,35 @@ void product_in_blocks(const Product& k, float* partial, Stream stream) {
   activate(k, stream);
 }
 
+constexpr int lanes = tile_columns<float> / 2;
+
 // Whether b is better turned than read as the transpose of a (n, k): by oneDNN's products with vectors of 64 bytes,
 // which are 5 to 12 % faster then, where rows enough share the cost of turning it.
 bool is_turned(const Product& k) {
   return vector_bytes == 64 && k.a.dtype == DType::f32 && k.transpose_b && k.batch == 1 && k.m >= 1024 &&
-         k.n % (tile_columns<float> / 2) == 0;
+         k.n % lanes == 0;
 }
 
+// b as (k, n), and the sums of a cut depth.
+struct Turned {
+  float *b, *partial;
+
+  Turned(Scratch& scratch, const Product& k)
+      : b(scratch.take<float>(k.k * k.n)), partial(scratch.take<float>(partial_count(k))) {}
+};
+
 void turned_product(const Product& k, Stream stream) {
-  auto* b = static_cast<float*>(stream.scratch);
+  Scratch scratch(stream.scratch);
+  const Turned turned(scratch, k);
   const float* from = k.b.as<float>();
-  constexpr int lanes = tile_columns<float> / 2;
   parallel_ranges(k.n / lanes, std::max<int64_t>(1, 65536 / k.k / lanes), [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin * lanes; j < end * lanes; j += lanes) transpose_rows(from + j * k.k, k.k, k.k, b + j, k.n);
+    for (int64_t j = begin * lanes; j < end * lanes; j += lanes)
+      transpose_rows(from + j * k.k, k.k, k.k, turned.b + j, k.n);
   });
   Product of = k;
-  of.b = {b, DType::f32};
+  of.b = {turned.b, DType::f32};
   of.transpose_b = false;
-  product_in_blocks(of, b + k.k * k.n, stream);
+  product_in_blocks(of, turned.partial, stream);
 }
 
 // The operands of a bf16 product in f32, where the processor multiplies only that, and the sums of a cut depth.
@@ -195,7 +207,7 @@ void widened_product(const Product& k, Stream stream) {
 int64_t scratch_bytes(const Product& k) {
   if (k.a.dtype == DType::f64) return 0;
   if (is_widened(k.a.dtype)) return bytes_of<Widened>(k);
-  return (partial_count(k) + (is_turned(k) ? k.k * k.n : 0)) * size_of(DType::f32);
+  return is_turned(k) ? bytes_of<Turned>(k) : partial_count(k) * size_of(DType::f32);
 }
 
 void run(const Product& k, Stream stream) {

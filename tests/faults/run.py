@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import preload
+
 REASONS = {errno.ENOSPC: "No space left on device", errno.EIO: "Input/output error"}
 
 
@@ -93,8 +94,7 @@ def main():
     options = parser.parse_args()
     program, bad = os.path.abspath(f"{options.build}/gestalt"), 0
     with tempfile.TemporaryDirectory() as folder:
-        Work.library = f"{folder}/fail_call.so"
-        subprocess.run(["c++", "-std=c++20", "-O1", "-shared", "-fPIC", f"{HERE}/fail_call.cpp", "-o", Work.library, "-ldl"], check=True)
+        Work.library = preload.build("fail_call", folder)
         for work in works(program, folder):
             if options.works and work.name not in options.works.split(","):
                 continue

@@ -12,8 +12,10 @@ TEST_CASE("product: in blocks equals f64's plain loop, and the same bits on any 
   struct Sizes {
     int64_t m, n, k;
   };
-  // Cut by rows, by columns, by both, and in depth, where sums of parts meet; none a multiple of a register.
-  for (const Sizes& s : {Sizes{2001, 70, 90}, Sizes{50, 1999, 130}, Sizes{801, 603, 66}, Sizes{70, 90, 9001}})
+  // Cut by rows, by columns, by both, and in depth, where sums of parts meet; none a multiple of a register. Then small
+  // with some depth, and of so many rows and whole registers of columns that a transposed b is turned first.
+  for (const Sizes& s : {Sizes{2001, 70, 90}, Sizes{50, 1999, 130}, Sizes{801, 603, 66}, Sizes{70, 90, 9001},
+                         Sizes{90, 100, 1100}, Sizes{1100, 96, 90}, Sizes{1030, 48, 4100}})
     for (const bool transpose_a : {false, true})
       for (const bool transpose_b : {false, true}) {
         Random random(7);

@@ -1,9 +1,10 @@
-// A library to preload, which counts the bytes of a program's heap that are in use, for tests/soak.py: an int64 in the
-// file HEAP_COUNT, there to be read at any time. Resident memory says less, since it holds what lies between blocks
-// too.
+// A library to preload, which counts the bytes that a program has in use, blocks of its heap and what it maps, for
+// tests/soak.py: an int64 in the file MEMORY_COUNT, there to be read at any time. Resident memory says less, since it
+// holds what lies between blocks too.
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -25,13 +26,13 @@ std::atomic<int64_t> before_main{0};
 std::atomic<int64_t>* in_use = &before_main;
 
 __attribute__((constructor)) void open_count() {
-  const char* path = std::getenv("HEAP_COUNT");
-  const int file = path ? open(path, O_RDWR | O_CREAT, 0600) : -1;
-  if (file < 0 || ftruncate(file, sizeof(*in_use)) != 0) return;
-  void* shared = mmap(nullptr, sizeof(*in_use), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  const char* path = std::getenv("MEMORY_COUNT");
+  const int file = path ? open(path, O_RDWR) : -1;
+  if (file < 0) return;
+  const long shared = syscall(SYS_mmap, nullptr, sizeof(*in_use), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   close(file);
-  if (shared == MAP_FAILED) return;
-  in_use = static_cast<std::atomic<int64_t>*>(shared);
+  if (shared == -1) return;
+  in_use = reinterpret_cast<std::atomic<int64_t>*>(shared);
   *in_use += before_main;
 }
 
@@ -66,6 +67,21 @@ void* realloc(void* block, size_t bytes) {
 void free(void* block) {
   if (block) *in_use -= size_of(block);
   __libc_free(block);
+}
+
+void* mmap(void* where, size_t bytes, int protection, int flags, int file, off_t offset) {
+  const long mapped = syscall(SYS_mmap, where, bytes, protection, flags, file, offset);
+  if (mapped != -1) *in_use += static_cast<int64_t>(bytes);
+  return reinterpret_cast<void*>(mapped);
+}
+void* mmap64(void* where, size_t bytes, int protection, int flags, int file, off_t offset) {
+  return mmap(where, bytes, protection, flags, file, offset);
+}
+
+int munmap(void* where, size_t bytes) {
+  const long status = syscall(SYS_munmap, where, bytes);
+  if (status == 0) *in_use -= static_cast<int64_t>(bytes);
+  return static_cast<int>(status);
 }
 
 }  // extern "C"
