@@ -16,8 +16,8 @@
 //    anew for each block. Outside of running work, device memory is inaccessible to the host too.
 //  - Asynchronous copies to shared memory (primitives.h) happen when they are waited for, or at once: `Order` says.
 //  - What is exact on the CPU and not on a device errs as much here: quick exponentials by a unit in the last place,
-//  sums
-//    of matrix fragments are cut off, f32 convolutions that were not asked to be exact round their factors to tf32.
+//    sums of matrix fragments are cut off, f32 convolutions that were not asked to be exact round their factors to
+//    tf32.
 //  - Misaligned accesses are reported (alignment.cpp).
 //  - cuBLASLt and cuDNN (blas.cpp, dnn.cpp) have the project's part of their interface, computed in f32 on the CPU.
 //
@@ -58,8 +58,8 @@ struct Counters {
 };
 Counters counters();
 
-// Names of the profiler ranges opened since record_ranges(), oldest first, up to 100,000; among them
-// "cudaProfilerStart" and "cudaProfilerStop".
+// Names of the profiler ranges opened since record_ranges(), oldest first, among them "cudaProfilerStart" and
+// "cudaProfilerStop"; none before it.
 void record_ranges();
 std::vector<std::string> recorded_ranges();
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 #include "tests/cuda_emulator/execution.h"
@@ -26,7 +27,7 @@ size_t most_shared = 227 << 10;
 struct Host {
   std::map<const char*, size_t> pinned;
   std::unordered_map<const void*, int> dynamic_limit;  // by kernel
-  std::vector<std::string> ranges;
+  std::optional<std::vector<std::string>> ranges;      // once somebody asked
 };
 Host& host() {
   static Host* h = new Host;
@@ -286,31 +287,39 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t& config, const void* kernel,
 
 void record_ranges() {
   const Lock lock(runtime_mutex());
-  host().ranges.clear();
+  host().ranges.emplace();
 }
 
 std::vector<std::string> recorded_ranges() {
   const Lock lock(runtime_mutex());
-  return host().ranges;
+  return host().ranges.value_or(std::vector<std::string>());
 }
+
+namespace {
+
+void record_range(const char* name) {
+  if (host().ranges) host().ranges->emplace_back(name);
+}
+
+}  // namespace
 
 }  // namespace emulator
 
 cudaError_t cudaProfilerStart() {
   const Lock lock(emulator::runtime_mutex());
-  host().ranges.emplace_back("cudaProfilerStart");
+  emulator::record_range("cudaProfilerStart");
   return cudaSuccess;
 }
 cudaError_t cudaProfilerStop() {
   const Lock lock(emulator::runtime_mutex());
-  host().ranges.emplace_back("cudaProfilerStop");
+  emulator::record_range("cudaProfilerStop");
   return cudaSuccess;
 }
 
 int nvtxRangePushA(const char* name) {
   const Lock lock(emulator::runtime_mutex());
   open_ranges.emplace_back(name);
-  if (host().ranges.size() < 100000) host().ranges.emplace_back(name);
+  emulator::record_range(name);
   return static_cast<int>(open_ranges.size()) - 1;
 }
 int nvtxRangePop() {
