@@ -119,9 +119,29 @@ int64_t visible(const AttentionShape& s, int64_t i, int64_t key, int64_t keys) {
   return s.causal ? std::clamp<int64_t>(i + 1 - key, 0, keys) : keys;
 }
 
+// Queries of a tile that products take together, and the keys of it that they see.
+struct Strip {
+  int64_t first, rows, keys;
+};
+
+// Calls f(Strip): on the diagonal for few queries at a time, since the first see much less than the last; else for all.
+template <class F>
+void for_each_strip(const AttentionShape& s, const Workspace& w, int64_t query, int64_t key, F&& f) {
+  constexpr int64_t most = 16;
+  const int64_t rows = tile_extent(s, w, query);
+  if (!s.causal || query != key) return f(Strip{0, rows, tile_extent(s, w, key)});
+  for (int64_t r = 0; r < rows; r += most) f(Strip{r, std::min(most, rows - r), std::min(r + most, rows)});
+}
+
 // One past the last key that the tile of queries from `first` on sees.
 int64_t last_key(const AttentionShape& s, const Workspace& w, int64_t first) {
   return s.causal ? std::min(s.length, first + w.block) : s.length;
+}
+
+// Columns of the panels that hold a tile's keys.
+template <class S>
+int64_t panel_columns(const AttentionShape& s, const Workspace& w, int64_t key) {
+  return padded(tile_extent(s, w, key), lanes<S>);
 }
 
 // The transposed matrix, for products along the rows of this one: panels of each tile's rows.
@@ -130,7 +150,7 @@ const Operand<T>* transposed(const Operand<T>* x, const AttentionShape& s, Works
   auto* panels = w.matrix<Operand<T>>();
   const int64_t steps = w.dim / depth<T>;
   for (int64_t j = 0; j < s.length; j += w.block)
-    make_panels(x + j * steps, steps, padded(tile_extent(s, w, j), lanes<Accumulator<T>>), steps, panels + j * steps);
+    make_panels(x + j * steps, steps, panel_columns<Accumulator<T>>(s, w, j), steps, panels + j * steps);
   return panels;
 }
 
@@ -143,15 +163,15 @@ void fill_rest(S* row, int64_t n, int64_t columns, S value) {
 }
 
 // Turns products into exponentials of them times `scale` against the running maximum, and rescales what was summed
-// against the old one. Pass by pass over the rows: what reduces a row would be waited for.
+// against the old one. Pass by pass over the strip's rows: what reduces a row would be waited for.
 template <class S>
-void online_softmax(const AttentionShape& s, const Workspace& w, int64_t query, int64_t key, S scale, S* tile, S* most,
-                    S* sum, S* out) {
-  const int64_t rows = tile_extent(s, w, query), keys = tile_extent(s, w, key), columns = padded(keys, lanes<S>);
+void online_softmax(const AttentionShape& s, const Workspace& w, Strip strip, int64_t query, int64_t key, S scale,
+                    S* tile, S* most, S* sum, S* out) {
+  const int64_t rows = strip.rows, columns = padded(strip.keys, lanes<S>);
   S shrink[most_block];
   for (int64_t i = 0; i < rows; ++i) {
     S* p = tile + i * w.block;
-    fill_rest(p, visible(s, query + i, key, keys), columns, -std::numeric_limits<S>::max());  // the exponential is 0
+    fill_rest(p, visible(s, query + i, key, strip.keys), columns, -std::numeric_limits<S>::max());  // exponential 0
     const S top = std::max(most[i], scale * reduce(p, columns, [](auto a, auto b) { return a > b ? a : b; }));
     shrink[i] = most[i] - top;
     most[i] = top;
@@ -196,17 +216,19 @@ void forward_head(const Attention& k, int64_t b, int64_t h) {
   const S scale = S(1) / std::sqrt(static_cast<S>(s.dim));
   S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block) {
-    const int64_t rows = tile_extent(s, w, i), m = product_rows(rows);
+    const int64_t rows = tile_extent(s, w, i);
     S most[most_block], sum[most_block] = {};
     std::fill_n(most, rows, -std::numeric_limits<S>::max());
-    for (int64_t j = 0; j < last_key(s, w, i); j += block) {
-      const int64_t keys = tile_extent(s, w, j), n = padded(keys, lanes<S>);
-      tile_product<Factor, Layout::rows, Layout::panels, false>(q + i * steps, steps, keys_t + j * steps, 0, m, n,
-                                                                steps, tile, block);
-      online_softmax(s, w, i, j, scale, tile, most, sum, out + i * w.dim);
-      add_product<Factor, Layout::rows>(j == 0, round_rows(tile, block, m, n, rounded), block / depth<T>, v + j * steps,
-                                        w.dim, m, w.dim, divide_up(keys, depth<T>), out + i * w.dim, w.dim);
-    }
+    for (int64_t j = 0; j < last_key(s, w, i); j += block)
+      for_each_strip(s, w, i, j, [&](Strip strip) {
+        const int64_t r = strip.first, m = product_rows(strip.rows), n = padded(strip.keys, lanes<S>);
+        tile_product<Factor, Layout::rows, Layout::panels, false>(q + (i + r) * steps, steps, keys_t + j * steps,
+                                                                  panel_columns<S>(s, w, j), m, n, steps, tile, block);
+        online_softmax(s, w, strip, i + r, j, scale, tile, most + r, sum + r, out + (i + r) * w.dim);
+        add_product<Factor, Layout::rows>(j == 0, round_rows(tile, block, m, n, rounded), block / depth<T>,
+                                          v + j * steps, w.dim, m, w.dim, divide_up(strip.keys, depth<T>),
+                                          out + (i + r) * w.dim, w.dim);
+      });
     for (int64_t r = 0; r < rows; ++r) {
       lse[i + r] = most[r] + std::log(sum[r]);
       S* row = out + (i + r) * w.dim;
@@ -220,12 +242,12 @@ void forward_head(const Attention& k, int64_t b, int64_t h) {
 
 // p = exp(score − lse), and in `grad` dy·vᵀ becomes the gradient of the scores, p·(dy·vᵀ − Σ dy·y).
 template <class S>
-void score_gradients(const AttentionShape& s, const Workspace& w, int64_t query, int64_t key, S scale, const S* lse,
-                     const S* along, S* tile, S* grad) {
-  const int64_t rows = tile_extent(s, w, query), keys = tile_extent(s, w, key), columns = padded(keys, lanes<S>);
-  for (int64_t i = 0; i < rows; ++i) {
+void score_gradients(const AttentionShape& s, const Workspace& w, Strip strip, int64_t query, int64_t key, S scale,
+                     const S* lse, const S* along, S* tile, S* grad) {
+  const int64_t columns = padded(strip.keys, lanes<S>);
+  for (int64_t i = 0; i < strip.rows; ++i) {
     S *p = tile + i * w.block, *g = grad + i * w.block;
-    const int64_t n = visible(s, query + i, key, keys);
+    const int64_t n = visible(s, query + i, key, strip.keys);
     const S shift = lse[query + i], mean = along[query + i];
 #pragma omp simd
     for (int64_t j = 0; j < columns; ++j) {
@@ -271,20 +293,34 @@ void backward_head(const AttentionBackward& k, int64_t b, int64_t h) {
   const S* lse = k.lse.as<S>() + (b * s.heads + h) * s.length;
   for (int64_t i = 0; i < s.length; i += block)
     for (int64_t j = 0; j < last_key(s, w, i); j += block) {
-      const int64_t a = i * steps, c = j * steps, rows = tile_extent(s, w, i), keys = tile_extent(s, w, j);
-      const int64_t m = product_rows(rows), n = padded(keys, lanes<S>), l = product_rows(keys);
-      const bool first = i == (s.causal ? j : 0);  // queries that see these keys
-      tile_product<Factor, Layout::rows, Layout::panels, false>(q + a, steps, keys_t + c, 0, m, n, steps, tile, block);
-      tile_product<Factor, Layout::rows, Layout::panels, false>(dy + a, steps, v_t + c, 0, m, n, steps, grad, block);
-      score_gradients(s, w, i, j, scale, lse, along, tile, grad);
-      const Factor* p = round_rows(tile, block, m, n, rounded_p);
-      const Factor* ds = round_rows(grad, block, m, n, rounded_ds);
-      add_product<Factor, Layout::rows>(j == 0, ds, block / depth<T>, keys_across + c, w.dim, m, w.dim,
-                                        divide_up(keys, depth<T>), dq + i * w.dim, w.dim);
-      add_product<Factor, Layout::transposed>(first, pair_rows(ds, block, m, n, ds_pairs), block, q_across + a, w.dim,
-                                              l, w.dim, divide_up(rows, depth<T>), dk + j * w.dim, w.dim);
-      add_product<Factor, Layout::transposed>(first, pair_rows(p, block, m, n, p_pairs), block, dy_across + a, w.dim, l,
-                                              w.dim, divide_up(rows, depth<T>), dv + j * w.dim, w.dim);
+      const int64_t c = j * steps, n = panel_columns<S>(s, w, j);  // where these keys begin, and their columns
+      const bool first = i == (s.causal ? j : 0);                  // queries that see these keys
+      for_each_strip(s, w, i, j, [&](Strip strip) {
+        const int64_t row = i + strip.first, a = row * steps, m = product_rows(strip.rows),
+                      columns = padded(strip.keys, lanes<S>);
+        S *scores = tile + strip.first * block, *ds = grad + strip.first * block;
+        tile_product<Factor, Layout::rows, Layout::panels, false>(q + a, steps, keys_t + c, n, m, columns, steps,
+                                                                  scores, block);
+        tile_product<Factor, Layout::rows, Layout::panels, false>(dy + a, steps, v_t + c, n, m, columns, steps, ds,
+                                                                  block);
+        score_gradients(s, w, strip, row, j, scale, lse, along, scores, ds);
+      });
+      const int64_t rows = tile_extent(s, w, i), m = product_rows(rows);
+      const Factor *p = round_rows(tile, block, m, n, rounded_p), *ds = round_rows(grad, block, m, n, rounded_ds);
+      const Factor *p_across = pair_rows(p, block, m, n, p_pairs), *ds_across = pair_rows(ds, block, m, n, ds_pairs);
+      for_each_strip(s, w, i, j, [&](Strip strip) {
+        add_product<Factor, Layout::rows>(j == 0, ds + strip.first * block / depth<T>, block / depth<T>,
+                                          keys_across + c, w.dim, product_rows(strip.rows), w.dim,
+                                          divide_up(strip.keys, depth<T>), dq + (i + strip.first) * w.dim, w.dim);
+      });
+      for_each_strip(s, w, j, i, [&](Strip strip) {  // of keys, which the queries from strip.first on see
+        const int64_t l = strip.first, row = (i + l) * steps, queries = divide_up(rows - l, depth<T>),
+                      count = product_rows(strip.rows), to = (j + l) * w.dim, at = l / depth<T> * block + l;
+        add_product<Factor, Layout::transposed>(first, ds_across + at, block, q_across + row, w.dim, count, w.dim,
+                                                queries, dk + to, w.dim);
+        add_product<Factor, Layout::transposed>(first, p_across + at, block, dy_across + row, w.dim, count, w.dim,
+                                                queries, dv + to, w.dim);
+      });
     }
   T* dqkv = k.dqkv.as<T>() + b * s.length * stride + h * s.dim;
   unload(dq, stride, h, s, w, scale, dqkv);

@@ -50,7 +50,7 @@ struct Cut {
     }
     if (k.batch > 1) return;
     depth = std::clamp<int64_t>(k.k / least_depth, 1, wanted);
-    if (blocks() == 1 && k.k >= least_depth / 2) depth = std::min<int64_t>(wanted, 2);  // rather than one thread's work
+    if (blocks() == 1 && k.k >= least_depth / 4) depth = std::min<int64_t>(wanted, 2);  // rather than one thread's work
   }
 
   int64_t blocks() const { return matrices * rows * columns * depth; }
@@ -146,7 +146,7 @@ constexpr int lanes = tile_columns<float> / 2;
 // Whether b is better turned than read as the transpose of a (n, k): by oneDNN's products with vectors of 64 bytes,
 // which are 5 to 12 % faster then, where rows enough share the cost of turning it.
 bool is_turned(const Product& k) {
-  return vector_bytes == 64 && k.a.dtype == DType::f32 && k.transpose_b && k.batch == 1 && k.m >= 1024 &&
+  return vector_bytes == 64 && k.a.dtype == DType::f32 && k.transpose_b && k.batch == 1 && k.m >= 512 &&
          k.n % lanes == 0;
 }
 

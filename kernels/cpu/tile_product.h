@@ -59,8 +59,8 @@ template <class T>
 constexpr int tile_columns = 2 * vector_bytes / static_cast<int>(sizeof(T));
 
 // How an operand of tile_product lies in memory: row after row; transposed, column after column; or, for b only, as
-// panels of tile_columns columns, each (k, tile_columns), one panel after another (its stride is then not used). The
-// last panel is half as wide where n is an odd number of vectors.
+// panels of tile_columns columns, each (k, tile_columns), one panel after another. The last panel is half as wide where
+// they hold an odd number of vectors; its stride is then how many columns they hold, or 0 where that is n.
 enum class Layout { rows, transposed, panels };
 
 // c (rows, width) = or += a (rows, k) · b (k, width), strides lda, ldb, ldc; width is `vectors` registers.
@@ -103,10 +103,11 @@ inline void tile_product(const T* a, int64_t lda, const T* b, int64_t ldb, int64
   static_assert(a_layout != Layout::panels && b_layout != Layout::transposed);
   constexpr bool panels = b_layout == Layout::panels;
   constexpr int64_t width = tile_columns<T>;
+  const int64_t laid_out = ldb == 0 ? n : ldb;
   const auto micro = [&]<int vectors, int rows>(int64_t i, int64_t j) {
-    micro_product<T, a_layout, accumulate, vectors, rows>(a + (a_layout == Layout::transposed ? i : i * lda), lda,
-                                                          panels ? b + j * k : b + j,
-                                                          panels ? vectors * width / 2 : ldb, k, c + i * ldc + j, ldc);
+    micro_product<T, a_layout, accumulate, vectors, rows>(
+        a + (a_layout == Layout::transposed ? i : i * lda), lda, panels ? b + j * k : b + j,
+        panels ? std::min(width, laid_out - j) : ldb, k, c + i * ldc + j, ldc);
   };
   const auto columns = [&]<int vectors>(int64_t j, std::integral_constant<int, vectors>) {
     int64_t i = 0;
