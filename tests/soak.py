@@ -5,10 +5,11 @@
 
 A row a method: steps, and from a third of them on, when what the first saves need is there, the growth of memory in use,
 blocks of the heap and mappings, and of resident memory by 1,000 steps (least squares over the least of each of twenty spans,
-since a save takes some for a moment), of file descriptors and of threads. Fails where memory in use grows by 1 KiB or more by
-1,000 steps, resident memory, which also has what lies between blocks, by 16, or the others at all. --minutes ends a method's
-run early; then the steps made are what counts. The steps are the smallest that each method takes, since what leaks does so at
-any size: all methods' 50,000 take about an hour of one core. Needs a C++ compiler for the library that is preloaded.
+since a save takes some for a moment, with its standard error), of file descriptors and of threads. Fails where memory in use
+grows by 1 KiB or more by 1,000 steps, or resident memory, which also has what lies between blocks, by 16, and by more than
+twice the standard error; or the others at all. --minutes ends a method's run early; then the steps made are what counts. The
+steps are the smallest that each method takes, since what leaks does so at any size: all methods' 50,000 take about an hour of
+one core. Needs a C++ compiler for the library that is preloaded.
 """
 import argparse
 import collections
@@ -57,11 +58,15 @@ def steps_made(folder):
 
 
 def slope(points):
-    """Of y by x, by least squares."""
+    """Of y by x, by least squares, and its standard error."""
     n = len(points)
     x, y = (sum(p[i] for p in points) / n for i in (0, 1))
     square = sum((p[0] - x) ** 2 for p in points)
-    return sum((p[0] - x) * (p[1] - y) for p in points) / square if square else 0.0
+    if n < 3 or not square:
+        return 0.0, 0.0
+    by = sum((p[0] - x) * (p[1] - y) for p in points) / square
+    rest = sum((p[1] - y - by * (p[0] - x)) ** 2 for p in points)
+    return by, (rest / (n - 2) / square) ** 0.5
 
 
 def soak(program, method, options):
@@ -95,17 +100,18 @@ def soak(program, method, options):
 
         def growth(column):
             least = (min(span, key=lambda p: getattr(p, column)) for span in spans.values())
-            return 1000 * slope([(p.steps, getattr(p, column)) for p in least])
+            return [1000 * v for v in slope([(p.steps, getattr(p, column)) for p in least])]
 
         def spread(column):
             values = [getattr(p, column) for p in settled]
             return max(values) - min(values)
 
         first, end_of_run = settled[0], settled[-1]
-        in_use, resident = growth("in_use"), growth("resident")
-        good = in_use < 1 and resident < 16 and end_of_run.files <= first.files and end_of_run.threads <= first.threads
-        return (f"{method:10} {last:7} steps  in use {first.in_use / 1024:6.1f} MiB {in_use:+7.3f} KiB by 1,000 steps, resident "
-                f"{first.resident / 1024:6.1f} MiB {resident:+7.3f}  descriptors ±{spread('files')}  threads ±{spread('threads')}  "
+        (in_use, error), (resident, unsure) = growth("in_use"), growth("resident")
+        good = (in_use < max(1, 2 * error) and resident < max(16, 2 * unsure) and end_of_run.files <= first.files
+                and end_of_run.threads <= first.threads)
+        return (f"{method:10} {last:7} steps  in use {first.in_use / 1024:6.1f} MiB {in_use:+7.3f} ± {error:.3f} KiB by 1,000 "
+                f"steps, resident {first.resident / 1024:6.1f} MiB {resident:+7.3f} ± {unsure:.3f}  descriptors ±{spread('files')}  threads ±{spread('threads')}  "
                 f"{'flat' if good else 'GROWS'}"), good
 
 
