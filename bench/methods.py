@@ -130,7 +130,8 @@ def table(path):
         return f"{middle:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
 
     print("| method | epochs | kNN % | linear % | seeds | its own quantities, first → last (seed of the first row) |\n|---|---|---|---|---|---|")
-    for name in sorted(names, key=lambda n: -max(list(r["features"].values())[-1][0] for r in rows if r["method"] == n)):
+    knn = {name: [list(r["features"].values())[-1][0] for r in rows if r["method"] == name] for name in names}
+    for name in sorted(names, key=lambda name: -sum(knn[name]) / len(knn[name])):
         mine = [row for row in rows if row["method"] == name]
         last = [list(row["features"].values())[-1] for row in mine]
         own = ", ".join(f"{c} {a:.3g} → {b:.3g}" for c, (a, b) in mine[0]["columns"].items())
