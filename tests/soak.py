@@ -108,7 +108,7 @@ def soak(program, method, options):
 
         def grows(column):  # for good: a save has a file open for a moment
             half = len(settled) // 2
-            return min(getattr(p, column) for p in settled[half:]) > max(getattr(p, column) for p in settled[:half])
+            return min(getattr(p, column) for p in settled[half:]) > min(getattr(p, column) for p in settled[:half])
 
         first = settled[0]
         (in_use, error), (resident, unsure) = growth("in_use"), growth("resident")
