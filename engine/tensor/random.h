@@ -17,6 +17,8 @@ class Random {
   Tensor truncated_normal(const Shape&, double deviation);  // redrawn outside ±2 deviations
 
  private:
+  Tensor normal(const Shape&, double mean, double deviation, bool truncated);
+
   uint64_t seed_;
   uint64_t tensors_ = 0;  // drawn so far
 };
