@@ -38,7 +38,7 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
 SafetensorsFile read_safetensors(const std::string& path);
 // The same without the tensors' data, which are not looked at.
 SafetensorsFile read_safetensors_header(const std::string& path);
-// Reads all of it, a tensor at a time, and keeps nothing.
+// Reads all of a file that has checksums, a piece at a time, and keeps nothing.
 void verify_safetensors(const std::string& path);
 
 }  // namespace gestalt
