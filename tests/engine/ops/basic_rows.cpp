@@ -113,6 +113,11 @@ const AddRows rows([](std::vector<OpRow>& t) {
                .bench_bytes = three_convolutions_bytes(32 * 1024 * 64, 32 * 256 * 128, 128 * 576),
                .bench_flops = three_convolutions(32 * 256 * 128, 576)});
   t.push_back(
+      {.name =
+           "conv2d 3x3 stride 2 of whole vectors",  // Winograd on the CPU: tiles over the edge, one and a half panels
+       .inputs = {activation({8, 13, 10, 16}), weights({48, 3, 3, 16})},
+       .f = [](In x) -> Out { return {conv2d(x[0], x[1], 2, 1)}; }});
+  t.push_back(
       {.name = "conv2d 3x3 stride 2 of whole panels",  // one product on the CPU: an odd number of outputs, two blocks
        .inputs = {activation({9, 9, 5, 32}), weights({64, 3, 3, 32})},
        .f = [](In x) -> Out { return {conv2d(x[0], x[1], 2, 1)}; }});

@@ -44,10 +44,12 @@ TEST_CASE("conv2d: f32 equals the plain loop of f64, and the same bits on any nu
   struct Shape {
     int64_t batch, side, ins, outs, kernel = 3, stride = 1;
   };
-  // Of Winograd's 1,280 tiles in two parts; its 36 tiles, fewer than filters, and a last panel half as wide; groups of
-  // images and of their filters, which skip pixels; the same with few outputs.
-  for (const Shape& s : {Shape{20, 32, 16, 16}, Shape{9, 8, 48, 80}, Shape{21, 16, 12, 20, 3, 2},
-                         Shape{5, 24, 3, 16, 7, 2}, Shape{40, 8, 32, 64, 1, 2}}) {
+  // Of Winograd's 1,280 tiles in two parts; its 36 tiles, fewer than filters, and a last panel half as wide; the same
+  // two of those that skip pixels, an odd number of them, and one part that threads share; a result that goes past the
+  // caches; groups of images and of their filters, which skip pixels; the same with few outputs.
+  for (const Shape& s : {Shape{20, 32, 16, 16}, Shape{9, 8, 48, 80}, Shape{65, 31, 16, 16, 3, 2},
+                         Shape{9, 15, 48, 80, 3, 2}, Shape{12, 16, 16, 48, 3, 2}, Shape{48, 64, 16, 16},
+                         Shape{21, 16, 12, 20, 3, 2}, Shape{5, 24, 3, 16, 7, 2}, Shape{40, 8, 32, 64, 1, 2}}) {
     Random random(3);
     const int64_t padding = s.kernel / 2, side = (s.side + 2 * padding - s.kernel) / s.stride + 1;
     const Tensor x = random.normal({s.batch, s.side, s.side, s.ins}, 0, 1);
