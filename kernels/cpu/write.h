@@ -20,8 +20,13 @@ inline void round_range(const float* from, int64_t count, BFloat16* to) {
     const __m512bh rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16), _mm512_loadu_ps(from + i));
     _mm512_storeu_si512(to + i, reinterpret_cast<const __m512i&>(rounded));
   }
-  for (; i < count; i += 16) {
-    const auto mask = static_cast<__mmask16>(count - i < 16 ? (1 << (count - i)) - 1 : 0xffff);
+  if (i + 16 <= count) {  // without a mask, whose stores some processors take apart
+    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), reinterpret_cast<const __m256i&>(rounded));
+    i += 16;
+  }
+  if (i < count) {
+    const auto mask = static_cast<__mmask16>((1 << (count - i)) - 1);
     const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from + i));
     _mm256_mask_storeu_epi16(to + i, mask, reinterpret_cast<const __m256i&>(rounded));
   }
