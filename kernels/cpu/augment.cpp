@@ -6,15 +6,14 @@
 
 #include "kernels/augment_formulas.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/tile_product.h"
 
 namespace gestalt::kernels::cpu {
 namespace {
 
 constexpr int64_t block_pixels = 1024;  // of three planes: what the pointwise operations keep in the first cache
 
-typedef float Float4 __attribute__((vector_size(16), aligned(4)));
-typedef float Float8 __attribute__((vector_size(32), aligned(4)));
-typedef float Float16 __attribute__((vector_size(64), aligned(4)));
+typedef float Float4 __attribute__((vector_size(16)));
 
 // The resampling of one axis: for each output its first input and its normalised weights.
 struct Resampling {
@@ -118,37 +117,34 @@ void apply(ColorOp op, const AugmentDraw& d, float mean, float* r, float* g, flo
   }
 }
 
-// out[x] = Σ_k weight[k] · source(k)[x]: one row of a convolution, in tiles whose sums stay in registers.
-template <class Source>
-void weigh_rows(const float* weight, int32_t taps, Source source, float* out, int64_t size) {
-  constexpr int parts = 4;
-  int64_t x = 0;
-  for (; x + 16 * parts <= size; x += 16 * parts) {
-    Float16 sum[parts] = {};
+// out[x] = Σ_k weight[k] · source(k)[x] from x on, as long as `parts` registers of it are left; returns where it ends.
+template <class Vector, int parts, class Source>
+int64_t weigh_tiles(const float* weight, int32_t taps, Source source, float* out, int64_t x, int64_t size) {
+  constexpr int64_t lanes = sizeof(Vector) / sizeof(float);
+  for (; x + parts * lanes <= size; x += parts * lanes) {
+    Vector sum[parts] = {};
     for (int32_t k = 0; k < taps; ++k) {
       const float* row = source(k) + x;
       for (int i = 0; i < parts; ++i) {
-        Float16 value;
-        std::memcpy(&value, row + 16 * i, sizeof value);
+        Vector value;
+        std::memcpy(&value, row + lanes * i, sizeof value);
         sum[i] += weight[k] * value;
       }
     }
     std::memcpy(out + x, sum, sizeof sum);
   }
-  for (; x + 8 <= size; x += 8) {
-    Float8 sum = {};
-    for (int32_t k = 0; k < taps; ++k) {
-      Float8 value;
-      std::memcpy(&value, source(k) + x, sizeof value);
-      sum += weight[k] * value;
-    }
-    std::memcpy(out + x, &sum, sizeof sum);
-  }
-  for (; x < size; ++x) {
-    float sum = 0;
-    for (int32_t k = 0; k < taps; ++k) sum += weight[k] * source(k)[x];
-    out[x] = sum;
-  }
+  return x;
+}
+
+// The whole row of a convolution, in tiles whose sums stay in registers: of the processor's size, a vector of more is
+// in memory.
+template <class Source>
+void weigh_rows(const float* weight, int32_t taps, Source source, float* out, int64_t size) {
+  using Vector = Simd<float>::Vector;
+  int64_t x = weigh_tiles<Vector, 256 / vector_bytes>(weight, taps, source, out, 0, size);
+  x = weigh_tiles<Vector, 1>(weight, taps, source, out, x, size);
+  x = weigh_tiles<Float4, 1>(weight, taps, source, out, x, size);
+  weigh_tiles<float, 1>(weight, taps, source, out, x, size);
 }
 
 // Blurs rows [0, rows) of a plane in place, horizontally. `line` holds size + 2·radius floats.
